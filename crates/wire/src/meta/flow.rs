@@ -1,0 +1,87 @@
+//! FLOW_UPDATE and RESULT_HINT.
+
+use crate::{Detail, FlowUpdateFlags, FlowUpdateScopeKind, RuleId, WireError, field::wire_struct};
+
+wire_struct! {
+    /// Credit and pressure of one scope.
+    pub struct FlowUpdateMetadata: 32, length PKT_1, of FlowUpdate {
+        /// What the update is about.
+        0 scope_kind: u8 as FlowUpdateScopeKind => FLOW_1;
+        /// Why it was sent.
+        1 update_reason: u8 as FlowUpdateReason => FLOW_1;
+        /// How strongly the sender asks for less.
+        2 backpressure_level: u8 as FlowUpdateBackpressureLevel => FLOW_1;
+        /// Reserved.
+        3 reserved0: u8 [rsv];
+        /// Frames of the connection that may be live at once.
+        4 connection_credit: u16;
+        /// Frames of the session that may be live at once.
+        6 session_credit: u16;
+        /// Credit of one piece of work.
+        8 operation_credit: u16;
+        /// Reserved.
+        10 reserved1: u16 [rsv];
+        /// The piece of work: view id in the upper half, frame id in the lower.
+        12 operation_id: u64;
+        /// Submit nothing new for so many milliseconds.
+        20 retry_after_ms: u32;
+        /// Grows with every update of the same scope.
+        24 credit_epoch: u32;
+        /// What the numbers mean.
+        28 flow_flags: u32 as FlowUpdateFlags;
+    }
+    contract flow_contract;
+}
+
+fn flow_contract(metadata: &FlowUpdateMetadata) -> Result<(), WireError> {
+    let refuse = |rule, field, text| Err(FlowUpdateMetadata::refuse(rule, field, Detail::Because(text)));
+    if metadata.flow_flags.unknown_bits() != 0 {
+        let text = format!("unknown FLOW_UPDATE flags: {:#x}", metadata.flow_flags.unknown_bits());
+        return Err(FlowUpdateMetadata::refuse(RuleId::FLOW_2, "flow_flags", Detail::Explained(text.into())));
+    }
+    let (connection, session, operation) =
+        (metadata.connection_credit != 0, metadata.session_credit != 0, metadata.operation_credit != 0);
+    let names_operation = metadata.operation_id != 0;
+    match metadata.scope_kind {
+        FlowUpdateScopeKind::Connection if session || operation || names_operation => refuse(
+            RuleId::FLOW_3,
+            "scope_kind",
+            "connection-scope FLOW_UPDATE must not carry session_credit, operation_credit or operation_id",
+        ),
+        FlowUpdateScopeKind::Session if connection || operation || names_operation => refuse(
+            RuleId::FLOW_3,
+            "scope_kind",
+            "session-scope FLOW_UPDATE must not carry connection_credit, operation_credit or operation_id",
+        ),
+        FlowUpdateScopeKind::Operation if connection || session => refuse(
+            RuleId::FLOW_3,
+            "scope_kind",
+            "operation-scope FLOW_UPDATE must not carry connection_credit or session_credit",
+        ),
+        FlowUpdateScopeKind::Operation if !names_operation => refuse(
+            RuleId::FLOW_3,
+            "operation_id",
+            "operation-scope FLOW_UPDATE requires a non-zero operation_id",
+        ),
+        _ if metadata.retry_after_ms != 0
+            && !metadata.flow_flags.contains(FlowUpdateFlags::RETRY_AFTER_VALID) =>
+        {
+            refuse(RuleId::FLOW_4, "retry_after_ms", "retry_after_ms requires RETRY_AFTER_VALID")
+        }
+        _ => Ok(()),
+    }
+}
+
+wire_struct! {
+    /// Advice about congestion, or why a frame was dropped.
+    pub struct ResultHintMetadata: 16, length PKT_1, of ResultHint {
+        /// What the server did with the budget.
+        0 applied_budget_policy: u32 as ResultHintBudgetPolicy => HINT_1;
+        /// How loaded the server is.
+        4 congestion_state: u32 as ResultHintCongestionState => HINT_1;
+        /// Why the hint was sent.
+        8 reason: u32 as ResultHintReason => HINT_1;
+        /// When to try again, in milliseconds; 0 for no wait.
+        12 retry_after_ms: u32;
+    }
+}

@@ -1,0 +1,153 @@
+//! Whole packets: received ones, and ones ready to be written.
+
+use std::fmt;
+
+use bytes::{Bytes, BytesMut};
+
+use crate::{Detail, Header, Part, RuleId, WireError, reader};
+
+/// A packet whose bytes are all here. The header says how long the other two are.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Packet {
+    /// The common header.
+    pub header: Header,
+    /// `header.meta_len` bytes.
+    pub metadata: Bytes,
+    /// `header.body_len` bytes.
+    pub body: Bytes,
+}
+
+impl Packet {
+    /// Puts a packet together; the lengths in `header` are replaced by those of the parts.
+    ///
+    /// A part of 4 GiB or more has no length on the wire; its length saturates, which every receiver refuses.
+    pub fn build(mut header: Header, metadata: Bytes, body: Bytes) -> Self {
+        header.meta_len = u32::try_from(metadata.len()).unwrap_or(u32::MAX);
+        header.body_len = u32::try_from(body.len()).unwrap_or(u32::MAX);
+        Self { header, metadata, body }
+    }
+
+    /// Reads exactly one packet: header and lengths. What metadata and body hold is for [`Packet::message`].
+    ///
+    /// # Errors
+    /// A bad header, or bytes that are fewer or more than the header announces (R-PKT-3).
+    pub fn decode(bytes: Bytes) -> Result<Self, WireError> {
+        let Some(raw) = reader::array_at::<{ Header::LEN }>(&bytes, 0) else {
+            let text = format!("expected at least {} bytes, got {}", Header::LEN, bytes.len());
+            return Err(WireError::new(RuleId::PKT_3, Part::Header, 0, "", Detail::Explained(text.into())));
+        };
+        let header = Header::decode(raw)?;
+        if header.packet_len() != bytes.len() as u64 {
+            let detail = Detail::Length { expected: header.packet_len(), actual: bytes.len() as u64 };
+            return Err(
+                WireError::new(RuleId::PKT_3, Part::Header, 0, "", detail).in_message(header.msg_type)
+            );
+        }
+        let body_start = Header::LEN + header.meta_len as usize;
+        let metadata = reader::slice(&bytes, Header::LEN, body_start);
+        let body = reader::slice(&bytes, body_start, bytes.len());
+        Ok(Self { header, metadata, body })
+    }
+
+    /// The packet as pieces to write. The body is not copied.
+    pub fn encode(&self) -> EncodedPacket {
+        let mut head = BytesMut::with_capacity(Header::LEN + self.metadata.len());
+        head.extend_from_slice(&self.header.encode());
+        head.extend_from_slice(&self.metadata);
+        let mut pieces = vec![head.freeze()];
+        if !self.body.is_empty() {
+            pieces.push(self.body.clone());
+        }
+        EncodedPacket { header: self.header, pieces }
+    }
+
+    /// The packet as one run of bytes.
+    pub fn to_bytes(&self) -> Bytes {
+        self.encode().to_bytes()
+    }
+}
+
+impl fmt::Debug for Packet {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Packet({:?}, {} + {} bytes)", self.header, self.metadata.len(), self.body.len())
+    }
+}
+
+/// A packet as an ordered list of pieces for one vectored write. The first piece holds header and metadata; payloads that
+/// the caller handed in are pieces of their own and have not been copied.
+#[derive(Clone, PartialEq, Eq)]
+pub struct EncodedPacket {
+    header: Header,
+    pieces: Vec<Bytes>,
+}
+
+impl EncodedPacket {
+    /// Pieces whose first one starts with the encoded `header` and holds the metadata as well.
+    pub(crate) fn from_pieces(header: Header, pieces: Vec<Bytes>) -> Self {
+        Self { header, pieces }
+    }
+
+    /// The packet's header.
+    pub fn header(&self) -> &Header {
+        &self.header
+    }
+
+    /// The pieces in the order of the wire; none is empty.
+    pub fn pieces(&self) -> &[Bytes] {
+        &self.pieces
+    }
+
+    /// The pieces in the order of the wire.
+    pub fn into_pieces(self) -> Vec<Bytes> {
+        self.pieces
+    }
+
+    /// Bytes of the whole packet.
+    #[allow(clippy::len_without_is_empty, reason = "a packet is never empty")]
+    pub fn len(&self) -> usize {
+        self.pieces.iter().map(Bytes::len).sum()
+    }
+
+    /// The metadata, without copying.
+    pub fn metadata(&self) -> Bytes {
+        let end = Header::LEN + self.header.meta_len as usize;
+        self.pieces.first().map_or_else(Bytes::new, |first| reader::slice(first, Header::LEN, end))
+    }
+
+    /// The body as one run of bytes; copies unless it is a single piece.
+    pub fn body_to_bytes(&self) -> Bytes {
+        gather(&self.pieces, Header::LEN + self.header.meta_len as usize)
+    }
+
+    /// The packet as one run of bytes; copies unless it is a single piece.
+    pub fn to_bytes(&self) -> Bytes {
+        gather(&self.pieces, 0)
+    }
+
+    /// The same packet with metadata and body apart; copies a body of several pieces.
+    pub fn to_packet(&self) -> Packet {
+        Packet { header: self.header, metadata: self.metadata(), body: self.body_to_bytes() }
+    }
+}
+
+/// Everything after the first `skip` bytes, all of which are in the first piece.
+fn gather(pieces: &[Bytes], skip: usize) -> Bytes {
+    let Some((first, rest)) = pieces.split_first() else { return Bytes::new() };
+    let first = reader::slice(first, skip, first.len());
+    match rest {
+        [] => first,
+        [only] if first.is_empty() => only.clone(),
+        _ => {
+            let mut whole = BytesMut::with_capacity(first.len() + rest.iter().map(Bytes::len).sum::<usize>());
+            whole.extend_from_slice(&first);
+            rest.iter().for_each(|piece| whole.extend_from_slice(piece));
+            whole.freeze()
+        }
+    }
+}
+
+impl fmt::Debug for EncodedPacket {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "EncodedPacket({:?}, {} bytes in {} pieces)", self.header, self.len(), self.pieces.len())
+    }
+}
