@@ -1,0 +1,1 @@
+"""Interoperability with the published ``nnrp-py``: both directions, both transports."""
