@@ -206,7 +206,7 @@ def _result_classes() -> tuple[Exchange, ...]:
 
 def _limits() -> Scenario:
     """What is over a limit ends as a drop by the library; the session goes on."""
-    oversize = Submit(1, typed_payloads=(Typed(OPAQUE_BYTES, content("oversize", 70_000)),))
+    oversize = Submit(1, typed_payloads=(Typed(OPAQUE_BYTES, content("oversize", 4 << 20)),))
     wide = dataclasses.replace(
         tensor_submit(2), sections=tuple(section("wide", 3, role_id=role) for role in range(1, 4))
     )
