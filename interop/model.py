@@ -27,8 +27,8 @@ TOKEN_CHUNK, AUDIO_CHUNK, VIDEO_CHUNK, STRUCTURED_EVENT, TOOL_DELTA, OPAQUE_BYTE
 #: Bytes per element of each dtype, indexed by ``dtype_id``.
 DTYPE_BYTES = (2, 4, 1, 1, 1, 1, 2, 2)
 
-#: ``ext_type`` of the transport policy a client announces, and of the server's answer to it.
-TRANSPORT_POLICY, TRANSPORT_POLICY_ACK = 0x0101, 0x0102
+#: ``ext_type`` of what a client announces; the server's answer to each has the next number.
+TRANSPORT_POLICY, LOSS_TOLERANCE, PAYLOAD_CAPABILITIES = 0x0101, 0x0103, 0x0105
 
 
 def content(label: str, length: int) -> bytes:
@@ -268,6 +268,17 @@ class Hello:
             return self.extensions
         payload = struct.pack("<B3xI", policy, TRANSPORT_IDS[transport])
         return (Extension(TRANSPORT_POLICY, payload), *self.extensions)
+
+    def answers(self, transport: Transport) -> tuple[Extension, ...]:
+        """What a server that answers extensions puts into its acknowledgement, by type."""
+        answers = []
+        for entry in self.wire_extensions(transport):
+            payload = entry.payload
+            if entry.ext_type == TRANSPORT_POLICY:
+                payload = struct.pack("<BB2xI", payload[0], payload[0], TRANSPORT_IDS[transport])
+            if entry.ext_type in (TRANSPORT_POLICY, LOSS_TOLERANCE, PAYLOAD_CAPABILITIES):
+                answers.append(Extension(entry.ext_type + 1, payload))
+        return tuple(sorted(answers, key=lambda entry: entry.ext_type))
 
     def wire_auth_block(self) -> bytes:
         """The auth block the server must see."""

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from interop.model import (
+    LOSS_TOLERANCE,
     OPAQUE_BYTES,
+    PAYLOAD_CAPABILITIES,
     TOKEN_CHUNK,
     Exchange,
     Extension,
@@ -17,7 +19,6 @@ from interop.model import (
     content,
 )
 
-LOSS_TOLERANCE = 0x0103
 VENDOR_EXTENSION, UNKNOWN_EXTENSION, CRITICAL = 0x8001, 0x8002, 1
 
 
@@ -66,6 +67,7 @@ SCENARIOS = (
             auth_block=b"tok",
             extensions=(
                 Extension(LOSS_TOLERANCE, bytes((2, 0, 0, 0, 0, 0, 0, 0))),
+                Extension(PAYLOAD_CAPABILITIES, bytes((0x7F, 0, 0, 0, 0, 0, 0, 0))),
                 Extension(VENDOR_EXTENSION, b"vendor data"),
             ),
         ),
