@@ -18,6 +18,7 @@
 #![forbid(unsafe_code)]
 #![cfg_attr(not(test), deny(clippy::indexing_slicing))]
 
+pub mod body;
 pub mod codes;
 mod error;
 mod field;
@@ -30,6 +31,11 @@ mod revision;
 pub mod rules;
 mod writer;
 
+pub use body::{
+    BodyLayout, BodyRegions, ExtensionFrame, ExtensionFrames, FrameBody, InlineObject, InlineObjects,
+    ObjectReferences, SectionView, Sections, TileIds, TileLengths, Tiles, TypedPayload, TypedPayloads,
+    tile_index,
+};
 pub use codes::*;
 pub use error::{Detail, Part, Sentence, WireError};
 pub use field::{FieldKind, FieldSpec, Reserved, StructSpec};
