@@ -1,0 +1,401 @@
+//! The client's half.
+
+use std::time::{Duration, Instant};
+
+use bytes::Bytes;
+use nnrp_wire::rules::RuleId;
+use nnrp_wire::{
+    ClientHello, EncodedPacket, FlowUpdateMetadata, FrameBody, FrameSubmitMetadata, Header, HeaderFlags, MessageType, Packet,
+    ResultHintMetadata, ResultHintReason, ResultPushMetadata, ServerHelloAck,
+};
+
+use crate::frames::ClientFrames;
+use crate::limits::MIN_PARTIAL_LINGER;
+use crate::machine::{Machine, Role};
+use crate::server::is_terminal;
+use crate::{
+    Arrival, ClientSettings, CommandError, ConnectionState, Credit, Ended, EndedBy, Established, Event, FailedFrame, Fault,
+    FrameKey, HandshakeFailure, Lane, Origin, ReceivedResult, Side,
+};
+
+/// On QUIC a drop has a stream of its own and may overtake the hint that says why. It waits this long for it:
+/// both usually share a datagram, and a drop is not urgent.
+const DROP_REASON_GRACE: Duration = Duration::from_millis(10);
+
+/// `trace_id` of our own PINGs: "nnrp" and a counter, so that an answer is told from the answer to the
+/// application's.
+const KEEPALIVE_TRACE: u64 = 0x6e6e_7270_0000_0000;
+
+#[derive(Debug)]
+pub(crate) struct ClientRole {
+    pub(crate) frames: ClientFrames,
+    settings: ClientSettings,
+    credit: Credit,
+    handshake_until: Option<Instant>,
+    pings_sent: u32,
+    next_ping: Option<Instant>,
+    /// The peer has answered a PING: only then does silence mean anything.
+    answers_pings: bool,
+    /// Drops without a known reason, and how long they wait for it.
+    held_drops: Vec<(Instant, ReceivedResult)>,
+}
+
+impl ClientRole {
+    /// Submits and cancels sent as raw packets change the same state as the ones sent by name.
+    pub(crate) fn track_sent(&mut self, packet: &Packet) -> Result<(), CommandError> {
+        let key = FrameKey::from(&packet.header);
+        match packet.header.msg_type {
+            MessageType::FrameSubmit => {
+                let metadata = FrameSubmitMetadata::decode(&packet.metadata)?;
+                self.frames.submitted(key, linger(&metadata));
+            }
+            MessageType::FrameCancel => self.frames.give_up(key),
+            _ => {}
+        }
+        Ok(())
+    }
+}
+
+/// R-LIFE-1: a frame's own budget, at least a second.
+fn linger(metadata: &FrameSubmitMetadata) -> Duration {
+    Duration::from_millis(u64::from(metadata.latency_budget_ms)).max(MIN_PARTIAL_LINGER)
+}
+
+// ---------------------------------------------------------------- commands
+impl Machine {
+    /// Makes a raw client connection a session in the making: sends CLIENT_HELLO.
+    ///
+    /// # Errors
+    ///
+    /// [`CommandError::Invalid`] when the hello cannot be encoded, [`CommandError::State`] when the connection
+    /// is already ending.
+    pub fn open(&mut self, now: Instant, hello: &ClientHello, settings: ClientSettings) -> Result<(), CommandError> {
+        debug_assert!(self.side == Side::Client && self.is_raw());
+        self.check_open("opening a session")?;
+        let mut header = Header::new(MessageType::ClientHello);
+        header.flags = HeaderFlags::ACK_REQUIRED;
+        let packet = hello.encode(header)?;
+        self.limits.max_body_bytes = settings.max_body_bytes;
+        self.role = Role::Client(ClientRole {
+            frames: ClientFrames::default(),
+            credit: Credit::new(0),
+            handshake_until: Some(now + settings.handshake_timeout),
+            settings,
+            pings_sent: 0,
+            next_ping: None,
+            answers_pings: false,
+            held_drops: Vec::new(),
+        });
+        self.state = ConnectionState::Negotiating;
+        self.transmit(Lane::Control, Origin::Library, packet);
+        Ok(())
+    }
+
+    /// Submits an encoded frame.
+    ///
+    /// # Errors
+    ///
+    /// [`CommandError::State`] before the session exists or when it is ending; [`CommandError::Invalid`] when the
+    /// packet's metadata does not decode.
+    pub fn submit(&mut self, packet: EncodedPacket) -> Result<(), CommandError> {
+        let metadata = FrameSubmitMetadata::decode(&packet.metadata())?;
+        let role = self.client_session("submitting a frame")?;
+        role.frames.submitted(FrameKey::from(packet.header()), linger(&metadata));
+        self.transmit(Lane::Frame, Origin::Application, packet);
+        Ok(())
+    }
+
+    /// Tells the server that a frame is no longer wanted; its later results are thrown away.
+    ///
+    /// # Errors
+    ///
+    /// [`CommandError::State`] before the session exists or when it is ending.
+    pub fn cancel(&mut self, key: FrameKey) -> Result<(), CommandError> {
+        let role = self.client_session("cancelling a frame")?;
+        role.frames.give_up(key);
+        let mut header = Header::new(MessageType::FrameCancel);
+        header.session_id = self.session_id;
+        header.frame_id = key.frame_id;
+        header.view_id = key.view_id;
+        header.flags = HeaderFlags::default();
+        self.transmit(
+            Lane::Control,
+            Origin::Application,
+            Packet::build(header, Bytes::new(), Bytes::new()).encode(),
+        );
+        Ok(())
+    }
+
+    /// Throws away whatever still comes for a frame, without telling the server.
+    pub fn ignore_results(&mut self, key: FrameKey) {
+        if let Role::Client(role) = &mut self.role {
+            role.frames.give_up(key);
+        }
+    }
+
+    /// The credit the server granted.
+    pub fn credit(&self) -> Option<&Credit> {
+        match &self.role {
+            Role::Client(role) => Some(&role.credit),
+            _ => None,
+        }
+    }
+
+    fn client_session(&mut self, what: &'static str) -> Result<&mut ClientRole, CommandError> {
+        self.check_open(what)?;
+        let state = self.state;
+        match &mut self.role {
+            Role::Client(role) if state == ConnectionState::Active => Ok(role),
+            _ => Err(CommandError::State { what, state }),
+        }
+    }
+}
+
+// ---------------------------------------------------------------- messages
+impl Machine {
+    pub(crate) fn on_client_packet(&mut self, now: Instant, packet: Packet, arrival: Arrival) {
+        let header = packet.header.clone();
+        let outcome = match header.msg_type {
+            MessageType::ServerHelloAck => self.on_hello_ack(now, packet.clone()),
+            MessageType::ResultPush => self.on_result(now, packet.clone(), arrival),
+            MessageType::ResultDrop => {
+                self.on_drop(now, packet.clone(), arrival);
+                Ok(())
+            }
+            MessageType::ResultHint => self.on_hint(packet.clone()),
+            MessageType::FlowUpdate => self.on_server_flow_update(packet.clone()),
+            MessageType::Pong => {
+                self.on_pong(packet.clone());
+                Ok(())
+            }
+            _ => packet.message().map_err(Fault::from).map(|_| {
+                self.events.push_back(Event::Control(packet.clone()));
+            }),
+        };
+        if let Err(fault) = outcome {
+            self.refuse(now, fault, &header, Some(packet));
+        }
+    }
+
+    fn on_hello_ack(&mut self, now: Instant, packet: Packet) -> Result<(), Fault> {
+        let ack = ServerHelloAck::decode(&packet)?;
+        let metadata = &ack.metadata;
+        if metadata.selected_version_major != 1 || metadata.selected_wire_format != 0 {
+            let text = format!(
+                "SERVER_HELLO_ACK selects version {}, wire format {}; this client speaks 1, 0",
+                metadata.selected_version_major, metadata.selected_wire_format
+            );
+            return Err(Fault::found(RuleId::ACK_1, MessageType::ServerHelloAck, text));
+        }
+        if metadata.auth_status != 0 {
+            let text = format!("the server refused the authentication (auth_status {})", metadata.auth_status);
+            let mut fault = Fault::refusal(nnrp_wire::ErrorCode::AuthFailed, text);
+            fault.from_peer = true;
+            fault.retry_after_ms = metadata.retry_after_ms;
+            self.events.push_back(Event::HandshakeFailed(Box::new(HandshakeFailure {
+                fault: fault.clone(),
+                packet: Some(packet),
+            })));
+            self.end(Ended { by: EndedBy::Fault, reason: fault.to_string(), fault: Some(fault) });
+            self.shutdown(0, "");
+            return Ok(());
+        }
+        if metadata.session_id == 0 || metadata.session_id != packet.header.session_id {
+            let text = format!(
+                "SERVER_HELLO_ACK names session {} in its metadata and {} in its header",
+                metadata.session_id, packet.header.session_id
+            );
+            return Err(Fault::found(RuleId::ACK_3, MessageType::ServerHelloAck, text));
+        }
+        self.session_id = metadata.session_id;
+        self.state = ConnectionState::Active;
+        if let Role::Client(role) = &mut self.role {
+            role.handshake_until = None;
+            role.credit = Credit::new(metadata.max_concurrent_frames);
+            role.next_ping = role.settings.keepalive_interval.map(|every| now + every);
+        }
+        self.events.push_back(Event::Established(Box::new(Established { packet, ack })));
+        Ok(())
+    }
+
+    fn on_result(&mut self, now: Instant, packet: Packet, arrival: Arrival) -> Result<(), Fault> {
+        let key = FrameKey::from(&packet.header);
+        let metadata = ResultPushMetadata::decode(&packet.metadata)?;
+        let body = FrameBody::decode_result(&metadata, &packet.body, &[])?;
+        if body.references().next().is_some() {
+            let text = "the result refers to a cached object; this client offers no cache";
+            return Err(Fault::found(RuleId::OBJ_37, MessageType::ResultPush, text));
+        }
+        let terminal = is_terminal(&metadata, packet.header.flags);
+        let Role::Client(role) = &mut self.role else { return Ok(()) };
+        let unwanted = role.frames.is_given_up(key);
+        if terminal {
+            role.frames.ended(key);
+        } else {
+            role.frames.partial(key, now);
+        }
+        if !unwanted {
+            let result =
+                ReceivedResult { packet, push: Some((metadata, body)), drop_reason: None, arrival };
+            self.events.push_back(Event::Result(Box::new(result)));
+        }
+        self.finish_drain_if_quiet();
+        Ok(())
+    }
+
+    fn on_drop(&mut self, now: Instant, packet: Packet, arrival: Arrival) {
+        let key = FrameKey::from(&packet.header);
+        let Role::Client(role) = &mut self.role else { return };
+        // R-LIFE-4: a second drop, or one for a frame an ERROR already ended, says nothing new.
+        let Some(frame) = role.frames.get_mut(key) else { return };
+        let drop_reason = frame.drop_reason;
+        let result = ReceivedResult { packet, push: None, drop_reason, arrival };
+        if drop_reason.is_none() && matches!(arrival, Arrival::Stream(_)) {
+            role.held_drops.push((now + DROP_REASON_GRACE, result));
+            return;
+        }
+        self.deliver_drop(result);
+    }
+
+    fn deliver_drop(&mut self, result: ReceivedResult) {
+        let key = FrameKey::from(&result.packet.header);
+        let Role::Client(role) = &mut self.role else { return };
+        let unwanted = role.frames.is_given_up(key);
+        role.frames.ended(key);
+        if !unwanted {
+            self.events.push_back(Event::Result(Box::new(result)));
+        }
+        self.finish_drain_if_quiet();
+    }
+
+    fn on_hint(&mut self, packet: Packet) -> Result<(), Fault> {
+        let hint = ResultHintMetadata::decode(&packet.metadata)?;
+        let key = FrameKey::from(&packet.header);
+        let mut released = Vec::new();
+        if let Role::Client(role) = &mut self.role {
+            if key.frame_id != 0 && hint.reason != ResultHintReason::None {
+                if let Some(frame) = role.frames.hinted(key) {
+                    frame.drop_reason = Some(hint.reason);
+                }
+                for held in std::mem::take(&mut role.held_drops) {
+                    if held.1.packet.header.frame_id == key.frame_id {
+                        released.push(held.1);
+                    } else {
+                        role.held_drops.push(held);
+                    }
+                }
+            }
+        }
+        self.events.push_back(Event::Hint(packet, hint.clone()));
+        for mut drop in released {
+            drop.drop_reason = Some(hint.reason);
+            self.deliver_drop(drop);
+        }
+        Ok(())
+    }
+
+    fn on_server_flow_update(&mut self, packet: Packet) -> Result<(), Fault> {
+        let update = FlowUpdateMetadata::decode(&packet.metadata)?;
+        self.check_flow_scope(&packet.header, &update)?;
+        if let Role::Client(role) = &mut self.role {
+            if role.credit.apply(&update) {
+                self.events.push_back(Event::FlowUpdate(packet, update));
+            }
+        }
+        Ok(())
+    }
+
+    fn on_pong(&mut self, packet: Packet) {
+        let Role::Client(role) = &mut self.role else { return };
+        role.answers_pings = true;
+        if packet.header.trace_id & !0xFFFF_FFFF != KEEPALIVE_TRACE {
+            self.events.push_back(Event::Control(packet));
+        }
+    }
+
+    pub(crate) fn on_frame_error(&mut self, _now: Instant, fault: Fault, packet: Packet) {
+        let key = FrameKey { view_id: fault.view_id, frame_id: fault.frame_id };
+        let Role::Client(role) = &mut self.role else { return };
+        if !role.frames.is_live(key) {
+            return; // R-ERR-3
+        }
+        let unwanted = role.frames.is_given_up(key);
+        role.frames.ended(key);
+        role.held_drops.retain(|(_, held)| FrameKey::from(&held.packet.header) != key);
+        if !unwanted {
+            self.events.push_back(Event::FrameFailed(Box::new(FailedFrame { key, fault, packet: Some(packet) })));
+        }
+        self.finish_drain_if_quiet();
+    }
+}
+
+// ---------------------------------------------------------------- time
+impl Machine {
+    pub(crate) fn client_deadline(&self) -> Option<Instant> {
+        let Role::Client(role) = &self.role else { return None };
+        let held = role.held_drops.iter().map(|(at, _)| *at).min();
+        let silence = role.settings.keepalive_timeout.filter(|_| role.answers_pings).zip(self.last_received);
+        let lost = silence.map(|(timeout, last)| last + timeout);
+        let active = matches!(self.state, ConnectionState::Active);
+        [
+            role.handshake_until,
+            held,
+            role.frames.next_linger(),
+            role.next_ping.filter(|_| active),
+            lost.filter(|_| active),
+        ]
+        .into_iter()
+        .flatten()
+        .min()
+    }
+
+    pub(crate) fn client_timeout(&mut self, now: Instant) {
+        let Role::Client(role) = &mut self.role else { return };
+        if role.handshake_until.is_some_and(|at| at <= now) {
+            role.handshake_until = None;
+            let waited = role.settings.handshake_timeout;
+            let fault = Fault::refusal(
+                nnrp_wire::ErrorCode::InvalidState,
+                format!("no SERVER_HELLO_ACK within {:.1} s", waited.as_secs_f64()),
+            );
+            let failure = HandshakeFailure { fault: fault.clone(), packet: None };
+            self.events.push_back(Event::HandshakeFailed(Box::new(failure)));
+            self.end(Ended { by: EndedBy::Transport, reason: fault.text.clone(), fault: None });
+            self.shutdown(0, "");
+            return;
+        }
+        role.frames.expire_linger(now);
+        let (due, held): (Vec<_>, Vec<_>) = role.held_drops.drain(..).partition(|(at, _)| *at <= now);
+        role.held_drops = held;
+        for (_, drop) in due {
+            self.deliver_drop(drop);
+        }
+        self.finish_drain_if_quiet();
+        if self.state == ConnectionState::Active {
+            self.keep_alive(now);
+        }
+    }
+
+    fn keep_alive(&mut self, now: Instant) {
+        let last = self.last_received.unwrap_or(now);
+        let session_id = self.session_id;
+        let Role::Client(role) = &mut self.role else { return };
+        if let Some(timeout) = role.settings.keepalive_timeout {
+            if role.answers_pings && now.saturating_duration_since(last) >= timeout {
+                let reason = format!("no packet from the server for {:.0} s", timeout.as_secs_f64());
+                self.end(Ended { by: EndedBy::Transport, fault: None, reason });
+                self.shutdown(0, "keepalive timeout");
+                return;
+            }
+        }
+        let Some(every) = role.settings.keepalive_interval else { return };
+        if role.next_ping.is_some_and(|at| at <= now) {
+            role.next_ping = Some(now + every);
+            role.pings_sent = role.pings_sent.wrapping_add(1);
+            let mut header = Header::new(MessageType::Ping);
+            header.session_id = session_id;
+            header.trace_id = KEEPALIVE_TRACE | u64::from(role.pings_sent);
+            self.reply(Packet::build(header, Bytes::new(), Bytes::new()).encode());
+        }
+    }
+}

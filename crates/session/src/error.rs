@@ -1,0 +1,158 @@
+//! Faults: ours and the peer's are different types.
+
+use std::fmt;
+
+use nnrp_wire::rules::{Answer, RuleId};
+use nnrp_wire::{ErrorCode, ErrorScope, MessageType, WireError};
+
+/// The peer (or the bytes it sent) broke a rule, or told us that something is wrong.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Fault {
+    /// The rule, when one of ours was broken; `None` for an ERROR the peer sent.
+    pub rule: Option<RuleId>,
+    /// The message at fault, when it is known.
+    pub message: Option<MessageType>,
+    /// The NNRP error code.
+    pub code: ErrorCode,
+    /// How far the damage reaches.
+    pub scope: ErrorScope,
+    /// Whether the connection ends.
+    pub fatal: bool,
+    /// Advice of the peer, milliseconds; 0 = none.
+    pub retry_after_ms: u32,
+    /// Session, frame and view concerned; 0 where not known.
+    pub session_id: u32,
+    /// See `session_id`.
+    pub frame_id: u32,
+    /// See `session_id`.
+    pub view_id: u16,
+    /// One English sentence.
+    pub text: String,
+    /// True when the peer sent it as an ERROR, false when we found it.
+    pub from_peer: bool,
+}
+
+impl Fault {
+    /// A fault found here: `rule` was broken by `message`.
+    pub fn found(rule: RuleId, message: impl Into<Option<MessageType>>, text: impl Into<String>) -> Self {
+        let message = message.into();
+        let (code, scope, fatal) = levels(rule.code(), rule.answer(message));
+        Fault {
+            rule: Some(rule),
+            message,
+            code,
+            scope,
+            fatal,
+            retry_after_ms: 0,
+            session_id: 0,
+            frame_id: 0,
+            view_id: 0,
+            text: text.into(),
+            from_peer: false,
+        }
+    }
+
+    /// A refusal the application or the library decided on: fatal, connection scope.
+    pub fn refusal(code: ErrorCode, text: impl Into<String>) -> Self {
+        Fault {
+            rule: None,
+            message: None,
+            code,
+            scope: ErrorScope::Connection,
+            fatal: true,
+            retry_after_ms: 0,
+            session_id: 0,
+            frame_id: 0,
+            view_id: 0,
+            text: text.into(),
+            from_peer: false,
+        }
+    }
+
+    /// The same fault with the header's session, frame and view filled in.
+    #[must_use]
+    pub fn about(mut self, header: &nnrp_wire::Header) -> Self {
+        self.session_id = header.session_id;
+        self.frame_id = header.frame_id;
+        self.view_id = header.view_id;
+        self.message.get_or_insert(header.msg_type);
+        self
+    }
+
+    /// The same fault, ending the connection.
+    #[must_use]
+    pub fn made_fatal(mut self) -> Self {
+        self.fatal = true;
+        self.scope = ErrorScope::Connection;
+        self
+    }
+}
+
+fn levels(code: Option<ErrorCode>, answer: Answer) -> (ErrorCode, ErrorScope, bool) {
+    let code = code.unwrap_or(ErrorCode::InvalidState);
+    match answer {
+        Answer::Fatal => (code, ErrorScope::Connection, true),
+        Answer::Frame => (code, ErrorScope::Frame, false),
+        _ => (code, ErrorScope::Session, false),
+    }
+}
+
+impl From<WireError> for Fault {
+    fn from(error: WireError) -> Self {
+        let (code, scope, fatal) = levels(Some(error.code()), error.answer());
+        Fault {
+            rule: Some(error.rule),
+            message: error.message,
+            code,
+            scope,
+            fatal,
+            retry_after_ms: 0,
+            session_id: 0,
+            frame_id: 0,
+            view_id: 0,
+            text: error.to_string(),
+            from_peer: false,
+        }
+    }
+}
+
+impl fmt::Display for Fault {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if self.from_peer {
+            write!(f, "the peer reported {} ({} scope", self.code, self.scope)?;
+            if self.frame_id != 0 {
+                write!(f, ", frame {}", self.frame_id)?;
+            }
+            f.write_str(")")?;
+            if !self.text.is_empty() {
+                write!(f, ": {}", self.text)?;
+            }
+            Ok(())
+        } else {
+            f.write_str(&self.text)
+        }
+    }
+}
+
+impl std::error::Error for Fault {}
+
+/// A command of the local application that cannot be carried out. Nothing was sent.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum CommandError {
+    /// The values do not form a legal packet. Correct them.
+    #[error(transparent)]
+    Invalid(#[from] WireError),
+    /// The values are legal but contradict each other or the session. Correct them.
+    #[error("{0}")]
+    Refused(String),
+    /// There is no session yet, or it is ending: nothing new may be sent.
+    #[error("{what} is not possible while the connection is {state:?}")]
+    State {
+        /// What was asked for.
+        what: &'static str,
+        /// The state that forbids it.
+        state: crate::ConnectionState,
+    },
+}

@@ -1,0 +1,141 @@
+//! Everything a machine can tell its application.
+
+use std::time::Instant;
+
+use nnrp_wire::{
+    ClientHello, FlowUpdateMetadata, FrameBody, FrameSubmitMetadata, Packet, ResultHintMetadata, ResultHintReason,
+    ResultPushMetadata, ServerHelloAck,
+};
+
+use crate::{Arrival, Fault, FrameKey};
+
+/// A CLIENT_HELLO that passed every check of the library; whether to admit it is the application's decision.
+#[derive(Clone, Debug)]
+pub struct ReceivedHello {
+    /// The packet as it came.
+    pub packet: Packet,
+    /// Its meaning.
+    pub hello: ClientHello,
+}
+
+/// The session a client opened.
+#[derive(Clone, Debug)]
+pub struct Established {
+    /// The SERVER_HELLO_ACK as it came.
+    pub packet: Packet,
+    /// Its meaning.
+    pub ack: ServerHelloAck,
+}
+
+/// A frame for the server's application.
+#[derive(Clone, Debug)]
+pub struct ReceivedSubmit {
+    /// The packet as it came.
+    pub packet: Packet,
+    /// Its metadata.
+    pub metadata: FrameSubmitMetadata,
+    /// Views into its body.
+    pub body: FrameBody,
+    /// When the packet was complete; `latency_budget_ms` counts from here.
+    pub received_at: Instant,
+}
+
+/// A result for the client's application.
+#[derive(Clone, Debug)]
+pub struct ReceivedResult {
+    /// RESULT_PUSH or RESULT_DROP as it came.
+    pub packet: Packet,
+    /// Metadata and body views; `None` for a drop.
+    pub push: Option<(ResultPushMetadata, FrameBody)>,
+    /// Why a frame was dropped, when a hint said so.
+    pub drop_reason: Option<ResultHintReason>,
+    /// Where it arrived: results of one frame are handed out in the order of their streams.
+    pub arrival: Arrival,
+}
+
+/// A frame that ended without a result.
+#[derive(Clone, Debug)]
+pub struct FailedFrame {
+    /// Which frame.
+    pub key: FrameKey,
+    /// Why.
+    pub fault: Fault,
+    /// The ERROR that said so, when it was the peer.
+    pub packet: Option<Packet>,
+}
+
+/// A packet that was refused. The answer the rules ask for is already on its way; the session goes on.
+#[derive(Clone, Debug)]
+pub struct RejectedPacket {
+    /// Why.
+    pub fault: Fault,
+    /// The packet, when it had been read before it was refused.
+    pub packet: Option<Packet>,
+}
+
+/// Why a handshake did not lead to a session.
+#[derive(Clone, Debug)]
+pub struct HandshakeFailure {
+    /// Why.
+    pub fault: Fault,
+    /// The packet that caused it, when there was one (for a client: the peer's ERROR).
+    pub packet: Option<Packet>,
+}
+
+/// Which side ended a connection.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum EndedBy {
+    /// Our application called close.
+    Local,
+    /// The peer said CLOSE, or closed the transport.
+    Peer,
+    /// A fatal ERROR, from either side.
+    Fault,
+    /// The transport failed: reset, idle timeout, unreachable peer.
+    Transport,
+}
+
+/// How a connection ended.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Ended {
+    /// Who ended it.
+    pub by: EndedBy,
+    /// The fault, when it was one.
+    pub fault: Option<Fault>,
+    /// Text for people: the CLOSE reason, the transport's error, or a sentence of ours.
+    pub reason: String,
+}
+
+/// What happened.
+#[derive(Debug)]
+#[non_exhaustive]
+pub enum Event {
+    /// Raw connection: a packet arrived.
+    Packet(Packet, Arrival),
+    /// Server: a client wants in.
+    Hello(Box<ReceivedHello>),
+    /// Client: the session exists.
+    Established(Box<Established>),
+    /// The handshake failed; the connection is closing.
+    HandshakeFailed(Box<HandshakeFailure>),
+    /// Server: a frame to work on.
+    Submit(Box<ReceivedSubmit>),
+    /// Server: the client no longer wants this frame.
+    Cancelled(FrameKey),
+    /// Client: a result or a drop.
+    Result(Box<ReceivedResult>),
+    /// Client: a frame that will have no result, and why.
+    FrameFailed(Box<FailedFrame>),
+    /// A packet was refused and answered.
+    Rejected(Box<RejectedPacket>),
+    /// RESULT_HINT.
+    Hint(Packet, ResultHintMetadata),
+    /// FLOW_UPDATE, newer than the last one of its scope.
+    FlowUpdate(Packet, FlowUpdateMetadata),
+    /// Any other control packet the library has no use for itself.
+    Control(Packet),
+    /// No more frames will come from the peer. Results may still be exchanged until [`Event::Ended`].
+    PeerClosing(String),
+    /// The last event. Live frames have ended with it.
+    Ended(Ended),
+}

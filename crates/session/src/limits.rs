@@ -1,0 +1,54 @@
+//! Every number that bounds a session, with the reason for its value. Sizes on the wire (bodies, sections) are
+//! in [`nnrp_wire::limits`].
+
+use std::time::Duration;
+
+/// A client has this long to finish its handshake once somebody is waiting for it, and a server to answer
+/// (R-LIM-9): longer than any sane round trip, short enough that a silent peer costs little.
+pub const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// How long a draining connection waits for its last frames and for the peer to close (R-LIM-11).
+pub const DRAIN_TIME: Duration = Duration::from_secs(5);
+
+/// Silence after which a connection counts as lost (R-LIM-10).
+pub const IDLE_TIMEOUT: Duration = Duration::from_secs(120);
+
+/// How often our client asks "are you there?": four times per idle timeout of the shortest peer we know of
+/// would be 2.5 s, which is noise; a third of the 45 s after which it gives up is enough.
+pub const KEEPALIVE_INTERVAL: Duration = Duration::from_secs(15);
+
+/// Silence after which our client gives up on a peer that has answered a PING before. Three lost pings.
+pub const KEEPALIVE_TIMEOUT: Duration = Duration::from_secs(45);
+
+/// PINGs answered per second (R-LIM-12); a peer that wants more wants our CPU.
+pub const MAX_PINGS_PER_SECOND: u32 = 100;
+
+/// Non-fatal ERRORs sent per second and connection (wire reference 9.2); RESULT_DROP is never left out.
+pub const MAX_ERRORS_PER_SECOND: u32 = 16;
+
+/// Probes answered per connection (R-LIM-8): three samples, a warm-up, and as many again.
+pub const MAX_PROBES: u32 = 8;
+
+/// SESSION_PATCHes per second (R-PATCH-8).
+pub const MAX_PATCHES_PER_SECOND: u32 = 10;
+
+/// Wait asked of a peer whose patches or probes came too fast.
+pub const RATE_LIMIT_RETRY: Duration = Duration::from_secs(1);
+
+/// Replies the library makes by itself (PONG, acknowledgements) that may wait for a peer that does not read.
+/// A peer beyond this is not reading anything; further replies are not queued.
+pub const MAX_QUEUED_REPLIES: usize = 1024;
+
+/// Answered submits whose tile ids are remembered, so that a result may leave them out. Unanswered ones are
+/// always remembered; they are bounded by the receive queue.
+pub const REMEMBERED_SUBMITS: usize = 4096;
+
+/// A client counts a partially answered frame as delivered when nothing more came for at least this long
+/// (R-LIFE-1).
+pub const MIN_PARTIAL_LINGER: Duration = Duration::from_secs(1);
+
+/// Longest diagnostic text sent in an ERROR (R-LIM-5).
+pub const MAX_DIAGNOSTIC_BYTES: usize = 512;
+
+/// Longest reason text sent in a CLOSE (R-LIM-5).
+pub const MAX_REASON_BYTES: usize = 1024;

@@ -1,0 +1,479 @@
+//! The machine: state, inputs, outputs. What each role does with a message is in `server.rs` and `client.rs`.
+
+use std::collections::VecDeque;
+use std::time::{Duration, Instant};
+
+use nnrp_wire::rules::RuleId;
+use nnrp_wire::{EncodedPacket, Header, Limits, MessageType, Packet, Phase, Revision, TransportId, WireError};
+
+use crate::client::ClientRole;
+use crate::limits::{DRAIN_TIME, MAX_QUEUED_REPLIES};
+use crate::server::ServerRole;
+use crate::state::permitted;
+use crate::{
+    Arrival, CommandError, ConnectionState, Ended, EndedBy, Event, Fault, HeaderVerdict, Lane, Origin, Side, Transmit,
+};
+
+/// One connection, as one side sees it. See the crate documentation for how to drive it.
+#[derive(Debug)]
+pub struct Machine {
+    pub(crate) side: Side,
+    pub(crate) transport: TransportId,
+    pub(crate) revision: Revision,
+    pub(crate) state: ConnectionState,
+    pub(crate) role: Role,
+    pub(crate) session_id: u32,
+    pub(crate) limits: Limits,
+    pub(crate) out: VecDeque<Transmit>,
+    pub(crate) queued_replies: usize,
+    pub(crate) events: VecDeque<Event>,
+    pub(crate) error_rate: RateWindow,
+    pub(crate) ping_rate: RateWindow,
+    pub(crate) last_received: Option<Instant>,
+    pub(crate) drain_until: Option<Instant>,
+    ended: bool,
+    shut_down: bool,
+}
+
+/// What a connection is used for.
+#[derive(Debug)]
+pub(crate) enum Role {
+    Raw,
+    Server(ServerRole),
+    Client(ClientRole),
+}
+
+/// Counts events per second, for limits given that way.
+#[derive(Debug, Default)]
+pub(crate) struct RateWindow {
+    started: Option<Instant>,
+    count: u32,
+}
+
+impl RateWindow {
+    /// Counts one; false when it is more than `limit` in the current second.
+    pub(crate) fn allow(&mut self, now: Instant, limit: u32) -> bool {
+        if self.started.is_none_or(|at| now.saturating_duration_since(at) >= Duration::from_secs(1)) {
+            self.started = Some(now);
+            self.count = 0;
+        }
+        self.count = self.count.saturating_add(1);
+        self.count <= limit
+    }
+}
+
+/// How a transport ended, for [`Machine::handle_transport_closed`].
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct TransportEnd {
+    /// The peer closed it in order (FIN between packets, application close with code 0).
+    pub clean: bool,
+    /// The transport's own words.
+    pub text: String,
+}
+
+// ---------------------------------------------------------------- construction and getters
+impl Machine {
+    /// A raw connection over `transport`: packets are delivered unexamined until [`Machine::serve`] or
+    /// [`Machine::open`] makes it a session.
+    pub fn new(side: Side, transport: TransportId) -> Self {
+        Machine {
+            side,
+            transport,
+            revision: Revision::Current,
+            state: ConnectionState::Init,
+            role: Role::Raw,
+            session_id: 0,
+            limits: Limits::default(),
+            out: VecDeque::new(),
+            queued_replies: 0,
+            events: VecDeque::new(),
+            error_rate: RateWindow::default(),
+            ping_rate: RateWindow::default(),
+            last_received: None,
+            drain_until: None,
+            ended: false,
+            shut_down: false,
+        }
+    }
+
+    /// The limits a raw connection reads packets under; sessions bring their own.
+    pub fn set_raw_limits(&mut self, limits: Limits) {
+        if matches!(self.role, Role::Raw) {
+            self.limits = limits;
+        }
+    }
+
+    /// Where the connection stands.
+    pub fn state(&self) -> ConnectionState {
+        self.state
+    }
+
+    /// The session's id; 0 before there is one.
+    pub fn session_id(&self) -> u32 {
+        self.session_id
+    }
+
+    /// Which end this is.
+    pub fn side(&self) -> Side {
+        self.side
+    }
+
+    /// True until a session is built on the connection.
+    pub fn is_raw(&self) -> bool {
+        matches!(self.role, Role::Raw)
+    }
+
+    /// True once [`Event::Ended`] was emitted.
+    pub fn is_ended(&self) -> bool {
+        self.ended
+    }
+
+    /// The wire revision in use.
+    pub fn revision(&self) -> Revision {
+        self.revision
+    }
+
+    /// The limits packets are read under.
+    pub fn limits(&self) -> &Limits {
+        &self.limits
+    }
+
+    /// Frames in flight: unanswered ones on a server, unended ones on a client.
+    pub fn live_frames(&self) -> usize {
+        match &self.role {
+            Role::Raw => 0,
+            Role::Server(role) => role.frames.live(),
+            Role::Client(role) => role.frames.live(),
+        }
+    }
+}
+
+// ---------------------------------------------------------------- inputs
+impl Machine {
+    /// The 40 header bytes of the next packet. Checks header, lengths, limits and state, in this order, answers
+    /// what is wrong, and says what to do with the rest.
+    pub fn handle_header(&mut self, now: Instant, bytes: &[u8; Header::LEN]) -> (HeaderVerdict, Option<Header>) {
+        if self.shut_down {
+            return (HeaderVerdict::Stop, None);
+        }
+        self.last_received = Some(now);
+        let header = match Header::decode(bytes) {
+            Ok(header) => header,
+            Err(error) => return (self.handle_broken(now, error), None),
+        };
+        let verdict = self.examine_header(now, &header);
+        (verdict, Some(header))
+    }
+
+    fn examine_header(&mut self, now: Instant, header: &Header) -> HeaderVerdict {
+        if self.is_raw() {
+            return self.raw_header(header);
+        }
+        let phase = match self.state {
+            ConnectionState::Init | ConnectionState::Negotiating => Phase::BeforeActive,
+            _ => Phase::Active,
+        };
+        if let Err(error) = nnrp_wire::check_lengths(header, &self.limits, phase) {
+            return self.refuse(now, Fault::from(error), header, None);
+        }
+        match self.check_state(header) {
+            Ok(()) => HeaderVerdict::Read(lane_of(header.msg_type)),
+            Err(Refusal::Ignore) => HeaderVerdict::Skip,
+            Err(Refusal::Fault(fault)) => self.refuse(now, *fault, header, None),
+        }
+    }
+
+    /// Bytes that cannot be a packet: a damaged header, or a stream that ended too early.
+    pub fn handle_broken(&mut self, now: Instant, error: WireError) -> HeaderVerdict {
+        let fault = Fault::from(error).made_fatal();
+        if self.is_raw() {
+            return self.raw_fault(fault);
+        }
+        self.fail(now, fault, None);
+        HeaderVerdict::Stop
+    }
+
+    /// A stream ended after `got` bytes of a header (R-QUIC-5).
+    pub fn handle_truncated_header(&mut self, now: Instant, got: usize) {
+        let text = format!("incomplete packet: a stream ended after {got} of {} header bytes", Header::LEN);
+        let fault = Fault::found(RuleId::QUIC_5, None, text);
+        if self.is_raw() {
+            self.raw_fault(fault);
+        } else {
+            self.fail(now, fault, None);
+        }
+    }
+
+    /// A frame's stream ended before its packet was complete (R-QUIC-6). Costs that frame only.
+    pub fn handle_truncated(&mut self, now: Instant, header: &Header) {
+        if self.is_raw() || self.shut_down {
+            return;
+        }
+        let text = format!("incomplete packet: the stream of {} ended before its body", header.msg_type);
+        let fault = Fault::found(RuleId::QUIC_6, header.msg_type, text);
+        self.refuse(now, fault, header, None);
+    }
+
+    /// A whole packet whose header got [`HeaderVerdict::Read`].
+    pub fn handle_packet(&mut self, now: Instant, packet: Packet, arrival: Arrival) {
+        if self.shut_down {
+            return;
+        }
+        self.last_received = Some(now);
+        if self.is_raw() {
+            return self.raw_packet(now, packet, arrival);
+        }
+        // The state may have changed while the body was on its way.
+        match self.check_state(&packet.header) {
+            Ok(()) => {}
+            Err(Refusal::Ignore) => return,
+            Err(Refusal::Fault(fault)) => {
+                let header = packet.header.clone();
+                self.refuse(now, *fault, &header, Some(packet));
+                return;
+            }
+        }
+        match packet.header.msg_type {
+            MessageType::Ping => self.on_ping(now, &packet),
+            MessageType::Close => self.on_close(now, &packet),
+            MessageType::Error => self.on_error(now, packet),
+            _ if self.side == Side::Server => self.on_server_packet(now, packet, arrival),
+            _ => self.on_client_packet(now, packet, arrival),
+        }
+    }
+
+    /// The transport is gone.
+    pub fn handle_transport_closed(&mut self, end: &TransportEnd) {
+        let quiet = self.live_frames() == 0 || self.state == ConnectionState::Draining;
+        let by = if end.clean && quiet { EndedBy::Peer } else { EndedBy::Transport };
+        self.end(Ended { by, fault: None, reason: end.text.clone() });
+        self.state = ConnectionState::Closed;
+        self.shut_down = true;
+        self.drain_until = None;
+        self.out.clear();
+    }
+
+    /// A deadline of [`Machine::poll_timeout`] has passed. Harmless when called early.
+    pub fn handle_timeout(&mut self, now: Instant) {
+        if self.drain_until.is_some_and(|at| at <= now) {
+            self.drain_until = None;
+            self.end(Ended { by: EndedBy::Peer, fault: None, reason: "the drain time is over".into() });
+            self.shutdown(0, "drain time over");
+        }
+        self.client_timeout(now);
+    }
+}
+
+// ---------------------------------------------------------------- commands for both roles
+impl Machine {
+    /// Sends a packet as it is: what raw connections do, and the escape hatch of sessions. Frames sent this way
+    /// are tracked like any other.
+    ///
+    /// # Errors
+    ///
+    /// [`CommandError::State`] when the connection is ending; [`CommandError::Invalid`] when the packet's
+    /// metadata does not decode and the session has to understand it.
+    pub fn send_packet(&mut self, packet: Packet) -> Result<(), CommandError> {
+        self.check_open("sending a packet")?;
+        match &mut self.role {
+            Role::Raw => {}
+            Role::Server(role) => role.track_sent(&packet)?,
+            Role::Client(role) => role.track_sent(&packet)?,
+        }
+        self.transmit(lane_of(packet.header.msg_type), Origin::Application, packet.encode());
+        Ok(())
+    }
+
+    /// Ends the connection in order: whatever was sent before still goes out, then CLOSE with `reason`. A server
+    /// first drops the frames it still owes (nobody waits for ever), and leaves closing the transport to the
+    /// client for as long as the drain time lasts. Does nothing when the end has already begun.
+    pub fn close(&mut self, now: Instant, reason: &str) {
+        if self.ended || self.shut_down {
+            return;
+        }
+        let in_session = matches!(self.state, ConnectionState::Active | ConnectionState::Draining);
+        if in_session {
+            self.drop_owed_frames();
+            self.send_close(reason);
+        }
+        self.end(Ended { by: EndedBy::Local, fault: None, reason: reason.to_owned() });
+        if in_session && self.side == Side::Server && !self.is_raw() {
+            self.enter_draining(now);
+        } else {
+            self.shutdown(0, reason);
+        }
+    }
+
+    /// Ends the connection at once with an NNRP error code, without CLOSE: what closing a raw connection means.
+    /// Packets sent before still go out.
+    pub fn abort(&mut self, code: u32, reason: &str) {
+        self.end(Ended { by: EndedBy::Local, fault: None, reason: reason.to_owned() });
+        self.shutdown(code, reason);
+    }
+}
+
+// ---------------------------------------------------------------- outputs
+impl Machine {
+    /// The next thing to send. `None` when there is nothing right now.
+    pub fn poll_transmit(&mut self) -> Option<Transmit> {
+        let next = self.out.pop_front();
+        if matches!(next, Some(Transmit::Packet { origin: Origin::Library, .. })) {
+            self.queued_replies -= 1;
+        }
+        next
+    }
+
+    /// Whether [`Machine::poll_transmit`] has something.
+    pub fn has_transmits(&self) -> bool {
+        !self.out.is_empty()
+    }
+
+    /// The next thing to tell the application.
+    pub fn poll_event(&mut self) -> Option<Event> {
+        self.events.pop_front()
+    }
+
+    /// When [`Machine::handle_timeout`] wants to be called, if nothing happens before.
+    pub fn poll_timeout(&self) -> Option<Instant> {
+        [self.drain_until, self.client_deadline()].into_iter().flatten().min()
+    }
+}
+
+// ---------------------------------------------------------------- shared with the roles
+/// The lane a message travels on (wire reference 2.1).
+pub(crate) fn lane_of(message: MessageType) -> Lane {
+    match message {
+        MessageType::FrameSubmit | MessageType::ResultPush | MessageType::ResultDrop => Lane::Frame,
+        _ => Lane::Control,
+    }
+}
+
+pub(crate) enum Refusal {
+    Ignore,
+    Fault(Box<Fault>),
+}
+
+impl Machine {
+    pub(crate) fn transmit(&mut self, lane: Lane, origin: Origin, packet: EncodedPacket) {
+        if self.shut_down {
+            return;
+        }
+        if origin == Origin::Library {
+            self.queued_replies += 1;
+        }
+        self.out.push_back(Transmit::Packet { lane, origin, packet });
+    }
+
+    /// Queues a reply nobody asked the application for; dropped when the peer does not read at all.
+    pub(crate) fn reply(&mut self, packet: EncodedPacket) {
+        if self.queued_replies < MAX_QUEUED_REPLIES {
+            self.transmit(Lane::Control, Origin::Library, packet);
+        }
+    }
+
+    pub(crate) fn check_open(&self, what: &'static str) -> Result<(), CommandError> {
+        if self.ended || self.shut_down {
+            return Err(CommandError::State { what, state: self.state });
+        }
+        Ok(())
+    }
+
+    /// State and session id, which come after lengths and before metadata (wire reference 1.4).
+    fn check_state(&self, header: &Header) -> Result<(), Refusal> {
+        let message = header.msg_type;
+        if !permitted(self.side, self.state, message) {
+            return Err(self.refusal_for_state(message));
+        }
+        if !matches!(self.state, ConnectionState::Active | ConnectionState::Draining) {
+            return Ok(());
+        }
+        let zero_allowed = matches!(
+            message,
+            MessageType::Ping
+                | MessageType::Pong
+                | MessageType::Close
+                | MessageType::Error
+                | MessageType::TransportProbe
+                | MessageType::TransportProbeAck
+        );
+        // FLOW_UPDATE says in its metadata which id its scope wants (R-FLOW-5).
+        if header.session_id == self.session_id
+            || message == MessageType::FlowUpdate
+            || (zero_allowed && header.session_id == 0)
+        {
+            return Ok(());
+        }
+        if matches!(message, MessageType::ResultPush | MessageType::ResultDrop) {
+            return Err(Refusal::Ignore);
+        }
+        let text = format!("{message}: expected session_id {}, got {}", self.session_id, header.session_id);
+        Err(Refusal::Fault(Box::new(Fault::found(RuleId::HDR_6, message, text))))
+    }
+
+    fn refusal_for_state(&self, message: MessageType) -> Refusal {
+        use ConnectionState as S;
+        let fault = match (self.state, message) {
+            (S::Closed, _) => return Refusal::Ignore,
+            (S::Init | S::Negotiating, _) if self.side == Side::Client => {
+                let text = format!("expected SERVER_HELLO_ACK, got {message}");
+                Fault::found(RuleId::ACK_6, message, text).made_fatal()
+            }
+            (S::Init, _) => {
+                let text = format!("expected CLIENT_HELLO, got {message}");
+                Fault::found(RuleId::STATE_1, message, text).made_fatal()
+            }
+            (S::Negotiating, _) => {
+                let text = format!("{message} before the handshake was finished");
+                Fault::found(RuleId::STATE_1, message, text).made_fatal()
+            }
+            (_, MessageType::ClientHello) => {
+                Fault::found(RuleId::HELLO_6, message, "expected FRAME_SUBMIT, got CLIENT_HELLO: a connection has one")
+            }
+            (S::Draining, MessageType::FrameSubmit) => {
+                Fault::found(RuleId::STATE_3, message, "FRAME_SUBMIT after the session began to close")
+            }
+            (S::Draining, _) => {
+                let text = format!("{message} after the session began to close");
+                Fault::found(RuleId::STATE_3, message, text)
+            }
+            (S::Active, _) => {
+                let expected = if self.side == Side::Server { "FRAME_SUBMIT" } else { "RESULT_PUSH" };
+                Fault::found(RuleId::STATE_2, message, format!("expected {expected}, got {message}"))
+            }
+        };
+        Refusal::Fault(Box::new(fault))
+    }
+
+    /// No new frames; running ones have until the drain time is over.
+    pub(crate) fn enter_draining(&mut self, now: Instant) {
+        if self.state != ConnectionState::Closed {
+            self.state = ConnectionState::Draining;
+        }
+        if self.drain_until.is_none() && !self.shut_down {
+            self.drain_until = Some(now + DRAIN_TIME);
+        }
+    }
+
+    /// Emits the last event, once.
+    pub(crate) fn end(&mut self, ended: Ended) {
+        if std::mem::replace(&mut self.ended, true) {
+            return;
+        }
+        if let Role::Client(role) = &mut self.role {
+            role.frames.clear();
+        }
+        self.events.push_back(Event::Ended(ended));
+    }
+
+    /// Asks the driver to close the transport once everything queued is out, once.
+    pub(crate) fn shutdown(&mut self, code: u32, reason: &str) {
+        if std::mem::replace(&mut self.shut_down, true) {
+            return;
+        }
+        self.drain_until = None;
+        if self.state != ConnectionState::Closed {
+            self.state = ConnectionState::Draining;
+        }
+        self.out.push_back(Transmit::Shutdown { code, reason: reason.to_owned() });
+    }
+}

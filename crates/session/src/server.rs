@@ -1,0 +1,452 @@
+//! The server's half.
+
+use std::time::Instant;
+
+use bytes::Bytes;
+use nnrp_wire::rules::RuleId;
+use nnrp_wire::{
+    CacheAckMetadata, CacheAckStatus, CacheInvalidateMetadata, CachePutMetadata, ClientHello, EncodedPacket, ErrorCode,
+    FlowUpdateMetadata, FlowUpdateScopeKind, FrameBody, FrameSubmitMetadata, Header, HeaderFlags, MessageType, Packet,
+    ResultClass, ResultHintBudgetPolicy, ResultHintCongestionState, ResultHintMetadata, ResultHintReason,
+    ResultPushMetadata, ServerHelloAck, SessionMigrateAckMetadata, SessionMigrateMetadata, SessionPatchAckMetadata,
+    SessionPatchAckStatus, SessionPatchRejectReason, TransportId, TransportProbeAckMetadata, TransportProbeMetadata,
+};
+
+use crate::frames::ServerFrames;
+use crate::limits::MAX_PROBES;
+use crate::limits::RATE_LIMIT_RETRY;
+use crate::machine::{Machine, Role};
+use crate::settings::check_session_id;
+use crate::{
+    Admission, Arrival, CommandError, ConnectionState, Credit, DropFrame, Event, Fault, FrameKey, Lane, Origin, ReceivedHello,
+    ReceivedSubmit, ServerSettings, Side, SubmittedTiles, negotiate,
+};
+
+/// `accept_code` of a SESSION_MIGRATE_ACK for "not supported" (R-MIG-5).
+const MIGRATION_NOT_SUPPORTED: u32 = 1;
+
+#[derive(Debug)]
+pub(crate) struct ServerRole {
+    pub(crate) frames: ServerFrames,
+    settings: ServerSettings,
+    hello: Option<ClientHello>,
+    probes: u32,
+    /// What RESULT_HINTs of this session last said about congestion; a drop's hint repeats it.
+    congestion: ResultHintCongestionState,
+    /// Advice of the client about its results, to tell newer from older (R-FLOW-6).
+    advice: Credit,
+    started: Option<Instant>,
+}
+
+impl ServerRole {
+    /// Frames and results sent as raw packets change the same state as the ones sent by name.
+    pub(crate) fn track_sent(&mut self, packet: &Packet) -> Result<(), CommandError> {
+        let key = FrameKey::from(&packet.header);
+        match packet.header.msg_type {
+            MessageType::ResultDrop => self.frames.answered(key),
+            MessageType::ResultPush => {
+                let metadata = ResultPushMetadata::decode(&packet.metadata)?;
+                if is_terminal(&metadata, packet.header.flags) {
+                    self.frames.answered(key);
+                }
+            }
+            _ => {}
+        }
+        Ok(())
+    }
+}
+
+/// Whether a result ends its frame (wire reference 11.3).
+pub(crate) fn is_terminal(metadata: &ResultPushMetadata, flags: HeaderFlags) -> bool {
+    metadata.result_class != ResultClass::Partial || flags.contains(HeaderFlags::EOS)
+}
+
+/// A packet without a body.
+fn header_and_metadata(header: Header, metadata: &[u8]) -> EncodedPacket {
+    Packet::build(header, Bytes::copy_from_slice(metadata), Bytes::new()).encode()
+}
+
+// ---------------------------------------------------------------- commands
+impl Machine {
+    /// Makes a raw server connection a session in the making: the next packet has to be CLIENT_HELLO.
+    pub fn serve(&mut self, settings: ServerSettings) {
+        debug_assert!(self.side == Side::Server && self.is_raw());
+        self.limits.max_body_bytes = settings.max_body_bytes;
+        self.limits.max_sections = settings.max_sections;
+        self.role = Role::Server(ServerRole {
+            frames: ServerFrames::default(),
+            settings,
+            hello: None,
+            probes: 0,
+            congestion: ResultHintCongestionState::None,
+            advice: Credit::new(0),
+            started: None,
+        });
+    }
+
+    /// Replaces the settings of a session that is not admitted yet.
+    pub fn set_server_settings(&mut self, settings: ServerSettings) {
+        if let Role::Server(role) = &mut self.role {
+            self.limits.max_body_bytes = settings.max_body_bytes;
+            self.limits.max_sections = settings.max_sections;
+            role.settings = settings;
+        }
+    }
+
+    /// Admits the client whose hello was announced with [`Event::Hello`]: sends SERVER_HELLO_ACK and returns what
+    /// it says.
+    ///
+    /// # Errors
+    ///
+    /// [`CommandError::State`] when there is no hello waiting (the client left), and
+    /// [`CommandError::Refused`] when client and server cannot work together; the client has then been told.
+    pub fn admit(&mut self, now: Instant, admission: &Admission) -> Result<ServerHelloAck, CommandError> {
+        self.check_open("admitting the client")?;
+        let transport = self.transport;
+        let Role::Server(role) = &mut self.role else {
+            return Err(CommandError::Refused("a client cannot admit".into()));
+        };
+        let Some(hello) = role.hello.take().filter(|_| self.state == ConnectionState::Negotiating) else {
+            return Err(CommandError::State { what: "admitting the client", state: self.state });
+        };
+        let (metadata, extensions) = match negotiate(&hello, &role.settings, admission, transport) {
+            Ok(agreed) => agreed,
+            Err(fault) => {
+                let text = fault.to_string();
+                self.fail(now, fault, None);
+                return Err(CommandError::Refused(text));
+            }
+        };
+        check_session_id(metadata.session_id)?;
+        let mut header = Header::new(MessageType::ServerHelloAck);
+        header.flags = HeaderFlags::ACK_REQUIRED;
+        header.session_id = metadata.session_id;
+        let ack = ServerHelloAck { metadata, extensions, model_name: admission.model_name.clone() };
+        let packet = ack.encode(header)?;
+        self.session_id = ack.metadata.session_id;
+        self.state = ConnectionState::Active;
+        self.transmit(Lane::Control, Origin::Library, packet);
+        Ok(ack)
+    }
+
+    /// Refuses the client: ERROR with `code`, then close. `text` is sent to the client.
+    pub fn refuse_client(&mut self, now: Instant, code: ErrorCode, text: &str) {
+        self.fail(now, Fault::refusal(code, text), None);
+    }
+
+    /// Sends one RESULT_PUSH. The frame need not be known (R-LIFE-5).
+    ///
+    /// # Errors
+    ///
+    /// [`CommandError::State`] before the session exists or when it is over; [`CommandError::Invalid`] when the
+    /// packet's metadata does not decode.
+    pub fn push_result(&mut self, packet: EncodedPacket) -> Result<(), CommandError> {
+        let metadata = ResultPushMetadata::decode(&packet.metadata())?;
+        let role = self.server_session("sending a result")?;
+        if is_terminal(&metadata, packet.header().flags) {
+            role.frames.answered(FrameKey::from(packet.header()));
+        }
+        self.transmit(Lane::Frame, Origin::Application, packet);
+        Ok(())
+    }
+
+    /// Ends a frame without a result. A reason goes ahead in a RESULT_HINT. Returns the bytes of the RESULT_DROP.
+    ///
+    /// # Errors
+    ///
+    /// [`CommandError::State`] before the session exists or when it is over.
+    pub fn push_drop(&mut self, drop: &DropFrame) -> Result<usize, CommandError> {
+        let role = self.server_session("dropping a frame")?;
+        role.frames.answered(FrameKey { view_id: drop.view_id, frame_id: drop.frame_id });
+        let congestion = role.congestion;
+        if let Some(reason) = drop.reason.filter(|reason| *reason != ResultHintReason::None) {
+            let hint = ResultHintMetadata {
+                applied_budget_policy: ResultHintBudgetPolicy::Drop,
+                congestion_state: congestion,
+                reason,
+                retry_after_ms: 0,
+            };
+            let header = self.frame_header(MessageType::ResultHint, drop);
+            let packet = header_and_metadata(header, &hint.encode());
+            self.transmit(Lane::Control, Origin::Application, packet);
+        }
+        let mut header = self.frame_header(MessageType::ResultDrop, drop);
+        header.flags = drop.flags;
+        let packet = Packet::build(header, Bytes::new(), Bytes::new()).encode();
+        let bytes = packet.len();
+        self.transmit(Lane::Frame, Origin::Application, packet);
+        Ok(bytes)
+    }
+
+    /// Sends RESULT_HINT about the frame named in `header`, or about the session when its `frame_id` is 0.
+    /// Returns the packet's bytes.
+    ///
+    /// # Errors
+    ///
+    /// [`CommandError::State`] before the session exists or when it is over; [`CommandError::Invalid`] for
+    /// unassigned values.
+    pub fn push_hint(&mut self, mut header: Header, hint: &ResultHintMetadata) -> Result<usize, CommandError> {
+        hint.check()?;
+        let role = self.server_session("sending a hint")?;
+        role.congestion = hint.congestion_state;
+        header.msg_type = MessageType::ResultHint;
+        header.session_id = self.session_id;
+        let packet = header_and_metadata(header, &hint.encode());
+        let bytes = packet.len();
+        self.transmit(Lane::Control, Origin::Application, packet);
+        Ok(bytes)
+    }
+
+    /// The tiles the newest submit of this frame asked for.
+    pub fn submitted_tiles(&self, key: FrameKey) -> Option<SubmittedTiles> {
+        match &self.role {
+            Role::Server(role) => role.frames.tiles(key),
+            _ => None,
+        }
+    }
+
+    /// Whether the client cancelled this frame.
+    pub fn is_cancelled(&self, key: FrameKey) -> bool {
+        match &self.role {
+            Role::Server(role) => role.frames.is_cancelled(key),
+            _ => false,
+        }
+    }
+
+    /// Whether this frame still waits for its answer.
+    pub fn owes_answer(&self, key: FrameKey) -> bool {
+        match &self.role {
+            Role::Server(role) => role.frames.is_live(key),
+            _ => false,
+        }
+    }
+
+    fn frame_header(&self, message: MessageType, drop: &DropFrame) -> Header {
+        let mut header = Header::new(message);
+        header.session_id = self.session_id;
+        header.frame_id = drop.frame_id;
+        header.view_id = drop.view_id;
+        header.route_id = drop.route_id;
+        header.trace_id = drop.trace_id;
+        header
+    }
+
+    /// The server role, when results may be sent.
+    fn server_session(&mut self, what: &'static str) -> Result<&mut ServerRole, CommandError> {
+        self.check_open(what)?;
+        let state = self.state;
+        match &mut self.role {
+            Role::Server(role) if matches!(state, ConnectionState::Active | ConnectionState::Draining) => Ok(role),
+            _ => Err(CommandError::State { what, state }),
+        }
+    }
+
+    /// RESULT_DROP for every frame still unanswered: the session is closing and nobody shall wait for ever.
+    pub(crate) fn drop_owed_frames(&mut self) {
+        let Role::Server(role) = &mut self.role else { return };
+        for key in role.frames.take_owed() {
+            let mut header = Header::new(MessageType::ResultDrop);
+            header.session_id = self.session_id;
+            header.frame_id = key.frame_id;
+            header.view_id = key.view_id;
+            let packet = Packet::build(header, Bytes::new(), Bytes::new()).encode();
+            self.transmit(Lane::Frame, Origin::Library, packet);
+        }
+    }
+
+    /// RESULT_DROP for a submit that was refused before it became a frame.
+    pub(crate) fn send_drop_for(&mut self, refused: &Header) {
+        let mut header = Header::new(MessageType::ResultDrop);
+        header.session_id = self.session_id;
+        header.frame_id = refused.frame_id;
+        header.view_id = refused.view_id;
+        header.trace_id = refused.trace_id;
+        self.transmit(Lane::Frame, Origin::Library, Packet::build(header, Bytes::new(), Bytes::new()).encode());
+    }
+}
+
+// ---------------------------------------------------------------- messages
+impl Machine {
+    pub(crate) fn on_server_packet(&mut self, now: Instant, packet: Packet, arrival: Arrival) {
+        let header = packet.header.clone();
+        let outcome = match header.msg_type {
+            MessageType::ClientHello => self.on_hello(packet.clone()),
+            MessageType::FrameSubmit => self.on_submit(now, packet.clone(), arrival),
+            MessageType::FrameCancel => {
+                self.on_cancel(&header);
+                Ok(())
+            }
+            MessageType::FlowUpdate => self.on_client_flow_update(packet.clone()),
+            MessageType::TransportProbe => self.on_probe(now, &packet),
+            MessageType::SessionMigrate => self.on_migrate(&packet),
+            MessageType::SessionPatch => self.on_patch(&packet),
+            MessageType::CachePut => self.on_cache_put(&packet),
+            // Nothing is cached here, so there is nothing to acknowledge or to forget (R-CACHE-9, R-CACHE-12).
+            MessageType::CacheAck => Ok(()),
+            MessageType::CacheInvalidate => {
+                CacheInvalidateMetadata::decode(&packet.metadata).map(drop).map_err(Fault::from)
+            }
+            _ => {
+                self.events.push_back(Event::Control(packet.clone()));
+                Ok(())
+            }
+        };
+        if let Err(fault) = outcome {
+            self.refuse(now, fault, &header, Some(packet));
+        }
+    }
+
+    fn on_hello(&mut self, packet: Packet) -> Result<(), Fault> {
+        let hello = ClientHello::decode(&packet).map_err(Fault::from)?;
+        let offer = &hello.metadata;
+        if !(offer.min_version_major..=offer.max_version_major).contains(&1) {
+            let text = format!(
+                "CLIENT_HELLO offers versions {} to {}; this server speaks version 1",
+                offer.min_version_major, offer.max_version_major
+            );
+            return Err(Fault::found(RuleId::HELLO_1, MessageType::ClientHello, text));
+        }
+        if offer.supported_wire_format_bitmap & 1 == 0 {
+            let text = format!(
+                "CLIENT_HELLO offers wire formats {:#06x}; this server speaks format 0",
+                offer.supported_wire_format_bitmap
+            );
+            return Err(Fault::found(RuleId::HELLO_2, MessageType::ClientHello, text));
+        }
+        if let Role::Server(role) = &mut self.role {
+            role.hello = Some(hello.clone());
+        }
+        self.state = ConnectionState::Negotiating;
+        self.events.push_back(Event::Hello(Box::new(ReceivedHello { packet, hello })));
+        Ok(())
+    }
+
+    fn on_submit(&mut self, now: Instant, packet: Packet, arrival: Arrival) -> Result<(), Fault> {
+        if self.transport == TransportId::Quic && arrival == Arrival::Control {
+            let text = "FRAME_SUBMIT on the control stream: on QUIC each frame has a stream of its own";
+            return Err(Fault::found(RuleId::QUIC_2, MessageType::FrameSubmit, text));
+        }
+        let metadata = FrameSubmitMetadata::decode(&packet.metadata)?;
+        let body = FrameBody::decode_submit(&metadata, &packet.body, &[])?;
+        body.check_limits(&self.limits)?;
+        if let Some(reference) = body.references().next() {
+            let text = format!(
+                "{} is not installed: this session has no cache, send the object inline",
+                reference.object_kind
+            );
+            return Err(Fault::found(RuleId::OBJ_24, MessageType::FrameSubmit, text));
+        }
+        if let Role::Server(role) = &mut self.role {
+            role.frames.submitted(FrameKey::from(&packet.header), &body);
+        }
+        let submit = ReceivedSubmit { packet, metadata, body, received_at: now };
+        self.events.push_back(Event::Submit(Box::new(submit)));
+        Ok(())
+    }
+
+    fn on_cancel(&mut self, header: &Header) {
+        let key = FrameKey::from(header);
+        if let Role::Server(role) = &mut self.role {
+            if role.frames.cancel(key) {
+                self.events.push_back(Event::Cancelled(key));
+            }
+        }
+    }
+
+    fn on_client_flow_update(&mut self, packet: Packet) -> Result<(), Fault> {
+        let update = FlowUpdateMetadata::decode(&packet.metadata)?;
+        self.check_flow_scope(&packet.header, &update)?;
+        if let Role::Server(role) = &mut self.role {
+            if role.advice.apply(&update) {
+                self.events.push_back(Event::FlowUpdate(packet, update));
+            }
+        }
+        Ok(())
+    }
+
+    /// R-FLOW-5: connection scope speaks for no session, the others for this one.
+    pub(crate) fn check_flow_scope(&self, header: &Header, update: &FlowUpdateMetadata) -> Result<(), Fault> {
+        let expected = match update.scope_kind {
+            FlowUpdateScopeKind::Connection => 0,
+            _ => self.session_id,
+        };
+        if header.session_id == expected {
+            return Ok(());
+        }
+        let text = format!(
+            "FLOW_UPDATE of {} scope: expected session_id {expected}, got {}",
+            update.scope_kind, header.session_id
+        );
+        Err(Fault::found(RuleId::FLOW_5, MessageType::FlowUpdate, text))
+    }
+
+    fn on_probe(&mut self, now: Instant, packet: &Packet) -> Result<(), Fault> {
+        let probe = TransportProbeMetadata::decode(&packet.metadata)?;
+        let Role::Server(role) = &mut self.role else { return Ok(()) };
+        role.probes = role.probes.saturating_add(1);
+        if !role.settings.answer_probes || role.probes > MAX_PROBES {
+            let mut fault = Fault::found(RuleId::PROBE_2, MessageType::TransportProbe, "probes are not answered here");
+            fault.retry_after_ms = u32::try_from(RATE_LIMIT_RETRY.as_millis()).unwrap_or(u32::MAX);
+            self.send_error(now, &fault);
+            return Ok(());
+        }
+        // Only differences of this clock mean anything to the client.
+        let origin = *role.started.get_or_insert(now);
+        let elapsed = now.saturating_duration_since(origin).as_micros();
+        let ack = TransportProbeAckMetadata {
+            probe_id: probe.probe_id,
+            reserved: 0,
+            server_recv_ts_us: u64::try_from(elapsed).unwrap_or(u64::MAX),
+        };
+        let mut header = Header::new(MessageType::TransportProbeAck);
+        header.trace_id = packet.header.trace_id;
+        self.reply(header_and_metadata(header, &ack.encode()));
+        Ok(())
+    }
+
+    /// Migration is off: R-MIG-5. The transport is closed as after any other refusal.
+    fn on_migrate(&mut self, packet: &Packet) -> Result<(), Fault> {
+        SessionMigrateMetadata::decode(&packet.metadata)?;
+        let ack = SessionMigrateAckMetadata { accept_code: MIGRATION_NOT_SUPPORTED, ..Default::default() };
+        let mut header = Header::new(MessageType::SessionMigrateAck);
+        header.session_id = packet.header.session_id;
+        header.trace_id = packet.header.trace_id;
+        self.reply(header_and_metadata(header, &ack.encode()));
+        Ok(())
+    }
+
+    /// Nothing of a session can be changed here yet: every field is refused by name, nothing is pretended.
+    fn on_patch(&mut self, packet: &Packet) -> Result<(), Fault> {
+        let patch = nnrp_wire::SessionPatch::decode(packet)?;
+        let ack = SessionPatchAckMetadata {
+            ack_status: SessionPatchAckStatus::Rejected,
+            reject_reason: SessionPatchRejectReason::UnsupportedField,
+            rejected_patch_mask: patch.metadata.patch_mask,
+            ..Default::default()
+        };
+        self.reply(header_and_metadata(self.reply_header(MessageType::SessionPatchAck, packet), &ack.encode()));
+        Ok(())
+    }
+
+    /// The session announced no cache (R-CACHE-6).
+    fn on_cache_put(&mut self, packet: &Packet) -> Result<(), Fault> {
+        let put = CachePutMetadata::decode(&packet.metadata)?;
+        let ack = CacheAckMetadata {
+            cache_namespace: put.cache_namespace,
+            cache_key_hi: put.cache_key_hi,
+            cache_key_lo: put.cache_key_lo,
+            status: CacheAckStatus::Rejected,
+            detail_code: ErrorCode::UnsupportedCapability.value(),
+            ..Default::default()
+        };
+        self.reply(header_and_metadata(self.reply_header(MessageType::CacheAck, packet), &ack.encode()));
+        Ok(())
+    }
+
+    fn reply_header(&self, message: MessageType, request: &Packet) -> Header {
+        let mut header = Header::new(message);
+        header.session_id = self.session_id;
+        header.trace_id = request.header.trace_id;
+        header
+    }
+}

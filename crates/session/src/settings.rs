@@ -1,0 +1,224 @@
+//! What each side brings to a handshake, and what comes out of it.
+
+use std::time::Duration;
+
+use nnrp_wire::extension::{
+    self, LossToleranceAckExtension, LossToleranceExtension, PayloadCapabilitiesAckExtension,
+    PayloadCapabilitiesExtension, TransportPolicyAckExtension, TransportPolicyExtension,
+};
+use nnrp_wire::{
+    ClientHello, ControlExtension, HeaderFlags, LossTolerance, PayloadKind, ResultHintReason, ServerHelloAckMetadata,
+    TransportId, TransportPolicy, limits,
+};
+
+use nnrp_wire::rules::RuleId;
+
+use crate::limits::{HANDSHAKE_TIMEOUT, KEEPALIVE_INTERVAL, KEEPALIVE_TIMEOUT};
+use crate::{CommandError, Fault};
+
+/// Profiles this implementation speaks: bit 0, tensor.
+const SUPPORTED_PROFILES: u32 = 0x1;
+/// All seven payload kinds.
+const SUPPORTED_PAYLOAD_KINDS: u32 = 0x7F;
+/// Raw and LZ4 by number. Codecs are the application's; the bitmaps are advisory (R-NEG-1).
+const SUPPORTED_CODECS: u32 = 0x3;
+/// None and LZ4 by number, advisory like the codecs.
+const SUPPORTED_COMPRESSIONS: u32 = 0x3;
+/// Every dtype of the wire.
+const SUPPORTED_DTYPES: u32 = 0xFF;
+/// NHWC and NCHW.
+const SUPPORTED_LAYOUTS: u32 = 0x3;
+/// What the wire promises when nothing was negotiated.
+const SUPPORTED_LANES: u16 = u16::MAX;
+
+/// What a server offers each client.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct ServerSettings {
+    /// Frames a client may have in flight: announced as the initial credit, not enforced.
+    pub max_concurrent_frames: u16,
+    /// Tensor sections in one frame; a frame with more is refused (R-LIM-4).
+    pub max_sections: u16,
+    /// Largest body of a submit in bytes, announced and enforced (R-LIM-1).
+    pub max_body_bytes: u32,
+    /// Whether TRANSPORT_PROBE is answered (R-PROBE-2).
+    pub answer_probes: bool,
+}
+
+impl Default for ServerSettings {
+    fn default() -> Self {
+        ServerSettings {
+            max_concurrent_frames: 1,
+            max_sections: limits::MAX_SECTIONS,
+            max_body_bytes: limits::MAX_BODY_BYTES,
+            answer_probes: true,
+        }
+    }
+}
+
+/// How a server admits one client.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Admission {
+    /// The session's id; `None` confirms the requested one, or `fallback_session_id` when the client asked
+    /// for none.
+    pub session_id: Option<u32>,
+    /// A fresh non-zero id for a client that left the choice to the server.
+    pub fallback_session_id: u32,
+    /// Name of the model that will answer, sent behind the extensions; cut at 1024 bytes.
+    pub model_name: String,
+    /// Extensions of the application. One of a type the library answers itself replaces that answer.
+    pub extra_extensions: Vec<ControlExtension>,
+    /// How long the authentication lasts, milliseconds; 0 = not stated.
+    pub token_ttl_ms: u32,
+}
+
+/// What a client does by itself.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct ClientSettings {
+    /// How long the server may take to answer CLIENT_HELLO.
+    pub handshake_timeout: Duration,
+    /// How often to send PING; `None` sends none.
+    pub keepalive_interval: Option<Duration>,
+    /// Silence after which a server that has answered a PING counts as lost; `None` = never.
+    pub keepalive_timeout: Option<Duration>,
+    /// Largest body of a result in bytes.
+    pub max_body_bytes: u32,
+}
+
+impl Default for ClientSettings {
+    fn default() -> Self {
+        ClientSettings {
+            handshake_timeout: HANDSHAKE_TIMEOUT,
+            keepalive_interval: Some(KEEPALIVE_INTERVAL),
+            keepalive_timeout: Some(KEEPALIVE_TIMEOUT),
+            max_body_bytes: limits::MAX_BODY_BYTES,
+        }
+    }
+}
+
+/// A frame the server will not answer with a result.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct DropFrame {
+    /// Which frame.
+    pub frame_id: u32,
+    /// Its view.
+    pub view_id: u16,
+    /// Told to the client in a RESULT_HINT before the drop, because RESULT_DROP has no room for it.
+    pub reason: Option<ResultHintReason>,
+    /// Header flags.
+    pub flags: HeaderFlags,
+    /// Header route.
+    pub route_id: u16,
+    /// Header trace.
+    pub trace_id: u64,
+}
+
+/// The server's answer to `hello`: metadata and extensions of SERVER_HELLO_ACK, or the fault that refuses it.
+///
+/// # Errors
+///
+/// A fault of R-NEG-1 (no common profile), R-HX (a forced transport that is not the one in use), or of an
+/// extension payload that does not decode.
+pub fn negotiate(
+    hello: &ClientHello,
+    settings: &ServerSettings,
+    admission: &Admission,
+    transport: TransportId,
+) -> Result<(ServerHelloAckMetadata, Vec<ControlExtension>), Fault> {
+    let offer = &hello.metadata;
+    let profiles = offer.supported_profile_bitmap & SUPPORTED_PROFILES;
+    if profiles == 0 {
+        let text = format!(
+            "no common profile: the client offers {:#x}, this server speaks {SUPPORTED_PROFILES:#x} (tensor)",
+            offer.supported_profile_bitmap
+        );
+        return Err(Fault::found(RuleId::NEG_1, nnrp_wire::MessageType::ClientHello, text).made_fatal());
+    }
+    let mut payload_kinds = SUPPORTED_PAYLOAD_KINDS;
+    let mut answers: Vec<ControlExtension> = Vec::new();
+    for entry in &hello.extensions {
+        let answer = match entry.ext_type {
+            extension::TRANSPORT_POLICY => Some(answer_transport_policy(entry, transport)?),
+            extension::LOSS_TOLERANCE => Some(answer_loss_tolerance(entry)?),
+            extension::PAYLOAD_CAPABILITIES => {
+                let offered = PayloadCapabilitiesExtension::from_extension(entry)?;
+                payload_kinds &= offered.payload_kind_bitmap.bits();
+                let accepted = PayloadCapabilitiesAckExtension {
+                    accepted_payload_kind_bitmap: PayloadKind::from_bits(payload_kinds),
+                    ..Default::default()
+                };
+                Some(accepted.to_extension())
+            }
+            _ => None,
+        };
+        answers.extend(answer);
+    }
+    answers.retain(|ours| admission.extra_extensions.iter().all(|theirs| theirs.ext_type != ours.ext_type));
+    answers.extend(admission.extra_extensions.iter().cloned());
+
+    let session_id = match admission.session_id {
+        Some(id) => id,
+        None if offer.requested_session_id != 0 => offer.requested_session_id,
+        None => admission.fallback_session_id,
+    };
+    let metadata = ServerHelloAckMetadata {
+        selected_version_major: 1,
+        session_id,
+        accepted_profile_bitmap: profiles,
+        accepted_payload_kind_bitmap: PayloadKind::from_bits(payload_kinds),
+        accepted_codec_bitmap: offer.supported_codec_bitmap & SUPPORTED_CODECS,
+        accepted_compression_bitmap: offer.supported_compression_bitmap & SUPPORTED_COMPRESSIONS,
+        accepted_dtype_bitmap: offer.supported_dtype_bitmap & SUPPORTED_DTYPES,
+        accepted_layout_bitmap: offer.supported_layout_bitmap & SUPPORTED_LAYOUTS,
+        max_lane_count: offer.max_lane_count.clamp(1, SUPPORTED_LANES),
+        max_concurrent_frames: settings.max_concurrent_frames,
+        target_cadence_x100: offer.target_cadence_x100,
+        quality_tier: offer.quality_tier,
+        degrade_policy: offer.degrade_policy,
+        max_body_bytes: settings.max_body_bytes,
+        token_ttl_ms: admission.token_ttl_ms,
+        ..ServerHelloAckMetadata::default()
+    };
+    Ok((metadata, answers))
+}
+
+fn answer_transport_policy(entry: &ControlExtension, transport: TransportId) -> Result<ControlExtension, Fault> {
+    let asked = TransportPolicyExtension::from_extension(entry)?;
+    let other_forced = match asked.transport_policy {
+        TransportPolicy::ForceQuic => transport != TransportId::Quic,
+        TransportPolicy::ForceTcp => transport != TransportId::Tcp,
+        _ => false,
+    };
+    if other_forced {
+        let text = format!("{} asked for on a connection over {transport}", asked.transport_policy);
+        return Err(Fault::found(RuleId::HX_2, nnrp_wire::MessageType::ClientHello, text).made_fatal());
+    }
+    let honoured = match asked.transport_policy {
+        TransportPolicy::PreferQuic if transport != TransportId::Quic => TransportPolicy::Auto,
+        TransportPolicy::PreferTcp if transport != TransportId::Tcp => TransportPolicy::Auto,
+        policy => policy,
+    };
+    let answer = TransportPolicyAckExtension {
+        transport_policy: asked.transport_policy,
+        accepted_transport_policy: honoured,
+        active_transport_id: transport,
+        ..Default::default()
+    };
+    Ok(answer.to_extension())
+}
+
+fn answer_loss_tolerance(entry: &ControlExtension) -> Result<ControlExtension, Fault> {
+    let asked = LossToleranceExtension::from_extension(entry)?;
+    // The level changes nothing the library does by itself, so every level can be granted.
+    let accepted: LossTolerance = asked.session_loss_tolerance;
+    Ok(LossToleranceAckExtension { accepted_loss_tolerance: accepted, ..Default::default() }.to_extension())
+}
+
+/// Refuses settings that could not be announced.
+pub(crate) fn check_session_id(session_id: u32) -> Result<(), CommandError> {
+    if session_id == 0 {
+        return Err(CommandError::Refused("session id 0 means 'no session'; choose another".into()));
+    }
+    Ok(())
+}

@@ -1,0 +1,68 @@
+//! What a machine hands to its driver, and how packets reach it.
+
+use nnrp_wire::EncodedPacket;
+
+/// Where a packet goes. The transport alone decides what a lane is: on QUIC a frame lane is a unidirectional
+/// stream of its own, on TCP everything shares the one byte stream.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Lane {
+    /// In order with all other control packets.
+    Control,
+    /// One submit, result or drop, independent of everything else.
+    Frame,
+}
+
+/// How a packet arrived.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Arrival {
+    /// In order with everything else: the QUIC control stream, or the TCP stream.
+    Control,
+    /// On a unidirectional QUIC stream with this id.
+    Stream(u64),
+    /// In a QUIC datagram.
+    Datagram,
+}
+
+/// Who asked for a packet to be sent; the driver counts only the application's against its write buffer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Origin {
+    /// A command of the application.
+    Application,
+    /// The library's own reply. Bounded by [`crate::MAX_QUEUED_REPLIES`] and the rate limits.
+    Library,
+}
+
+/// One thing for the driver to do, in this order.
+#[derive(Debug)]
+pub enum Transmit {
+    /// Send this packet.
+    Packet {
+        /// Where it goes.
+        lane: Lane,
+        /// Who asked.
+        origin: Origin,
+        /// The bytes.
+        packet: EncodedPacket,
+    },
+    /// Everything before this has to reach the peer; then the transport is closed with this NNRP error code
+    /// (0 for a normal end).
+    Shutdown {
+        /// Error code for a QUIC application close.
+        code: u32,
+        /// Short text for the peer's log.
+        reason: String,
+    },
+}
+
+/// What to do with the rest of a packet whose header was examined.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum HeaderVerdict {
+    /// Read metadata and body, then call [`crate::Machine::handle_packet`]. Packets of the frame lane take room
+    /// in the application's inbox.
+    Read(Lane),
+    /// The packet was refused and answered. Read `meta_len + body_len` bytes and throw them away (or, on a
+    /// stream of its own, stop reading that stream).
+    Skip,
+    /// The connection is over: read nothing more.
+    Stop,
+}
