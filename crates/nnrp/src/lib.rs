@@ -1,2 +1,79 @@
-//! Under construction.
+//! NNRP/1, the Neural Network Runtime Protocol, for Rust services.
+//!
+//! Clients submit frames (tensors in tiles, token chunks, audio, events) over one long QUIC or TCP connection;
+//! a server awaits them, runs its model, and pushes results back: whole, partial, degraded or dropped, always
+//! with an answer.
+//!
+//! ```
+//! use nnrp::wire::{ResultFrame, Section, SubmitFrame, TensorDType};
+//! use nnrp::{ClientConfig, ClientSession, Listener, Reply, ServerConfig, TcpOptions};
+//!
+//! # #[tokio::main(flavor = "current_thread")]
+//! # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+//! // A server that sends every tile back.
+//! let listener = Listener::bind_tcp("127.0.0.1:0".parse()?, TcpOptions::default(), ServerConfig::new()).await?;
+//! let address = listener.local_addr();
+//! tokio::spawn(async move {
+//!     while let Some(session) = listener.accept().await {
+//!         tokio::spawn(async move {
+//!             while let Some(submit) = session.recv().await {
+//!                 let result = ResultFrame { sections: submit.sections(), ..ResultFrame::default() };
+//!                 let _ = submit.reply(result).await;
+//!             }
+//!         });
+//!     }
+//! });
+//!
+//! // A client with one frame.
+//! let client = ClientSession::connect_tcp(address, ClientConfig::new()).await?;
+//! let frame = SubmitFrame {
+//!     tile_ids: vec![3, 7],
+//!     sections: vec![Section::new(1, TensorDType::Uint8).tiles(["abc", "def"])],
+//!     ..SubmitFrame::new(1)
+//! };
+//! let Reply::Result(result) = client.submit(&frame).await? else { panic!("the frame failed") };
+//! let (_, body) = result.push.as_ref().expect("not dropped");
+//! assert_eq!(body.tile_ids().collect::<Vec<_>>(), [3, 7]);
+//! assert_eq!(body.sections().next().expect("a section").tiles().next().expect("a tile"), "abc");
+//! client.close("done").await;
+//! # Ok(())
+//! # }
+//! ```
+//!
+//! | to | look at |
+//! | --- | --- |
+//! | serve | [`Listener`], [`ServerSession`], [`Submit`] |
+//! | connect | [`ClientSession`], [`Connection`] for raw packets |
+//! | configure | [`ServerConfig`], [`ClientConfig`], [`QuicOptions`], [`TcpOptions`], [`Identity`], [`Trust`] |
+//! | understand a failure | [`HandshakeError`], [`SessionError`], [`SendError`], [`Closed`] |
+//! | look at bytes | [`wire`] |
 #![forbid(unsafe_code)]
+
+mod client;
+mod config;
+mod error;
+mod handshake;
+mod listener;
+mod server;
+
+pub use client::{ClientSession, DialError, Reply, Subscription};
+pub use config::{ClientConfig, ServerConfig, Verdict};
+pub use error::{
+    BindError, Closed, ConnectError, HandshakeError, ReceiveError, SendError, SessionError, TlsError,
+};
+pub use handshake::PendingSession;
+pub use listener::{HandshakeOptions, Listener, MAX_PENDING_HANDSHAKES};
+pub use nnrp_session::{
+    ClientSettings, ConnectionState, DRAIN_TIME, DropFrame, Ended, EndedBy, FailedFrame, Fault, FrameKey,
+    HANDSHAKE_TIMEOUT, IDLE_TIMEOUT, ReceivedHello, ReceivedResult, ReceivedSubmit, RejectedPacket,
+    ServerSettings, Side,
+};
+pub use nnrp_transport::quic::QuicOptions;
+pub use nnrp_transport::tcp::TcpOptions;
+pub use nnrp_transport::tls::{DevelopmentCertificate, Identity, Trust, development_certificate};
+pub use nnrp_transport::{
+    Connection, ConnectionStats, Filter, Item, Receive, Sent, clock, memory, quic, tcp,
+};
+/// The packets themselves.
+pub use nnrp_wire as wire;
+pub use server::{Received, ServerSession, Submit, pause_for};

@@ -8,8 +8,8 @@ use nnrp_wire::{Close, ErrorMessage, ErrorMetadata, ErrorScope, Header, HeaderFl
 use crate::limits::{MAX_DIAGNOSTIC_BYTES, MAX_ERRORS_PER_SECOND, MAX_PINGS_PER_SECOND, MAX_REASON_BYTES};
 use crate::machine::{Machine, Role};
 use crate::{
-    ConnectionState, Ended, EndedBy, Event, Fault, FrameKey, HandshakeFailure, HeaderVerdict, Lane, Origin, RejectedPacket,
-    Side,
+    ConnectionState, Ended, EndedBy, Event, Fault, FrameKey, HandshakeFailure, HeaderVerdict, Lane, Origin,
+    RejectedPacket, Side,
 };
 
 impl Machine {

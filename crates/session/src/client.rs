@@ -5,8 +5,8 @@ use std::time::{Duration, Instant};
 use bytes::Bytes;
 use nnrp_wire::rules::RuleId;
 use nnrp_wire::{
-    ClientHello, EncodedPacket, FlowUpdateMetadata, FrameBody, FrameSubmitMetadata, Header, HeaderFlags, MessageType, Packet,
-    ResultHintMetadata, ResultHintReason, ResultPushMetadata, ServerHelloAck,
+    ClientHello, EncodedPacket, FlowUpdateMetadata, FrameBody, FrameSubmitMetadata, Header, HeaderFlags,
+    MessageType, Packet, ResultHintMetadata, ResultHintReason, ResultPushMetadata, ServerHelloAck,
 };
 
 use crate::frames::ClientFrames;
@@ -14,8 +14,8 @@ use crate::limits::MIN_PARTIAL_LINGER;
 use crate::machine::{Machine, Role};
 use crate::server::is_terminal;
 use crate::{
-    Arrival, ClientSettings, CommandError, ConnectionState, Credit, Ended, EndedBy, Established, Event, FailedFrame, Fault,
-    FrameKey, HandshakeFailure, Lane, Origin, ReceivedResult, Side,
+    Arrival, ClientSettings, CommandError, ConnectionState, Credit, Ended, EndedBy, Established, Event,
+    FailedFrame, Fault, FrameKey, HandshakeFailure, Lane, Origin, ReceivedResult, Side,
 };
 
 /// On QUIC a drop has a stream of its own and may overtake the hint that says why. It waits this long for it:
@@ -69,7 +69,12 @@ impl Machine {
     ///
     /// [`CommandError::Invalid`] when the hello cannot be encoded, [`CommandError::State`] when the connection
     /// is already ending.
-    pub fn open(&mut self, now: Instant, hello: &ClientHello, settings: ClientSettings) -> Result<(), CommandError> {
+    pub fn open(
+        &mut self,
+        now: Instant,
+        hello: &ClientHello,
+        settings: ClientSettings,
+    ) -> Result<(), CommandError> {
         debug_assert!(self.side == Side::Client && self.is_raw());
         self.check_open("opening a session")?;
         let mut header = Header::new(MessageType::ClientHello);
@@ -188,7 +193,8 @@ impl Machine {
             return Err(Fault::found(RuleId::ACK_1, MessageType::ServerHelloAck, text));
         }
         if metadata.auth_status != 0 {
-            let text = format!("the server refused the authentication (auth_status {})", metadata.auth_status);
+            let text =
+                format!("the server refused the authentication (auth_status {})", metadata.auth_status);
             let mut fault = Fault::refusal(nnrp_wire::ErrorCode::AuthFailed, text);
             fault.from_peer = true;
             fault.retry_after_ms = metadata.retry_after_ms;
@@ -235,8 +241,7 @@ impl Machine {
             role.frames.partial(key, now);
         }
         if !unwanted {
-            let result =
-                ReceivedResult { packet, push: Some((metadata, body)), drop_reason: None, arrival };
+            let result = ReceivedResult { packet, push: Some((metadata, body)), drop_reason: None, arrival };
             self.events.push_back(Event::Result(Box::new(result)));
         }
         self.finish_drain_if_quiet();
@@ -323,7 +328,11 @@ impl Machine {
         role.frames.ended(key);
         role.held_drops.retain(|(_, held)| FrameKey::from(&held.packet.header) != key);
         if !unwanted {
-            self.events.push_back(Event::FrameFailed(Box::new(FailedFrame { key, fault, packet: Some(packet) })));
+            self.events.push_back(Event::FrameFailed(Box::new(FailedFrame {
+                key,
+                fault,
+                packet: Some(packet),
+            })));
         }
         self.finish_drain_if_quiet();
     }

@@ -3,8 +3,8 @@
 use std::time::Instant;
 
 use nnrp_wire::{
-    ClientHello, FlowUpdateMetadata, FrameBody, FrameSubmitMetadata, Packet, ResultHintMetadata, ResultHintReason,
-    ResultPushMetadata, ServerHelloAck,
+    ClientHello, FlowUpdateMetadata, FrameBody, FrameSubmitMetadata, Packet, ResultHintMetadata,
+    ResultHintReason, ResultPushMetadata, ServerHelloAck,
 };
 
 use crate::{Arrival, Fault, FrameKey};

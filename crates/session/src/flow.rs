@@ -34,7 +34,11 @@ struct Epochs {
 impl Credit {
     /// Both scopes start with what the handshake announced.
     pub fn new(max_concurrent_frames: u16) -> Self {
-        Credit { connection: max_concurrent_frames, session: max_concurrent_frames, epochs: Epochs::default() }
+        Credit {
+            connection: max_concurrent_frames,
+            session: max_concurrent_frames,
+            epochs: Epochs::default(),
+        }
     }
 
     /// Applies an update whose metadata passed the codec rules. False when it is not newer than the last one

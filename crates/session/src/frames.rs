@@ -94,9 +94,7 @@ impl SubmittedTiles {
     /// The ids, in the submit's order.
     pub fn to_vec(&self) -> Vec<u16> {
         match self {
-            SubmittedTiles::Range { base, count } => {
-                (0..*count).map(|i| base.saturating_add(i)).collect()
-            }
+            SubmittedTiles::Range { base, count } => (0..*count).map(|i| base.saturating_add(i)).collect(),
             SubmittedTiles::List(ids) => ids.to_vec(),
         }
     }

@@ -40,8 +40,8 @@ mod transmit;
 
 pub use error::{CommandError, Fault};
 pub use event::{
-    Ended, EndedBy, Established, Event, FailedFrame, HandshakeFailure, ReceivedHello, ReceivedResult, ReceivedSubmit,
-    RejectedPacket,
+    Ended, EndedBy, Established, Event, FailedFrame, HandshakeFailure, ReceivedHello, ReceivedResult,
+    ReceivedSubmit, RejectedPacket,
 };
 pub use flow::{Credit, CreditScope};
 pub use frames::{FrameKey, FrameState, SubmittedTiles};

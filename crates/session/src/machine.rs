@@ -4,14 +4,17 @@ use std::collections::VecDeque;
 use std::time::{Duration, Instant};
 
 use nnrp_wire::rules::RuleId;
-use nnrp_wire::{EncodedPacket, Header, Limits, MessageType, Packet, Phase, Revision, TransportId, WireError};
+use nnrp_wire::{
+    EncodedPacket, Header, Limits, MessageType, Packet, Phase, Revision, TransportId, WireError,
+};
 
 use crate::client::ClientRole;
 use crate::limits::{DRAIN_TIME, MAX_QUEUED_REPLIES};
 use crate::server::ServerRole;
 use crate::state::permitted;
 use crate::{
-    Arrival, CommandError, ConnectionState, Ended, EndedBy, Event, Fault, HeaderVerdict, Lane, Origin, Side, Transmit,
+    Arrival, CommandError, ConnectionState, Ended, EndedBy, Event, Fault, HeaderVerdict, Lane, Origin, Side,
+    Transmit,
 };
 
 /// One connection, as one side sees it. See the crate documentation for how to drive it.
@@ -152,7 +155,11 @@ impl Machine {
 impl Machine {
     /// The 40 header bytes of the next packet. Checks header, lengths, limits and state, in this order, answers
     /// what is wrong, and says what to do with the rest.
-    pub fn handle_header(&mut self, now: Instant, bytes: &[u8; Header::LEN]) -> (HeaderVerdict, Option<Header>) {
+    pub fn handle_header(
+        &mut self,
+        now: Instant,
+        bytes: &[u8; Header::LEN],
+    ) -> (HeaderVerdict, Option<Header>) {
         if self.shut_down {
             return (HeaderVerdict::Stop, None);
         }
@@ -426,9 +433,11 @@ impl Machine {
                 let text = format!("{message} before the handshake was finished");
                 Fault::found(RuleId::STATE_1, message, text).made_fatal()
             }
-            (_, MessageType::ClientHello) => {
-                Fault::found(RuleId::HELLO_6, message, "expected FRAME_SUBMIT, got CLIENT_HELLO: a connection has one")
-            }
+            (_, MessageType::ClientHello) => Fault::found(
+                RuleId::HELLO_6,
+                message,
+                "expected FRAME_SUBMIT, got CLIENT_HELLO: a connection has one",
+            ),
             (S::Draining, MessageType::FrameSubmit) => {
                 Fault::found(RuleId::STATE_3, message, "FRAME_SUBMIT after the session began to close")
             }

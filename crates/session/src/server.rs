@@ -5,11 +5,12 @@ use std::time::Instant;
 use bytes::Bytes;
 use nnrp_wire::rules::RuleId;
 use nnrp_wire::{
-    CacheAckMetadata, CacheAckStatus, CacheInvalidateMetadata, CachePutMetadata, ClientHello, EncodedPacket, ErrorCode,
-    FlowUpdateMetadata, FlowUpdateScopeKind, FrameBody, FrameSubmitMetadata, Header, HeaderFlags, MessageType, Packet,
-    ResultClass, ResultHintBudgetPolicy, ResultHintCongestionState, ResultHintMetadata, ResultHintReason,
-    ResultPushMetadata, ServerHelloAck, SessionMigrateAckMetadata, SessionMigrateMetadata, SessionPatchAckMetadata,
-    SessionPatchAckStatus, SessionPatchRejectReason, TransportId, TransportProbeAckMetadata, TransportProbeMetadata,
+    CacheAckMetadata, CacheAckStatus, CacheInvalidateMetadata, CachePutMetadata, ClientHello, EncodedPacket,
+    ErrorCode, FlowUpdateMetadata, FlowUpdateScopeKind, FrameBody, FrameSubmitMetadata, Header, HeaderFlags,
+    MessageType, Packet, ResultClass, ResultHintBudgetPolicy, ResultHintCongestionState, ResultHintMetadata,
+    ResultHintReason, ResultPushMetadata, ServerHelloAck, SessionMigrateAckMetadata, SessionMigrateMetadata,
+    SessionPatchAckMetadata, SessionPatchAckStatus, SessionPatchRejectReason, TransportId,
+    TransportProbeAckMetadata, TransportProbeMetadata,
 };
 
 use crate::frames::ServerFrames;
@@ -18,8 +19,8 @@ use crate::limits::RATE_LIMIT_RETRY;
 use crate::machine::{Machine, Role};
 use crate::settings::check_session_id;
 use crate::{
-    Admission, Arrival, CommandError, ConnectionState, Credit, DropFrame, Event, Fault, FrameKey, Lane, Origin, ReceivedHello,
-    ReceivedSubmit, ServerSettings, Side, SubmittedTiles, negotiate,
+    Admission, Arrival, CommandError, ConnectionState, Credit, DropFrame, Event, Fault, FrameKey, Lane,
+    Origin, ReceivedHello, ReceivedSubmit, ServerSettings, Side, SubmittedTiles, negotiate,
 };
 
 /// `accept_code` of a SESSION_MIGRATE_ACK for "not supported" (R-MIG-5).
@@ -185,7 +186,11 @@ impl Machine {
     ///
     /// [`CommandError::State`] before the session exists or when it is over; [`CommandError::Invalid`] for
     /// unassigned values.
-    pub fn push_hint(&mut self, mut header: Header, hint: &ResultHintMetadata) -> Result<usize, CommandError> {
+    pub fn push_hint(
+        &mut self,
+        mut header: Header,
+        hint: &ResultHintMetadata,
+    ) -> Result<usize, CommandError> {
         hint.check()?;
         let role = self.server_session("sending a hint")?;
         role.congestion = hint.congestion_state;
@@ -236,7 +241,9 @@ impl Machine {
         self.check_open(what)?;
         let state = self.state;
         match &mut self.role {
-            Role::Server(role) if matches!(state, ConnectionState::Active | ConnectionState::Draining) => Ok(role),
+            Role::Server(role) if matches!(state, ConnectionState::Active | ConnectionState::Draining) => {
+                Ok(role)
+            }
             _ => Err(CommandError::State { what, state }),
         }
     }
@@ -261,7 +268,11 @@ impl Machine {
         header.frame_id = refused.frame_id;
         header.view_id = refused.view_id;
         header.trace_id = refused.trace_id;
-        self.transmit(Lane::Frame, Origin::Library, Packet::build(header, Bytes::new(), Bytes::new()).encode());
+        self.transmit(
+            Lane::Frame,
+            Origin::Library,
+            Packet::build(header, Bytes::new(), Bytes::new()).encode(),
+        );
     }
 }
 
@@ -385,7 +396,8 @@ impl Machine {
         let Role::Server(role) = &mut self.role else { return Ok(()) };
         role.probes = role.probes.saturating_add(1);
         if !role.settings.answer_probes || role.probes > MAX_PROBES {
-            let mut fault = Fault::found(RuleId::PROBE_2, MessageType::TransportProbe, "probes are not answered here");
+            let mut fault =
+                Fault::found(RuleId::PROBE_2, MessageType::TransportProbe, "probes are not answered here");
             fault.retry_after_ms = u32::try_from(RATE_LIMIT_RETRY.as_millis()).unwrap_or(u32::MAX);
             self.send_error(now, &fault);
             return Ok(());
@@ -424,7 +436,10 @@ impl Machine {
             rejected_patch_mask: patch.metadata.patch_mask,
             ..Default::default()
         };
-        self.reply(header_and_metadata(self.reply_header(MessageType::SessionPatchAck, packet), &ack.encode()));
+        self.reply(header_and_metadata(
+            self.reply_header(MessageType::SessionPatchAck, packet),
+            &ack.encode(),
+        ));
         Ok(())
     }
 

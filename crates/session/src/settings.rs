@@ -7,8 +7,8 @@ use nnrp_wire::extension::{
     PayloadCapabilitiesExtension, TransportPolicyAckExtension, TransportPolicyExtension,
 };
 use nnrp_wire::{
-    ClientHello, ControlExtension, HeaderFlags, LossTolerance, PayloadKind, ResultHintReason, ServerHelloAckMetadata,
-    TransportId, TransportPolicy, limits,
+    ClientHello, ControlExtension, HeaderFlags, LossTolerance, PayloadKind, ResultHintReason,
+    ServerHelloAckMetadata, TransportId, TransportPolicy, limits,
 };
 
 use nnrp_wire::rules::RuleId;
@@ -183,7 +183,10 @@ pub fn negotiate(
     Ok((metadata, answers))
 }
 
-fn answer_transport_policy(entry: &ControlExtension, transport: TransportId) -> Result<ControlExtension, Fault> {
+fn answer_transport_policy(
+    entry: &ControlExtension,
+    transport: TransportId,
+) -> Result<ControlExtension, Fault> {
     let asked = TransportPolicyExtension::from_extension(entry)?;
     let other_forced = match asked.transport_policy {
         TransportPolicy::ForceQuic => transport != TransportId::Quic,

@@ -1,2 +1,35 @@
-//! Under construction.
+//! Sockets to packets: QUIC, TCP and in-memory connections, and the driver that runs a session
+//! [`Machine`](nnrp_session::Machine) over them.
+//!
+//! ```text
+//!  socket ─▶ reader task ─ 40 bytes ─▶ Machine::handle_header ─ Read ─▶ body buffer ─▶ Machine::handle_packet
+//!                                                                                          │ events
+//!  application ◀── [`Connection::receive`] ◀── inbox (bounded, filtered, first come first served) ◀┘
+//!  application ──▶ command on the machine ──▶ transmits ──▶ writer task ──▶ socket (vectored)
+//! ```
+//!
+//! Each connection has tasks of its own for reading and for writing, so a peer that stops reading never stops
+//! our reading of what it says. User futures never touch a socket: they wait on the inbox, on room in the write
+//! buffer, or on the end of the connection, and dropping one loses nothing.
+//!
+//! This crate knows streams, bytes and lanes. What a message means is decided in `nnrp-session` alone.
 #![forbid(unsafe_code)]
+
+pub mod buffer;
+pub mod clock;
+mod connection;
+mod error;
+mod inbox;
+pub mod memory;
+mod order;
+pub mod quic;
+mod quic_driver;
+mod stream_driver;
+pub mod tcp;
+pub mod tls;
+
+pub use connection::{
+    Connection, ConnectionStats, MAX_UNREAD_FRAMES, Sent, UNREAD_BODIES, WRITE_BUFFER_BYTES,
+};
+pub use error::{BindError, Closed, ConnectError, ReceiveError, SendError};
+pub use inbox::{Filter, Item, Receive};

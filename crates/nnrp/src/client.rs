@@ -1,0 +1,312 @@
+//! The client's end of a session.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+
+use nnrp_session::{CommandError, DRAIN_TIME, FailedFrame, FrameKey, ReceivedResult};
+use nnrp_transport::quic::QuicOptions;
+use nnrp_transport::tcp::TcpOptions;
+use nnrp_transport::tls::Trust;
+use nnrp_transport::{Closed, Connection, Filter, Item, SendError, Sent, clock};
+use nnrp_wire::{
+    FlowUpdateMetadata, Header, MessageType, Packet, ResultHintMetadata, Revision, ServerHelloAck,
+    SubmitFrame,
+};
+use tokio::sync::broadcast;
+
+use crate::config::ClientConfig;
+use crate::error::{ConnectError, HandshakeError, SessionError};
+use crate::handshake::CloseOnDrop;
+use crate::server::send_flow_update;
+
+/// A session, as its client sees it. Cloning shares it; all methods may be called from any task.
+#[derive(Clone, Debug)]
+pub struct ClientSession(Arc<Inner>);
+
+#[derive(Debug)]
+struct Inner {
+    connection: Connection,
+    ack_packet: Packet,
+    ack: ServerHelloAck,
+    pings: AtomicU64,
+}
+
+/// What became of a frame.
+#[derive(Debug)]
+#[non_exhaustive]
+pub enum Reply {
+    /// A result or a drop.
+    Result(Box<ReceivedResult>),
+    /// The frame failed: the server refused it, or its result breaks a rule.
+    Failed(Box<FailedFrame>),
+}
+
+/// A client could not be connected.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum DialError {
+    /// The transport could not be set up.
+    #[error(transparent)]
+    Connect(#[from] ConnectError),
+    /// The server did not open a session.
+    #[error(transparent)]
+    Handshake(#[from] HandshakeError),
+}
+
+impl ClientSession {
+    /// Connects over QUIC and opens a session. Cancel-safe: what was half open is closed.
+    ///
+    /// # Errors
+    ///
+    /// [`DialError`].
+    pub async fn connect_quic(
+        address: SocketAddr,
+        server_name: &str,
+        trust: &Trust,
+        config: ClientConfig,
+    ) -> Result<Self, DialError> {
+        let timeout = Some(config.settings.handshake_timeout);
+        let options = QuicOptions::default();
+        let connection =
+            nnrp_transport::quic::connect(address, server_name, trust, &options, timeout).await?;
+        Ok(Self::open(connection, config).await?)
+    }
+
+    /// Connects over plain TCP and opens a session. Cancel-safe: what was half open is closed.
+    ///
+    /// # Errors
+    ///
+    /// [`DialError`].
+    pub async fn connect_tcp(address: SocketAddr, config: ClientConfig) -> Result<Self, DialError> {
+        let timeout = Some(config.settings.handshake_timeout);
+        let connection = nnrp_transport::tcp::connect(address, &TcpOptions::default(), timeout).await?;
+        Ok(Self::open(connection, config).await?)
+    }
+
+    /// Opens a session on a raw connection. Dropping the future closes the connection.
+    ///
+    /// # Errors
+    ///
+    /// [`HandshakeError`]; the connection is closed.
+    pub async fn open(connection: Connection, config: ClientConfig) -> Result<Self, HandshakeError> {
+        let timeout = config.settings.handshake_timeout;
+        let opened = connection.with(|machine, now| machine.open(now, &config.hello, config.settings));
+        match opened {
+            Ok(()) => {}
+            Err(CommandError::State { .. }) if connection.ended().is_some() => {
+                return Err(connection
+                    .ended()
+                    .map_or(HandshakeError::Timeout(timeout), HandshakeError::Closed));
+            }
+            Err(error) => return Err(HandshakeError::Send(SendError::Command(error))),
+        }
+        let guard = CloseOnDrop(Some(connection.clone()));
+        connection.replay();
+        let item = connection.receive(Filter::Handshake).await?;
+        guard.keep();
+        match item {
+            Item::Established(established) => Ok(ClientSession(Arc::new(Inner {
+                connection,
+                ack_packet: established.packet,
+                ack: established.ack,
+                pings: AtomicU64::new(0),
+            }))),
+            // Without a packet it was the clock that ended the handshake.
+            Item::HandshakeFailed(failure) if failure.packet.is_none() && !failure.fault.from_peer => {
+                Err(HandshakeError::Timeout(timeout))
+            }
+            Item::HandshakeFailed(failure) => Err(HandshakeError::Refused(Box::new(failure.fault))),
+            _ => Err(HandshakeError::Timeout(timeout)),
+        }
+    }
+
+    /// The connection underneath.
+    pub fn connection(&self) -> &Connection {
+        &self.0.connection
+    }
+
+    /// The session's id.
+    pub fn id(&self) -> u32 {
+        self.0.ack.metadata.session_id
+    }
+
+    /// What the server answered to our hello.
+    pub fn ack(&self) -> &ServerHelloAck {
+        &self.0.ack
+    }
+
+    /// The same as it came.
+    pub fn ack_packet(&self) -> &Packet {
+        &self.0.ack_packet
+    }
+
+    /// Submits a frame without waiting for its result. Waits while the write buffer is full. Cancel-safe: the
+    /// whole frame is sent or nothing.
+    ///
+    /// # Errors
+    ///
+    /// [`SendError::Command`] for values that make no legal frame, [`SendError::Closed`] at the end.
+    pub async fn send(&self, frame: &SubmitFrame) -> Result<Sent, SendError> {
+        let packet =
+            frame.encode(self.id(), Revision::Current).map_err(|error| SendError::Command(error.into()))?;
+        self.0.connection.command_frame(packet.len(), |machine, _| machine.submit(packet)).await
+    }
+
+    /// Submits a frame and waits for the first thing that comes back for it. When the future is dropped, the
+    /// frame may have been submitted; its result stays for [`ClientSession::receive`].
+    ///
+    /// # Errors
+    ///
+    /// As [`ClientSession::send`], and [`SessionError::Closed`] when the session ends first.
+    pub async fn submit(&self, frame: &SubmitFrame) -> Result<Reply, SessionError> {
+        self.send(frame).await?;
+        self.receive_for(frame.frame_id, Some(frame.view_id)).await
+    }
+
+    /// The next result, drop or failure of any frame, in order of arrival. Cancel-safe.
+    ///
+    /// # Errors
+    ///
+    /// [`SessionError::Closed`] once everything that had arrived was handed out.
+    pub async fn receive(&self) -> Result<Reply, SessionError> {
+        self.next_reply(Filter::Result).await
+    }
+
+    /// The next result, drop or failure of one frame; several results of a frame come in the order they were
+    /// sent. Cancel-safe.
+    ///
+    /// # Errors
+    ///
+    /// As [`ClientSession::receive`].
+    pub async fn receive_for(&self, frame_id: u32, view_id: Option<u16>) -> Result<Reply, SessionError> {
+        self.next_reply(Filter::ResultOf { frame_id, view_id }).await
+    }
+
+    async fn next_reply(&self, filter: Filter) -> Result<Reply, SessionError> {
+        loop {
+            match self.0.connection.receive(filter).await? {
+                Item::Result(result) => return Ok(Reply::Result(result)),
+                Item::FrameFailed(failed) => return Ok(Reply::Failed(failed)),
+                _ => {}
+            }
+        }
+    }
+
+    /// Throws away what has arrived and whatever still comes for a frame; returns how much had arrived.
+    pub fn discard(&self, key: FrameKey) -> usize {
+        self.0.connection.discard_results(key)
+    }
+
+    /// Tells the server that a frame is no longer wanted. Its later results are thrown away. Cancel-safe.
+    ///
+    /// # Errors
+    ///
+    /// [`SendError`].
+    pub async fn cancel(&self, key: FrameKey) -> Result<usize, SendError> {
+        self.0.connection.command(Header::LEN, |machine, _| machine.cancel(key)).await?;
+        Ok(Header::LEN)
+    }
+
+    /// The next control packet of any type the library has no use for itself, or of one type. Cancel-safe.
+    ///
+    /// # Errors
+    ///
+    /// [`SessionError::Closed`] at the end.
+    pub async fn receive_control(&self, message: Option<MessageType>) -> Result<Packet, SessionError> {
+        let filter = message.map_or(Filter::Control, Filter::Message);
+        loop {
+            if let Item::Packet(packet) = self.0.connection.receive(filter).await? {
+                return Ok(packet);
+            }
+        }
+    }
+
+    /// Hints from now on. A subscriber that falls behind misses the oldest.
+    pub fn hints(&self) -> Subscription<ResultHintMetadata> {
+        Subscription { receiver: self.0.connection.hints(), connection: self.0.connection.clone() }
+    }
+
+    /// Flow updates from now on. A subscriber that falls behind misses the oldest.
+    pub fn flow_updates(&self) -> Subscription<FlowUpdateMetadata> {
+        Subscription { receiver: self.0.connection.flow_updates(), connection: self.0.connection.clone() }
+    }
+
+    /// Sends a flow update: advice about how many results the client wants outstanding. Cancel-safe.
+    ///
+    /// # Errors
+    ///
+    /// [`SendError`].
+    pub async fn send_flow_update(
+        &self,
+        header: Header,
+        update: &FlowUpdateMetadata,
+    ) -> Result<usize, SendError> {
+        Ok(send_flow_update(&self.0.connection, self.id(), header, update).await?.bytes)
+    }
+
+    /// Asks the server's runtime whether it is there; returns the round trip. rc2 servers never answer.
+    /// Cancel-safe.
+    ///
+    /// # Errors
+    ///
+    /// [`SessionError::Timeout`] and [`SessionError::Closed`].
+    pub async fn ping(&self, timeout: Duration) -> Result<Duration, SessionError> {
+        let mut header = Header::new(MessageType::Ping);
+        header.session_id = self.id();
+        header.trace_id = PING_TRACE | self.0.pings.fetch_add(1, Ordering::Relaxed);
+        let trace_id = header.trace_id;
+        let sent = clock::now();
+        let exchange = async {
+            self.0.connection.send(Packet::build(header, bytes::Bytes::new(), bytes::Bytes::new())).await?;
+            loop {
+                let pong = self.receive_control(Some(MessageType::Pong)).await?;
+                if pong.header.trace_id == trace_id {
+                    return Ok(clock::now().saturating_duration_since(sent));
+                }
+            }
+        };
+        tokio::time::timeout(timeout, exchange).await.unwrap_or(Err(SessionError::Timeout(timeout)))
+    }
+
+    /// Ends the session: CLOSE is sent and everything sent before has left when this returns (at most the drain
+    /// time later). Cancel-safe: the close goes on.
+    pub async fn close(&self, reason: &str) {
+        self.0.connection.close(reason, DRAIN_TIME).await;
+    }
+
+    /// Waits for the end of the session. Cancel-safe.
+    pub async fn closed(&self) -> Closed {
+        self.0.connection.closed().await
+    }
+}
+
+/// Marks the PINGs of [`ClientSession::ping`], so that their answers are told from others.
+const PING_TRACE: u64 = 0x7069_6e67_0000_0000;
+
+/// What arrives from the moment of subscribing.
+#[derive(Debug)]
+pub struct Subscription<T: Clone> {
+    receiver: broadcast::Receiver<(Packet, T)>,
+    connection: Connection,
+}
+
+impl<T: Clone + Send + 'static> Subscription<T> {
+    /// The next one with its packet; `None` once the session is over. Cancel-safe.
+    pub async fn next(&mut self) -> Option<(Packet, T)> {
+        loop {
+            tokio::select! {
+                biased;
+                received = self.receiver.recv() => match received {
+                    Ok(item) => return Some(item),
+                    Err(broadcast::error::RecvError::Lagged(_)) => {}
+                    Err(broadcast::error::RecvError::Closed) => return None,
+                },
+                _ = self.connection.closed() => {
+                    return self.receiver.try_recv().ok();
+                }
+            }
+        }
+    }
+}

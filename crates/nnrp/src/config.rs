@@ -1,0 +1,204 @@
+//! What a server and a client are told before they start. Every default has its reason beside it.
+
+use std::fmt;
+use std::future::Future;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::time::Duration;
+
+use nnrp_session::{ClientSettings, HANDSHAKE_TIMEOUT, ReceivedHello, ServerSettings};
+use nnrp_wire::extension::{LossToleranceExtension, TransportPolicyExtension};
+use nnrp_wire::{
+    ClientHello, ClientHelloMetadata, ControlExtension, LossTolerance, PayloadKind, TransportId,
+    TransportPolicy,
+};
+
+/// A future that decides about a client.
+pub type Verdict = Pin<Box<dyn Future<Output = bool> + Send>>;
+
+type Authenticator = Arc<dyn Fn(ReceivedHello) -> Verdict + Send + Sync>;
+
+/// What a server offers, and whom it lets in.
+#[derive(Clone)]
+#[must_use]
+pub struct ServerConfig {
+    pub(crate) settings: ServerSettings,
+    pub(crate) model_name: String,
+    pub(crate) handshake_timeout: Duration,
+    pub(crate) authenticator: Option<Authenticator>,
+}
+
+impl Default for ServerConfig {
+    fn default() -> Self {
+        ServerConfig {
+            settings: ServerSettings::default(),
+            model_name: String::new(),
+            handshake_timeout: HANDSHAKE_TIMEOUT,
+            authenticator: None,
+        }
+    }
+}
+
+impl fmt::Debug for ServerConfig {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("ServerConfig")
+            .field("settings", &self.settings)
+            .field("model_name", &self.model_name)
+            .field("authenticates", &self.authenticator.is_some())
+            .finish_non_exhaustive()
+    }
+}
+
+impl ServerConfig {
+    /// The defaults: one frame at a time announced, 32 MiB bodies, 16 sections, everybody admitted.
+    pub fn new() -> Self {
+        ServerConfig::default()
+    }
+
+    /// Frames a client is told it may have in flight. Announced, not enforced.
+    pub fn max_concurrent_frames(mut self, frames: u16) -> Self {
+        self.settings.max_concurrent_frames = frames;
+        self
+    }
+
+    /// Largest body of a frame in bytes; a larger one is refused without being buffered.
+    pub fn max_body_bytes(mut self, bytes: u32) -> Self {
+        self.settings.max_body_bytes = bytes;
+        self
+    }
+
+    /// Tensor sections in one frame; a frame with more is refused.
+    pub fn max_sections(mut self, sections: u16) -> Self {
+        self.settings.max_sections = sections;
+        self
+    }
+
+    /// Name of the model, told to clients.
+    pub fn model_name(mut self, name: impl Into<String>) -> Self {
+        self.model_name = name.into();
+        self
+    }
+
+    /// How long a client may take to send its hello once somebody accepts.
+    pub fn handshake_timeout(mut self, timeout: Duration) -> Self {
+        self.handshake_timeout = timeout;
+        self
+    }
+
+    /// Decides who is let in, before anything else the client asks for is done. Runs beside the handshakes of
+    /// other clients; a slow decision delays nobody else.
+    pub fn authenticate<F, V>(mut self, decide: F) -> Self
+    where
+        F: Fn(ReceivedHello) -> V + Send + Sync + 'static,
+        V: Future<Output = bool> + Send + 'static,
+    {
+        self.authenticator = Some(Arc::new(move |hello| Box::pin(decide(hello))));
+        self
+    }
+}
+
+/// What a client asks for.
+#[derive(Clone, Debug)]
+#[must_use]
+pub struct ClientConfig {
+    pub(crate) settings: ClientSettings,
+    pub(crate) hello: ClientHello,
+}
+
+impl Default for ClientConfig {
+    fn default() -> Self {
+        // The values rc2 sends, except the cache: this client does not hold objects for the server.
+        let metadata = ClientHelloMetadata {
+            min_version_major: 1,
+            max_version_major: 1,
+            supported_wire_format_bitmap: 1,
+            supported_profile_bitmap: 1,
+            supported_payload_kind_bitmap: PayloadKind::TENSOR,
+            supported_codec_bitmap: 3,
+            supported_compression_bitmap: 3,
+            supported_dtype_bitmap: 0x1F,
+            supported_layout_bitmap: 3,
+            max_lane_count: 1,
+            target_cadence_x100: 6000,
+            latency_budget_ms: 50,
+            quality_tier: 2,
+            requested_session_id: 1,
+            ..ClientHelloMetadata::default()
+        };
+        let hello = ClientHello { metadata, extensions: Vec::new(), auth_block: bytes::Bytes::new() };
+        ClientConfig { settings: ClientSettings::default(), hello }
+    }
+}
+
+impl ClientConfig {
+    /// The defaults: session id 1 requested, no token, PING every 15 s.
+    pub fn new() -> Self {
+        ClientConfig::default()
+    }
+
+    /// A hello made elsewhere, sent as it is.
+    pub fn from_hello(hello: ClientHello) -> Self {
+        ClientConfig { hello, ..ClientConfig::default() }
+    }
+
+    /// The token the server's authentication gets to see. Never logged.
+    pub fn auth_block(mut self, token: impl Into<bytes::Bytes>) -> Self {
+        self.hello.auth_block = token.into();
+        self
+    }
+
+    /// The session id to ask for; 0 leaves it to the server.
+    pub fn session_id(mut self, id: u32) -> Self {
+        self.hello.metadata.requested_session_id = id;
+        self
+    }
+
+    /// Views (lanes) the client will use.
+    pub fn max_views(mut self, views: u16) -> Self {
+        self.hello.metadata.max_lane_count = views;
+        self
+    }
+
+    /// Loss tolerance asked for the session.
+    pub fn loss_tolerance(self, level: LossTolerance) -> Self {
+        self.extension(
+            LossToleranceExtension { session_loss_tolerance: level, ..Default::default() }.to_extension(),
+        )
+    }
+
+    /// Transport policy announced to the server.
+    pub fn transport_policy(self, policy: TransportPolicy, preferred: TransportId) -> Self {
+        let extension = TransportPolicyExtension {
+            transport_policy: policy,
+            preferred_transport_id: preferred,
+            ..Default::default()
+        };
+        self.extension(extension.to_extension())
+    }
+
+    /// One more handshake extension.
+    pub fn extension(mut self, extension: ControlExtension) -> Self {
+        self.hello.extensions.push(extension);
+        self
+    }
+
+    /// How long the server may take to answer.
+    pub fn handshake_timeout(mut self, timeout: Duration) -> Self {
+        self.settings.handshake_timeout = timeout;
+        self
+    }
+
+    /// How often to ask whether the server is there, and after how much silence to give up on a server that has
+    /// answered before. `None` turns either off.
+    pub fn keepalive(mut self, interval: Option<Duration>, timeout: Option<Duration>) -> Self {
+        self.settings.keepalive_interval = interval;
+        self.settings.keepalive_timeout = timeout;
+        self
+    }
+
+    /// Largest body of a result in bytes.
+    pub fn max_body_bytes(mut self, bytes: u32) -> Self {
+        self.settings.max_body_bytes = bytes;
+        self
+    }
+}

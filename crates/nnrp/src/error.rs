@@ -1,0 +1,42 @@
+//! Errors, one enum for each kind of operation. All are `#[non_exhaustive]`; none is matched by its text.
+
+use std::time::Duration;
+
+use nnrp_session::Fault;
+pub use nnrp_transport::tls::TlsError;
+pub use nnrp_transport::{BindError, Closed, ConnectError, ReceiveError, SendError};
+
+/// A client and a server did not come to a session.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum HandshakeError {
+    /// One side refused the other: authentication, version, capability, or bytes that break a rule.
+    /// `fault.from_peer` says which side.
+    #[error("{0}")]
+    Refused(Box<Fault>),
+    /// The other side did not finish in time.
+    #[error("no handshake within {} ms", .0.as_millis())]
+    Timeout(Duration),
+    /// The connection ended first.
+    #[error(transparent)]
+    Closed(#[from] Closed),
+    /// What was asked for cannot be sent. Correct it.
+    #[error(transparent)]
+    Send(#[from] SendError),
+}
+
+/// A session came to its end, or something in it failed.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum SessionError {
+    /// The session is over and everything that had arrived was handed out. When an ERROR ended it, the fault is
+    /// in [`nnrp_session::Ended::fault`].
+    #[error(transparent)]
+    Closed(#[from] Closed),
+    /// The other side did not answer in time.
+    #[error("no answer within {} ms", .0.as_millis())]
+    Timeout(Duration),
+    /// What was asked for cannot be sent. Correct it.
+    #[error(transparent)]
+    Send(#[from] SendError),
+}

@@ -1,0 +1,160 @@
+//! A client whose hello has arrived and about whom nothing is decided yet.
+
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::time::Duration;
+
+use nnrp_session::{Admission, CommandError, ReceivedHello, ServerSettings};
+use nnrp_transport::{Connection, Filter, Item, SendError};
+use nnrp_wire::{ControlExtension, ErrorCode};
+
+use crate::error::HandshakeError;
+use crate::server::ServerSession;
+
+/// Session ids for clients that leave the choice to us. Ids are keys within one connection, so they need not be
+/// unique, only non-zero and not guessably all alike in logs.
+static NEXT_SESSION_ID: AtomicU32 = AtomicU32::new(1);
+
+fn fresh_session_id() -> u32 {
+    match NEXT_SESSION_ID.fetch_add(1, Ordering::Relaxed) {
+        0 => NEXT_SESSION_ID.fetch_add(1, Ordering::Relaxed),
+        id => id,
+    }
+}
+
+/// A complete, correct CLIENT_HELLO that waits for a decision. Dropping it without one closes the connection.
+#[derive(Debug)]
+pub struct PendingSession {
+    connection: Connection,
+    hello: ReceivedHello,
+    decided: bool,
+}
+
+impl PendingSession {
+    pub(crate) fn new(connection: Connection, hello: ReceivedHello) -> Self {
+        PendingSession { connection, hello, decided: false }
+    }
+
+    /// Reads the hello of a connection accepted raw. What arrived before this call counts.
+    ///
+    /// # Errors
+    ///
+    /// [`HandshakeError`]; the client has been answered and the connection closed. Not cancel-safe: dropping the
+    /// future closes the connection.
+    pub async fn read(
+        connection: Connection,
+        settings: ServerSettings,
+        timeout: Option<Duration>,
+    ) -> Result<Self, HandshakeError> {
+        if let Some(closed) = connection.ended() {
+            return Err(closed.into());
+        }
+        connection.with(|machine, _| {
+            if machine.is_raw() {
+                machine.serve(settings.clone());
+            } else {
+                machine.set_server_settings(settings.clone());
+            }
+        });
+        let guard = CloseOnDrop(Some(connection.clone()));
+        connection.replay();
+        let receive = connection.receive(Filter::Handshake);
+        let item = match timeout {
+            None => receive.await,
+            Some(timeout) => match tokio::time::timeout(timeout, receive).await {
+                Ok(item) => item,
+                Err(_) => return Err(HandshakeError::Timeout(timeout)),
+            },
+        };
+        match item? {
+            Item::Hello(hello) => {
+                guard.keep();
+                Ok(PendingSession::new(connection, *hello))
+            }
+            Item::HandshakeFailed(failure) => {
+                // The ERROR is on its way; let it arrive.
+                guard.keep();
+                Err(HandshakeError::Refused(Box::new(failure.fault)))
+            }
+            _ => Err(HandshakeError::Timeout(Duration::ZERO)),
+        }
+    }
+
+    /// What the client said.
+    pub fn hello(&self) -> &ReceivedHello {
+        &self.hello
+    }
+
+    /// The connection it came over.
+    pub fn connection(&self) -> &Connection {
+        &self.connection
+    }
+
+    /// Replaces what the server offers this client.
+    pub fn set_settings(&self, settings: ServerSettings) {
+        self.connection.with(|machine, _| machine.set_server_settings(settings));
+    }
+
+    /// Lets the client in: sends SERVER_HELLO_ACK. `session_id` `None` confirms the one the client asked for, or
+    /// chooses a fresh one; `model_name` and `extra_extensions` are sent along.
+    ///
+    /// # Errors
+    ///
+    /// [`HandshakeError::Closed`] when the client has left, [`HandshakeError::Send`] for values that cannot be
+    /// sent or a client that cannot be served (it has then been told).
+    pub fn admit_as(
+        mut self,
+        session_id: Option<u32>,
+        model_name: &str,
+        extra_extensions: Vec<ControlExtension>,
+    ) -> Result<ServerSession, HandshakeError> {
+        let admission = Admission {
+            session_id,
+            fallback_session_id: fresh_session_id(),
+            model_name: model_name.to_owned(),
+            extra_extensions,
+            token_ttl_ms: 0,
+        };
+        let connection = self.connection.clone();
+        match connection.with(|machine, now| machine.admit(now, &admission)) {
+            Ok(ack) => {
+                self.decided = true;
+                Ok(ServerSession::new(connection, self.hello.clone(), ack))
+            }
+            Err(CommandError::State { .. }) if connection.ended().is_some() => Err(connection
+                .ended()
+                .map_or(HandshakeError::Timeout(Duration::ZERO), HandshakeError::Closed)),
+            Err(error) => Err(HandshakeError::Send(SendError::Command(error))),
+        }
+    }
+
+    /// Sends the client away: ERROR with `code` and `text`, then the connection is closed.
+    pub fn refuse(mut self, code: ErrorCode, text: &str) {
+        self.decided = true;
+        self.connection.with(|machine, now| machine.refuse_client(now, code, text));
+    }
+}
+
+impl Drop for PendingSession {
+    fn drop(&mut self) {
+        if !self.decided {
+            self.connection.abort(0, "");
+        }
+    }
+}
+
+/// Closes the connection of a handshake that was given up.
+pub(crate) struct CloseOnDrop(pub(crate) Option<Connection>);
+
+impl CloseOnDrop {
+    pub(crate) fn keep(mut self) {
+        self.0 = None;
+    }
+}
+
+impl Drop for CloseOnDrop {
+    fn drop(&mut self) {
+        if let Some(connection) = self.0.take() {
+            connection.abort(0, "");
+        }
+    }
+}

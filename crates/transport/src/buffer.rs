@@ -1,0 +1,183 @@
+//! Body buffers: aligned, recycled, never zero-filled.
+//!
+//! Page-faulting fresh megabytes costs more than copying them, so the memory of a body goes back to a pool when
+//! the last view of it is dropped. Each body starts on a multiple of [`ALIGNMENT`] so that SIMD code and DLPack
+//! consumers accept it.
+
+use std::sync::{Arc, Mutex, PoisonError, Weak};
+
+use bytes::{BufMut, Bytes};
+
+/// Where a body starts: a cache line, and what DLPack asks for.
+pub const ALIGNMENT: usize = 64;
+
+/// Bodies below this are not pooled: the allocator is as fast for them.
+const SMALLEST_POOLED: usize = 64 * 1024;
+
+/// Largest buffer kept, so that one giant frame does not pin its memory for ever.
+const LARGEST_POOLED: usize = 64 * 1024 * 1024;
+
+/// Bytes a pool keeps at most. Four bodies of the default limit.
+const POOL_CAPACITY: usize = 128 * 1024 * 1024;
+
+/// Recycles the memory of bodies. Cloning shares it.
+#[derive(Clone, Debug, Default)]
+pub struct BufferPool(Arc<Mutex<Shelf>>);
+
+#[derive(Debug, Default)]
+struct Shelf {
+    /// Buffers of the same power-of-two size class stand together; a handful of classes, so a list is enough.
+    free: Vec<Vec<u8>>,
+    bytes: usize,
+    reused: u64,
+    fresh: u64,
+}
+
+/// How a pool has done so far.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct PoolStats {
+    /// Bytes waiting to be used again.
+    pub idle_bytes: usize,
+    /// Buffers that came from the pool.
+    pub reused: u64,
+    /// Buffers that had to be allocated.
+    pub fresh: u64,
+}
+
+impl BufferPool {
+    /// A buffer for a body of exactly `len` bytes. Physical memory is touched only as bytes arrive.
+    pub fn take(&self, len: usize) -> BodyBuffer {
+        let wanted = len + ALIGNMENT;
+        if !(SMALLEST_POOLED..=LARGEST_POOLED).contains(&wanted) {
+            return BodyBuffer::over(Vec::with_capacity(wanted), len, None);
+        }
+        let class = wanted.next_power_of_two();
+        let mut shelf = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let found = shelf.free.iter().position(|buffer| buffer.capacity() == class);
+        let memory = match found {
+            Some(index) => {
+                let buffer = shelf.free.swap_remove(index);
+                shelf.bytes -= buffer.capacity();
+                shelf.reused += 1;
+                buffer
+            }
+            None => {
+                shelf.fresh += 1;
+                Vec::with_capacity(class)
+            }
+        };
+        drop(shelf);
+        BodyBuffer::over(memory, len, Some(Arc::downgrade(&self.0)))
+    }
+
+    /// Counters.
+    pub fn stats(&self) -> PoolStats {
+        let shelf = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        PoolStats { idle_bytes: shelf.bytes, reused: shelf.reused, fresh: shelf.fresh }
+    }
+}
+
+/// A body being received. Write with [`BodyBuffer::spare`], then [`BodyBuffer::freeze`].
+#[derive(Debug)]
+pub struct BodyBuffer {
+    memory: Vec<u8>,
+    start: usize,
+    len: usize,
+    pool: Option<Weak<Mutex<Shelf>>>,
+}
+
+impl BodyBuffer {
+    fn over(mut memory: Vec<u8>, len: usize, pool: Option<Weak<Mutex<Shelf>>>) -> Self {
+        memory.clear();
+        let start = memory.as_ptr().align_offset(ALIGNMENT).min(ALIGNMENT);
+        memory.resize(start, 0);
+        BodyBuffer { memory, start, len, pool }
+    }
+
+    /// Bytes still to come.
+    pub fn missing(&self) -> usize {
+        self.start + self.len - self.memory.len()
+    }
+
+    /// Room for exactly the missing bytes.
+    pub fn spare(&mut self) -> impl BufMut + '_ {
+        let missing = self.missing();
+        (&mut self.memory).limit(missing)
+    }
+
+    /// The bytes received so far, as a body whose memory returns to the pool with its last view.
+    pub fn freeze(self) -> Bytes {
+        let start = self.start;
+        Bytes::from_owner(Recycled { memory: self.memory, pool: self.pool }).slice(start..)
+    }
+}
+
+struct Recycled {
+    memory: Vec<u8>,
+    pool: Option<Weak<Mutex<Shelf>>>,
+}
+
+impl AsRef<[u8]> for Recycled {
+    fn as_ref(&self) -> &[u8] {
+        &self.memory
+    }
+}
+
+impl Drop for Recycled {
+    fn drop(&mut self) {
+        let Some(pool) = self.pool.as_ref().and_then(Weak::upgrade) else { return };
+        let memory = std::mem::take(&mut self.memory);
+        let mut shelf = pool.lock().unwrap_or_else(PoisonError::into_inner);
+        if shelf.bytes + memory.capacity() <= POOL_CAPACITY {
+            shelf.bytes += memory.capacity();
+            shelf.free.push(memory);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn filled(pool: &BufferPool, len: usize) -> Bytes {
+        let mut buffer = pool.take(len);
+        while buffer.missing() > 0 {
+            let step = buffer.missing().min(1000);
+            buffer.spare().put_bytes(7, step);
+        }
+        buffer.freeze()
+    }
+
+    #[test]
+    fn bodies_are_aligned_and_exact() {
+        let pool = BufferPool::default();
+        for len in [0, 1, 63, 64, 1000, 70_000, 3_000_000] {
+            let body = filled(&pool, len);
+            assert_eq!(body.len(), len);
+            assert_eq!(body.as_ptr().align_offset(ALIGNMENT), 0, "{len}");
+            assert!(body.iter().all(|byte| *byte == 7));
+        }
+    }
+
+    #[test]
+    fn memory_returns_when_the_last_view_is_dropped() {
+        let pool = BufferPool::default();
+        let body = filled(&pool, 100_000);
+        let view = body.slice(10..20);
+        drop(body);
+        assert_eq!(pool.stats().idle_bytes, 0);
+        drop(view);
+        assert!(pool.stats().idle_bytes >= 100_000);
+        let again = filled(&pool, 90_000);
+        assert_eq!(pool.stats(), PoolStats { idle_bytes: 0, reused: 1, fresh: 1 });
+        drop(again);
+    }
+
+    #[test]
+    fn a_pool_keeps_no_more_than_its_capacity() {
+        let pool = BufferPool::default();
+        let many: Vec<Bytes> = (0..5).map(|_| filled(&pool, 30 << 20)).collect();
+        drop(many);
+        assert!(pool.stats().idle_bytes <= POOL_CAPACITY);
+    }
+}

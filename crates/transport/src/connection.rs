@@ -1,0 +1,613 @@
+//! A connection as its users see it, and the state it shares with its driver.
+
+use std::net::SocketAddr;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use bytes::Bytes;
+use nnrp_session::{
+    CommandError, ConnectionState, Ended, EndedBy, Event, FrameKey, Machine, Side, Transmit, TransportEnd,
+};
+use nnrp_wire::{FlowUpdateMetadata, Header, Packet, ResultHintMetadata, TransportId};
+use tokio::sync::{Notify, Semaphore, broadcast, watch};
+
+use crate::buffer::BufferPool;
+use crate::clock;
+use crate::error::{Closed, ReceiveError, SendError};
+use crate::inbox::{Filter, Inbox, Item, Receive, Room};
+
+/// Bytes the application may have handed in before [`Connection::command`] waits. One body of a quarter of
+/// the default limit: enough to keep a fast network busy, little enough to notice a slow peer.
+pub const WRITE_BUFFER_BYTES: usize = 8 * 1024 * 1024;
+
+/// Frames received and not yet taken (R-LIM-6, R-LIM-7); beyond it the peer is held back.
+pub const MAX_UNREAD_FRAMES: usize = 1024;
+
+/// Bytes of bodies received and not yet taken, in multiples of the largest body.
+pub const UNREAD_BODIES: usize = 8;
+
+/// Hints and flow updates a subscriber may fall behind before it misses the oldest.
+const SUBSCRIPTION_BACKLOG: usize = 1024;
+
+/// What sending did.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Sent {
+    /// Bytes of the packet: header, metadata and body.
+    pub bytes: usize,
+    /// The QUIC stream it travels on, or the number rc2 would have given it on TCP. `None` for control packets.
+    pub stream_id: Option<u64>,
+}
+
+/// Counters of one connection.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct ConnectionStats {
+    /// Packets received.
+    pub packets_received: u64,
+    /// Bytes of those packets.
+    pub bytes_received: u64,
+    /// Packets sent.
+    pub packets_sent: u64,
+    /// Bytes of those packets.
+    pub bytes_sent: u64,
+    /// Packets refused, for whatever rule.
+    pub packets_refused: u64,
+    /// Control packets thrown away because nobody read them.
+    pub control_discarded: u64,
+}
+
+#[derive(Debug, Default)]
+pub(crate) struct Counters {
+    pub(crate) packets_received: AtomicU64,
+    pub(crate) bytes_received: AtomicU64,
+    pub(crate) packets_sent: AtomicU64,
+    pub(crate) bytes_sent: AtomicU64,
+    pub(crate) packets_refused: AtomicU64,
+}
+
+/// One connection. Cloning shares it; when the last clone is dropped the connection is closed best-effort.
+#[derive(Clone, Debug)]
+pub struct Connection(Arc<Handle>);
+
+/// Lives as long as the application holds the connection; the driver holds only [`Shared`].
+#[derive(Debug)]
+struct Handle {
+    shared: Arc<Shared>,
+}
+
+impl Drop for Handle {
+    fn drop(&mut self) {
+        self.shared.with(|machine, now| {
+            // Raw packets already accepted are delivered; a session says goodbye.
+            if machine.is_raw() { machine.abort(0, "") } else { machine.close(now, "") }
+        });
+        self.shared.claim();
+    }
+}
+
+/// What the driver tasks and the application share.
+#[derive(Debug)]
+pub(crate) struct Shared {
+    machine: Mutex<Machine>,
+    pub(crate) inbox: Arc<Inbox>,
+    pub(crate) pool: BufferPool,
+    pub(crate) wake_writer: Notify,
+    write_room: Semaphore,
+    receive_frames: Arc<Semaphore>,
+    receive_bytes: Mutex<Arc<Semaphore>>,
+    hints: broadcast::Sender<(Packet, ResultHintMetadata)>,
+    flow_updates: broadcast::Sender<(Packet, FlowUpdateMetadata)>,
+    cancels: broadcast::Sender<FrameKey>,
+    ended: watch::Sender<Option<Closed>>,
+    gone: watch::Sender<bool>,
+    claimed: watch::Sender<bool>,
+    /// Packets taken from the machine and not yet written (TCP) or acknowledged (QUIC).
+    in_progress: watch::Sender<usize>,
+    pub(crate) counters: Counters,
+    frames_sent: AtomicU64,
+    frames_received: AtomicU64,
+    last_frame_stream: AtomicU64,
+    pub(crate) quic: Option<quinn::Connection>,
+    transport: TransportId,
+    side: Side,
+    peer: SocketAddr,
+    local: SocketAddr,
+}
+
+/// What a connection is made of.
+pub(crate) struct Parts {
+    pub(crate) side: Side,
+    pub(crate) transport: TransportId,
+    pub(crate) peer: SocketAddr,
+    pub(crate) local: SocketAddr,
+    pub(crate) quic: Option<quinn::Connection>,
+    pub(crate) pool: BufferPool,
+    /// Whether reading starts at once; a listener's connections wait until somebody claims them.
+    pub(crate) claimed: bool,
+}
+
+impl Connection {
+    pub(crate) fn new(parts: Parts) -> (Self, Arc<Shared>) {
+        let machine = Machine::new(parts.side, parts.transport);
+        let budget = receive_budget(&machine);
+        let shared = Arc::new(Shared {
+            machine: Mutex::new(machine),
+            inbox: Arc::new(Inbox::default()),
+            pool: parts.pool,
+            wake_writer: Notify::new(),
+            write_room: Semaphore::new(WRITE_BUFFER_BYTES),
+            receive_frames: Arc::new(Semaphore::new(MAX_UNREAD_FRAMES)),
+            receive_bytes: Mutex::new(Arc::new(Semaphore::new(budget))),
+            hints: broadcast::Sender::new(SUBSCRIPTION_BACKLOG),
+            flow_updates: broadcast::Sender::new(SUBSCRIPTION_BACKLOG),
+            cancels: broadcast::Sender::new(SUBSCRIPTION_BACKLOG),
+            ended: watch::Sender::new(None),
+            gone: watch::Sender::new(false),
+            claimed: watch::Sender::new(parts.claimed),
+            in_progress: watch::Sender::new(0),
+            counters: Counters::default(),
+            frames_sent: AtomicU64::new(0),
+            frames_received: AtomicU64::new(0),
+            last_frame_stream: AtomicU64::new(u64::MAX),
+            quic: parts.quic,
+            transport: parts.transport,
+            side: parts.side,
+            peer: parts.peer,
+            local: parts.local,
+        });
+        (Connection(Arc::new(Handle { shared: shared.clone() })), shared)
+    }
+
+    fn shared(&self) -> &Arc<Shared> {
+        &self.0.shared
+    }
+
+    /// Which binding carries it.
+    pub fn transport(&self) -> TransportId {
+        self.shared().transport
+    }
+
+    /// Which end this is.
+    pub fn side(&self) -> Side {
+        self.shared().side
+    }
+
+    /// The other end.
+    pub fn peer_addr(&self) -> SocketAddr {
+        self.shared().peer
+    }
+
+    /// This end.
+    pub fn local_addr(&self) -> SocketAddr {
+        self.shared().local
+    }
+
+    /// The session's id; 0 before there is one.
+    pub fn session_id(&self) -> u32 {
+        self.shared().lock().session_id()
+    }
+
+    /// Where the connection stands.
+    pub fn state(&self) -> ConnectionState {
+        self.shared().lock().state()
+    }
+
+    /// How the connection ended, once it has.
+    pub fn ended(&self) -> Option<Closed> {
+        self.shared().ended.borrow().clone()
+    }
+
+    /// Waits for the end of the session or raw connection. What had arrived can still be received. Cancel-safe.
+    pub async fn closed(&self) -> Closed {
+        self.shared().until_ended().await
+    }
+
+    /// Waits until the transport itself is gone, lingering included. Cancel-safe.
+    pub async fn gone(&self) {
+        self.shared().until_gone().await;
+    }
+
+    /// Starts reading. A listener's connection reads nothing before it is claimed.
+    pub fn claim(&self) {
+        self.shared().claim();
+    }
+
+    /// Looks at the machine, or gives it a command that sends nothing the application has to pay for.
+    pub fn with<R>(&self, act: impl FnOnce(&mut Machine, std::time::Instant) -> R) -> R {
+        self.shared().with(act)
+    }
+
+    /// Gives the machine a command that sends about `bytes`, waiting for room in the write buffer first.
+    /// Commands given one after the other are carried out in that order. Cancel-safe: the command is carried
+    /// out whole or not at all.
+    ///
+    /// # Errors
+    ///
+    /// [`SendError::Command`] when the machine refuses, [`SendError::Closed`] when the connection is over.
+    pub async fn command<R>(
+        &self,
+        bytes: usize,
+        act: impl FnOnce(&mut Machine, std::time::Instant) -> Result<R, CommandError>,
+    ) -> Result<R, SendError> {
+        self.shared().command(bytes, act).await
+    }
+
+    /// Like [`Connection::command`] for a command that sends one frame packet of `bytes`.
+    ///
+    /// # Errors
+    ///
+    /// As [`Connection::command`].
+    pub async fn command_frame(
+        &self,
+        bytes: usize,
+        act: impl FnOnce(&mut Machine, std::time::Instant) -> Result<(), CommandError>,
+    ) -> Result<Sent, SendError> {
+        let shared = self.shared();
+        shared
+            .command(bytes, |machine, now| {
+                act(machine, now)?;
+                Ok(Sent { bytes, stream_id: Some(shared.next_stream_id()) })
+            })
+            .await
+    }
+
+    /// Sends any packet as it is. Cancel-safe: all of it or nothing.
+    ///
+    /// # Errors
+    ///
+    /// As [`Connection::command`].
+    pub async fn send(&self, packet: Packet) -> Result<Sent, SendError> {
+        use nnrp_wire::MessageType::{FrameSubmit, ResultDrop, ResultPush};
+        let bytes = Header::LEN + packet.metadata.len() + packet.body.len();
+        let frame = matches!(packet.header.msg_type, FrameSubmit | ResultPush | ResultDrop);
+        if frame {
+            return self.command_frame(bytes, |machine, _| machine.send_packet(packet)).await;
+        }
+        self.command(bytes, |machine, _| machine.send_packet(packet)).await?;
+        Ok(Sent { bytes, stream_id: None })
+    }
+
+    /// Receives the next item that `filter` wants. Cancel-safe: dropping the future loses and reorders nothing.
+    pub fn receive(&self, filter: Filter) -> Receive {
+        Receive::new(self.shared().inbox.clone(), filter)
+    }
+
+    /// Throws away what was received for a frame and whatever still comes; returns how many items were waiting.
+    pub fn discard_results(&self, key: FrameKey) -> usize {
+        self.with(|machine, _| machine.ignore_results(key));
+        self.shared().inbox.discard_results(key.frame_id, key.view_id)
+    }
+
+    /// RESULT_HINTs from now on.
+    pub fn hints(&self) -> broadcast::Receiver<(Packet, ResultHintMetadata)> {
+        self.shared().hints.subscribe()
+    }
+
+    /// FLOW_UPDATEs from now on.
+    pub fn flow_updates(&self) -> broadcast::Receiver<(Packet, FlowUpdateMetadata)> {
+        self.shared().flow_updates.subscribe()
+    }
+
+    /// FRAME_CANCELs from now on.
+    pub fn cancels(&self) -> broadcast::Receiver<FrameKey> {
+        self.shared().cancels.subscribe()
+    }
+
+    /// Waits until everything sent so far has left: written to the socket (TCP), acknowledged by the peer
+    /// (QUIC frames). Returns at once when the transport is gone. Cancel-safe.
+    pub async fn flush(&self) {
+        self.shared().flush().await;
+    }
+
+    /// Ends a session in order, or a raw connection at once, then waits until what was sent before has left, at
+    /// most `linger`. Lingering goes on in the background; see [`Connection::gone`]. Cancel-safe: the close
+    /// goes on.
+    pub async fn close(&self, reason: &str, linger: Duration) {
+        self.with(|machine, now| machine.close(now, reason));
+        self.claim();
+        let _ = tokio::time::timeout(linger, self.flush()).await;
+    }
+
+    /// Ends the connection without CLOSE, with an NNRP error code. What was sent before still goes out.
+    pub fn abort(&self, code: u32, reason: &str) {
+        self.with(|machine, _| machine.abort(code, reason));
+        self.claim();
+    }
+
+    /// Sends one QUIC datagram. Lost datagrams are not repeated.
+    ///
+    /// # Errors
+    ///
+    /// [`SendError::Unsupported`] on TCP or when the peer takes no datagrams of this size.
+    pub fn send_datagram(&self, payload: Bytes) -> Result<(), SendError> {
+        let Some(quic) = &self.shared().quic else {
+            return Err(SendError::Unsupported("TCP has no datagrams"));
+        };
+        if let Some(closed) = self.ended() {
+            return Err(closed.into());
+        }
+        quic.send_datagram(payload)
+            .map_err(|_| SendError::Unsupported("the peer takes no datagram of this size"))
+    }
+
+    /// Receives the next datagram of a raw QUIC connection. Cancel-safe.
+    ///
+    /// # Errors
+    ///
+    /// [`ReceiveError::Unsupported`] on TCP, [`ReceiveError::Closed`] at the end.
+    pub async fn receive_datagram(&self) -> Result<Bytes, ReceiveError> {
+        if self.shared().quic.is_none() {
+            return Err(ReceiveError::Unsupported("TCP has no datagrams"));
+        }
+        match self.receive(Filter::Datagram).await? {
+            Item::Datagram(payload) => Ok(payload),
+            _ => Err(ReceiveError::Unsupported("not a datagram")),
+        }
+    }
+
+    /// Hands what a raw connection has received to the session just built on it.
+    pub fn replay(&self) {
+        for (packet, room) in self.shared().inbox.take_packets() {
+            self.shared().handle_packet(packet, nnrp_session::Arrival::Control, room);
+        }
+    }
+
+    /// The number of the last stream a frame was sent on.
+    pub fn last_sent_stream_id(&self) -> Option<u64> {
+        let sent = self.shared().frames_sent.load(Ordering::Relaxed);
+        (sent > 0).then(|| self.shared().stream_id(sent - 1))
+    }
+
+    /// The number of the last stream a frame arrived on.
+    pub fn last_received_stream_id(&self) -> Option<u64> {
+        let last = self.shared().last_frame_stream.load(Ordering::Relaxed);
+        (last != u64::MAX).then_some(last)
+    }
+
+    /// The round trip time the transport has measured; `None` on TCP.
+    pub fn rtt(&self) -> Option<Duration> {
+        self.shared().quic.as_ref().map(quinn::Connection::rtt)
+    }
+
+    /// Counters.
+    pub fn stats(&self) -> ConnectionStats {
+        let counters = &self.shared().counters;
+        ConnectionStats {
+            packets_received: counters.packets_received.load(Ordering::Relaxed),
+            bytes_received: counters.bytes_received.load(Ordering::Relaxed),
+            packets_sent: counters.packets_sent.load(Ordering::Relaxed),
+            bytes_sent: counters.bytes_sent.load(Ordering::Relaxed),
+            packets_refused: counters.packets_refused.load(Ordering::Relaxed),
+            control_discarded: self.shared().inbox.discarded(),
+        }
+    }
+}
+
+/// How many bytes of bodies may wait for the application.
+fn receive_budget(machine: &Machine) -> usize {
+    let body = usize::try_from(machine.limits().max_body_bytes).unwrap_or(usize::MAX);
+    body.saturating_mul(UNREAD_BODIES).clamp(1, Semaphore::MAX_PERMITS)
+}
+
+impl Shared {
+    fn lock(&self) -> MutexGuard<'_, Machine> {
+        self.machine.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    pub(crate) fn side(&self) -> Side {
+        self.side
+    }
+
+    /// Runs `act` on the machine, then passes on what it has to say.
+    pub(crate) fn with<R>(&self, act: impl FnOnce(&mut Machine, std::time::Instant) -> R) -> R {
+        let now = clock::now();
+        let mut machine = self.lock();
+        let was_raw = machine.is_raw();
+        let result = act(&mut machine, now);
+        if was_raw && !machine.is_raw() {
+            // The session brings its own limits; nothing has been received under the old ones yet.
+            let budget = Arc::new(Semaphore::new(receive_budget(&machine)));
+            *self.receive_bytes.lock().unwrap_or_else(PoisonError::into_inner) = budget;
+        }
+        self.publish(&mut machine, &mut Room::default());
+        drop(machine);
+        self.wake_writer.notify_one();
+        result
+    }
+
+    /// One received packet, with the room it takes until the application has it.
+    pub(crate) fn handle_packet(&self, packet: Packet, arrival: nnrp_session::Arrival, mut room: Room) {
+        let bytes = (Header::LEN + packet.metadata.len() + packet.body.len()) as u64;
+        self.counters.packets_received.fetch_add(1, Ordering::Relaxed);
+        self.counters.bytes_received.fetch_add(bytes, Ordering::Relaxed);
+        if room.0.is_some() {
+            let number = self.frames_received.fetch_add(1, Ordering::Relaxed);
+            let stream = match arrival {
+                nnrp_session::Arrival::Stream(id) => id,
+                _ => 2 + 4 * number,
+            };
+            self.last_frame_stream.store(stream, Ordering::Relaxed);
+        }
+        let now = clock::now();
+        let mut machine = self.lock();
+        machine.handle_packet(now, packet, arrival);
+        self.publish(&mut machine, &mut room);
+        let wants_writer = machine.has_transmits() || machine.poll_timeout().is_some();
+        drop(machine);
+        if wants_writer {
+            self.wake_writer.notify_one();
+        }
+    }
+
+    fn publish(&self, machine: &mut Machine, room: &mut Room) {
+        while let Some(event) = machine.poll_event() {
+            let item = match event {
+                Event::Packet(packet, _) | Event::Control(packet) => Item::Packet(packet),
+                Event::Hello(hello) => Item::Hello(hello),
+                Event::Established(established) => Item::Established(established),
+                Event::HandshakeFailed(failure) => Item::HandshakeFailed(failure),
+                Event::Submit(submit) => Item::Submit(submit),
+                Event::Result(result) => Item::Result(result),
+                Event::FrameFailed(failed) => Item::FrameFailed(failed),
+                Event::Rejected(rejected) => {
+                    self.counters.packets_refused.fetch_add(1, Ordering::Relaxed);
+                    Item::Rejected(rejected)
+                }
+                Event::Hint(packet, hint) => {
+                    let _ = self.hints.send((packet.clone(), hint));
+                    Item::Packet(packet)
+                }
+                Event::FlowUpdate(packet, update) => {
+                    let _ = self.flow_updates.send((packet.clone(), update));
+                    Item::Packet(packet)
+                }
+                Event::Cancelled(key) => {
+                    let _ = self.cancels.send(key);
+                    continue;
+                }
+                Event::PeerClosing(reason) => {
+                    let ended = Ended { by: EndedBy::Peer, fault: None, reason };
+                    self.inbox.end_frames(Closed(Arc::new(ended)));
+                    continue;
+                }
+                Event::Ended(ended) => {
+                    let closed = Closed(Arc::new(ended));
+                    self.inbox.close(closed.clone());
+                    self.write_room.close();
+                    self.ended.send_replace(Some(closed));
+                    continue;
+                }
+                _ => continue,
+            };
+            self.inbox.push(item, std::mem::take(room));
+        }
+    }
+
+    pub(crate) fn claim(&self) {
+        self.claimed.send_replace(true);
+    }
+
+    pub(crate) async fn until_claimed(&self) {
+        let _ = self.claimed.subscribe().wait_for(|claimed| *claimed).await;
+    }
+
+    pub(crate) async fn until_ended(&self) -> Closed {
+        let mut ended = self.ended.subscribe();
+        loop {
+            if let Some(closed) = ended.borrow_and_update().clone() {
+                return closed;
+            }
+            if ended.changed().await.is_err() {
+                std::future::pending::<()>().await;
+            }
+        }
+    }
+
+    pub(crate) async fn until_gone(&self) {
+        let _ = self.gone.subscribe().wait_for(|gone| *gone).await;
+    }
+
+    /// The transport ended. The last thing a driver does.
+    pub(crate) fn transport_closed(&self, end: &TransportEnd) {
+        self.with(|machine, _| machine.handle_transport_closed(end));
+        self.in_progress.send_replace(0);
+        self.gone.send_replace(true);
+    }
+
+    /// Waits for room for a frame whose body has `body_len` bytes. `None` when the connection ended meanwhile.
+    pub(crate) async fn receive_room(&self, body_len: usize) -> Option<Room> {
+        let bytes = self.receive_bytes.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        let wanted = u32::try_from(body_len).unwrap_or(u32::MAX);
+        let acquire = async {
+            let frame = self.receive_frames.clone().acquire_owned().await.ok()?;
+            let body = bytes.acquire_many_owned(wanted).await.ok()?;
+            Some(Room(Some(frame), Some(body)))
+        };
+        tokio::select! {
+            biased;
+            room = acquire => room,
+            _ = self.until_ended() => None,
+        }
+    }
+
+    async fn command<R>(
+        &self,
+        bytes: usize,
+        act: impl FnOnce(&mut Machine, std::time::Instant) -> Result<R, CommandError>,
+    ) -> Result<R, SendError> {
+        let permit = match self.write_room.acquire_many(write_cost(bytes)).await {
+            Ok(permit) => permit,
+            Err(_) => return Err(self.until_ended().await.into()),
+        };
+        match self.with(act) {
+            Ok(result) => {
+                permit.forget();
+                Ok(result)
+            }
+            Err(CommandError::State { .. }) if self.ended.borrow().is_some() => {
+                drop(permit);
+                Err(self.until_ended().await.into())
+            }
+            Err(error) => Err(error.into()),
+        }
+    }
+
+    /// An application's packet of `bytes` has been written.
+    pub(crate) fn written(&self, bytes: usize) {
+        self.write_room.add_permits(write_cost(bytes) as usize);
+    }
+
+    /// The next transmits, at most `limit`, counted as in progress until [`Shared::done`].
+    pub(crate) fn take_transmits(&self, limit: usize) -> (Vec<Transmit>, Option<std::time::Instant>) {
+        let mut machine = self.lock();
+        let mut taken = Vec::new();
+        while taken.len() < limit {
+            let Some(transmit) = machine.poll_transmit() else { break };
+            taken.push(transmit);
+        }
+        let deadline = machine.poll_timeout();
+        // Under the lock, so that flush() never sees a packet in neither place.
+        if !taken.is_empty() {
+            self.in_progress.send_modify(|count| *count += taken.len());
+        }
+        (taken, deadline)
+    }
+
+    pub(crate) fn done(&self, count: usize) {
+        self.in_progress.send_modify(|in_progress| *in_progress = in_progress.saturating_sub(count));
+    }
+
+    async fn flush(&self) {
+        let mut in_progress = self.in_progress.subscribe();
+        let idle = async {
+            loop {
+                in_progress.borrow_and_update();
+                let empty = {
+                    let machine = self.lock();
+                    !machine.has_transmits() && *self.in_progress.borrow() == 0
+                };
+                if empty || in_progress.changed().await.is_err() {
+                    return;
+                }
+            }
+        };
+        tokio::select! {
+            () = idle => {}
+            () = self.until_gone() => {}
+        }
+    }
+
+    fn stream_id(&self, number: u64) -> u64 {
+        let server_quic = self.side == Side::Server && self.transport == TransportId::Quic;
+        if server_quic { 3 + 4 * number } else { 2 + 4 * number }
+    }
+
+    fn next_stream_id(&self) -> u64 {
+        self.stream_id(self.frames_sent.fetch_add(1, Ordering::Relaxed))
+    }
+}
+
+fn write_cost(bytes: usize) -> u32 {
+    u32::try_from(bytes.min(WRITE_BUFFER_BYTES)).unwrap_or(u32::MAX)
+}

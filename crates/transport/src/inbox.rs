@@ -1,0 +1,409 @@
+//! What has arrived and was not taken yet.
+//!
+//! Receivers say what they want with a [`Filter`] and are served first come, first served. An item is put aside
+//! for the receiver it wakes and stays here until that receiver takes it: a receiver that is dropped after it
+//! was woken gives the item back in its old place, so cancelling a receive loses nothing and reorders nothing.
+
+use std::collections::{BTreeMap, VecDeque};
+use std::future::Future;
+use std::pin::Pin;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::task::{Context, Poll, Waker};
+
+use bytes::Bytes;
+use nnrp_session::{
+    Established, FailedFrame, FrameKey, HandshakeFailure, ReceivedHello, ReceivedResult, ReceivedSubmit,
+    RejectedPacket,
+};
+use nnrp_wire::{MessageType, Packet};
+use tokio::sync::OwnedSemaphorePermit;
+
+use crate::error::Closed;
+
+/// Control packets kept for an application that does not read them. When full, the oldest hint or flow update
+/// goes first: it is the one most likely outdated.
+pub(crate) const MAX_CONTROL_ITEMS: usize = 1024;
+
+/// Datagrams kept for an application that does not read them.
+const MAX_DATAGRAMS: usize = 1024;
+
+/// Something to receive.
+#[derive(Debug)]
+#[non_exhaustive]
+pub enum Item {
+    /// A packet nobody but the application understands: any packet on a raw connection, a control packet in a
+    /// session.
+    Packet(Packet),
+    /// A QUIC datagram on a raw connection.
+    Datagram(Bytes),
+    /// Server: a client wants in.
+    Hello(Box<ReceivedHello>),
+    /// Client: the session exists.
+    Established(Box<Established>),
+    /// The handshake failed.
+    HandshakeFailed(Box<HandshakeFailure>),
+    /// Server: a frame.
+    Submit(Box<ReceivedSubmit>),
+    /// A packet that was refused and answered.
+    Rejected(Box<RejectedPacket>),
+    /// Client: a result or a drop.
+    Result(Box<ReceivedResult>),
+    /// Client: a frame that failed.
+    FrameFailed(Box<FailedFrame>),
+}
+
+impl Item {
+    fn queue(&self) -> Queue {
+        match self {
+            Item::Hello(_) | Item::Established(_) | Item::HandshakeFailed(_) => Queue::Handshake,
+            Item::Submit(_) | Item::Rejected(_) => Queue::Submit,
+            Item::Result(_) | Item::FrameFailed(_) => Queue::Result,
+            Item::Datagram(_) => Queue::Datagram,
+            Item::Packet(packet) => match packet.header.msg_type {
+                MessageType::FrameSubmit => Queue::Submit,
+                MessageType::ResultPush | MessageType::ResultDrop => Queue::Result,
+                _ => Queue::Control,
+            },
+        }
+    }
+
+    /// The packet behind the item, when it has one.
+    pub fn packet(&self) -> Option<&Packet> {
+        match self {
+            Item::Packet(packet) => Some(packet),
+            Item::Datagram(_) => None,
+            Item::Hello(hello) => Some(&hello.packet),
+            Item::Established(established) => Some(&established.packet),
+            Item::HandshakeFailed(failure) => failure.packet.as_ref(),
+            Item::Submit(submit) => Some(&submit.packet),
+            Item::Rejected(rejected) => rejected.packet.as_ref(),
+            Item::Result(result) => Some(&result.packet),
+            Item::FrameFailed(failed) => failed.packet.as_ref(),
+        }
+    }
+
+    fn key(&self) -> Option<FrameKey> {
+        match self {
+            Item::FrameFailed(failed) => Some(failed.key),
+            _ => self.packet().map(|packet| FrameKey::from(&packet.header)),
+        }
+    }
+}
+
+/// What a receiver wants.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Filter {
+    /// The next packet of any kind, in order of arrival.
+    Any,
+    /// Control packets.
+    Control,
+    /// Control packets of one type.
+    Message(MessageType),
+    /// Submits, and packets refused in their place.
+    Submit,
+    /// Results, drops and failures of any frame.
+    Result,
+    /// Results, drops and failures of one frame; `None` means any view.
+    ResultOf {
+        /// The frame.
+        frame_id: u32,
+        /// Its view.
+        view_id: Option<u16>,
+    },
+    /// The outcome of the handshake.
+    Handshake,
+    /// Datagrams.
+    Datagram,
+}
+
+impl Filter {
+    fn queues(self) -> &'static [Queue] {
+        match self {
+            Filter::Any => &[Queue::Control, Queue::Submit, Queue::Result],
+            Filter::Control | Filter::Message(_) => &[Queue::Control],
+            Filter::Submit => &[Queue::Submit],
+            Filter::Result | Filter::ResultOf { .. } => &[Queue::Result],
+            Filter::Handshake => &[Queue::Handshake],
+            Filter::Datagram => &[Queue::Datagram],
+        }
+    }
+
+    fn matches(self, item: &Item) -> bool {
+        if !self.queues().contains(&item.queue()) {
+            return false;
+        }
+        match self {
+            Filter::Message(wanted) => item.packet().is_some_and(|packet| packet.header.msg_type == wanted),
+            Filter::ResultOf { frame_id, view_id } => item.key().is_some_and(|key| {
+                key.frame_id == frame_id && view_id.is_none_or(|view| view == key.view_id)
+            }),
+            _ => true,
+        }
+    }
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Queue {
+    Control,
+    Submit,
+    Result,
+    Handshake,
+    Datagram,
+}
+
+const QUEUES: usize = 5;
+
+/// Room an item takes from the receive budget; returned when the application takes the item.
+#[derive(Debug, Default)]
+#[expect(dead_code, reason = "held only to be dropped")]
+pub(crate) struct Room(pub(crate) Option<OwnedSemaphorePermit>, pub(crate) Option<OwnedSemaphorePermit>);
+
+#[derive(Debug)]
+struct Entry {
+    seq: u64,
+    item: Item,
+    room: Room,
+}
+
+#[derive(Debug)]
+struct Waiter {
+    filter: Filter,
+    waker: Waker,
+    slot: Option<Entry>,
+}
+
+#[derive(Debug, Default)]
+struct State {
+    queues: [VecDeque<Entry>; QUEUES],
+    waiters: BTreeMap<u64, Waiter>,
+    next_seq: u64,
+    next_ticket: u64,
+    /// No more submits or results of the peer will come (it said CLOSE), though packets still may.
+    frames_over: Option<Closed>,
+    closed: Option<Closed>,
+    discarded: u64,
+}
+
+/// The inbox of one connection.
+#[derive(Debug, Default)]
+pub(crate) struct Inbox(Mutex<State>);
+
+impl Inbox {
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Delivers an item to the first receiver that wants it, or keeps it.
+    pub(crate) fn push(&self, item: Item, room: Room) {
+        let mut state = self.lock();
+        let seq = state.next_seq;
+        state.next_seq += 1;
+        let waker = state.place(Entry { seq, item, room });
+        drop(state);
+        if let Some(waker) = waker {
+            waker.wake();
+        }
+    }
+
+    /// No more frames; receivers of frames get `closed` once the queue is empty.
+    pub(crate) fn end_frames(&self, closed: Closed) {
+        let mut state = self.lock();
+        state.frames_over.get_or_insert(closed);
+        wake_all(state);
+    }
+
+    /// The end: receivers get what is left, then `closed`.
+    pub(crate) fn close(&self, closed: Closed) {
+        let mut state = self.lock();
+        state.closed.get_or_insert(closed);
+        wake_all(state);
+    }
+
+    /// Takes everything a raw connection has received, to hand it to the session built on it.
+    pub(crate) fn take_packets(&self) -> Vec<(Packet, Room)> {
+        let mut state = self.lock();
+        let mut entries: Vec<Entry> = Vec::new();
+        for queue in &mut state.queues {
+            entries.extend(std::mem::take(queue));
+        }
+        entries.sort_by_key(|entry| entry.seq);
+        entries
+            .into_iter()
+            .filter_map(|entry| match entry.item {
+                Item::Packet(packet) => Some((packet, entry.room)),
+                _ => None,
+            })
+            .collect()
+    }
+
+    /// Throws away what is kept for a frame; returns how many items.
+    pub(crate) fn discard_results(&self, frame_id: u32, view_id: u16) -> usize {
+        let mut state = self.lock();
+        let wanted = Filter::ResultOf { frame_id, view_id: Some(view_id) };
+        let Some(queue) = state.queues.get_mut(Queue::Result as usize) else { return 0 };
+        let before = queue.len();
+        queue.retain(|entry| !wanted.matches(&entry.item));
+        before - queue.len()
+    }
+
+    /// Items thrown away because nobody read them.
+    pub(crate) fn discarded(&self) -> u64 {
+        self.lock().discarded
+    }
+
+    fn poll(
+        &self,
+        ticket: &mut Option<u64>,
+        filter: Filter,
+        cx: &mut Context<'_>,
+    ) -> Poll<Result<Item, Closed>> {
+        let mut state = self.lock();
+        if let Some(number) = *ticket {
+            if let Some(waiter) = state.waiters.get_mut(&number) {
+                if waiter.slot.is_none() {
+                    waiter.waker.clone_from(cx.waker());
+                } else {
+                    let entry = state.waiters.remove(&number).and_then(|waiter| waiter.slot);
+                    *ticket = None;
+                    drop(state);
+                    if let Some(entry) = entry {
+                        return Poll::Ready(Ok(entry.item));
+                    }
+                    return Poll::Pending;
+                }
+            }
+        } else if let Some(entry) = state.take(filter) {
+            drop(state);
+            return Poll::Ready(Ok(entry.item));
+        }
+        if let Some(closed) = state.over(filter) {
+            if let Some(number) = ticket.take() {
+                state.waiters.remove(&number);
+            }
+            return Poll::Ready(Err(closed));
+        }
+        if ticket.is_none() {
+            let number = state.next_ticket;
+            state.next_ticket += 1;
+            state.waiters.insert(number, Waiter { filter, waker: cx.waker().clone(), slot: None });
+            *ticket = Some(number);
+        }
+        Poll::Pending
+    }
+
+    fn abandon(&self, ticket: u64) {
+        let mut state = self.lock();
+        let slot = state.waiters.remove(&ticket).and_then(|waiter| waiter.slot);
+        let waker = slot.and_then(|entry| state.place(entry));
+        drop(state);
+        if let Some(waker) = waker {
+            waker.wake();
+        }
+    }
+}
+
+fn wake_all(state: MutexGuard<'_, State>) {
+    let wakers: Vec<Waker> = state.waiters.values().map(|waiter| waiter.waker.clone()).collect();
+    drop(state);
+    for waker in wakers {
+        waker.wake();
+    }
+}
+
+impl State {
+    /// Gives the entry to the longest waiting receiver that wants it, else queues it in order of arrival.
+    fn place(&mut self, entry: Entry) -> Option<Waker> {
+        for waiter in self.waiters.values_mut() {
+            if waiter.slot.is_none() && waiter.filter.matches(&entry.item) {
+                waiter.slot = Some(entry);
+                return Some(waiter.waker.clone());
+            }
+        }
+        let kind = entry.item.queue();
+        if let Some(queue) = self.queues.get_mut(kind as usize) {
+            let at = queue.partition_point(|queued| queued.seq < entry.seq);
+            queue.insert(at, entry);
+        }
+        self.trim(kind);
+        None
+    }
+
+    /// Frames are bounded by the receive budget; control packets and datagrams are bounded here.
+    fn trim(&mut self, kind: Queue) {
+        let limit = match kind {
+            Queue::Control => MAX_CONTROL_ITEMS,
+            Queue::Datagram => MAX_DATAGRAMS,
+            _ => return,
+        };
+        let Some(queue) = self.queues.get_mut(kind as usize) else { return };
+        if queue.len() <= limit {
+            return;
+        }
+        let stale = queue.iter().position(|entry| {
+            entry.item.packet().is_some_and(|p| {
+                matches!(p.header.msg_type, MessageType::ResultHint | MessageType::FlowUpdate)
+            })
+        });
+        queue.remove(stale.unwrap_or(0));
+        self.discarded += 1;
+    }
+
+    fn take(&mut self, filter: Filter) -> Option<Entry> {
+        let mut best: Option<(u64, Queue, usize)> = None;
+        for kind in filter.queues() {
+            let found = self.queues.get(*kind as usize).and_then(|queue| {
+                queue
+                    .iter()
+                    .enumerate()
+                    .find(|(_, e)| filter.matches(&e.item))
+                    .map(|(i, e)| (e.seq, *kind, i))
+            });
+            if let Some(found) = found {
+                if best.is_none_or(|(seq, ..)| found.0 < seq) {
+                    best = Some(found);
+                }
+            }
+        }
+        let (_, kind, index) = best?;
+        self.queues.get_mut(kind as usize)?.remove(index)
+    }
+
+    /// Whether nothing `filter` wants can come any more.
+    fn over(&self, filter: Filter) -> Option<Closed> {
+        let frames_only = matches!(filter, Filter::Submit);
+        self.closed.clone().or_else(|| self.frames_over.clone().filter(|_| frames_only))
+    }
+}
+
+/// A receive in progress. Cancel-safe: dropping it loses nothing.
+#[derive(Debug)]
+#[must_use = "futures do nothing unless polled"]
+pub struct Receive {
+    inbox: Arc<Inbox>,
+    filter: Filter,
+    ticket: Option<u64>,
+}
+
+impl Receive {
+    pub(crate) fn new(inbox: Arc<Inbox>, filter: Filter) -> Self {
+        Receive { inbox, filter, ticket: None }
+    }
+}
+
+impl Future for Receive {
+    type Output = Result<Item, Closed>;
+
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        let this = &mut *self;
+        this.inbox.poll(&mut this.ticket, this.filter, cx)
+    }
+}
+
+impl Drop for Receive {
+    fn drop(&mut self) {
+        if let Some(ticket) = self.ticket {
+            self.inbox.abandon(ticket);
+        }
+    }
+}

@@ -1,0 +1,141 @@
+//! Results of one frame in the order they were sent, though each has a QUIC stream of its own.
+//!
+//! The peer numbers its streams in the order of sending. A finished packet waits only for streams with a lower
+//! number that carry the *same* frame; a stream whose header has not arrived might, so it is waited for too, but
+//! not longer than [`ORDER_PATIENCE`]. Other frames never wait for each other.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use nnrp_session::FrameKey;
+use nnrp_wire::Packet;
+
+use crate::inbox::Room;
+
+/// How long a stream without a header may hold back its successors: several round trips of a long path, and no
+/// more than a blink if somebody opens streams and sends nothing.
+pub(crate) const ORDER_PATIENCE: Duration = Duration::from_secs(1);
+
+/// The streams that are open or hold a packet back.
+#[derive(Debug, Default)]
+pub(crate) struct Order(BTreeMap<u64, Slot>);
+
+#[derive(Debug)]
+enum Slot {
+    /// No header yet.
+    Unknown,
+    /// The header named this frame.
+    Receiving(FrameKey),
+    /// Complete, held back. Normally one packet; a peer that sends more on one stream gets them all delivered.
+    Complete(FrameKey, Vec<(Packet, Room)>),
+}
+
+impl Order {
+    /// A stream was opened.
+    pub(crate) fn opened(&mut self, stream: u64) {
+        self.0.insert(stream, Slot::Unknown);
+    }
+
+    /// A stream's header names its frame.
+    pub(crate) fn named(&mut self, stream: u64, key: FrameKey) -> Vec<(u64, Packet, Room)> {
+        let slot = self.0.entry(stream).or_insert(Slot::Unknown);
+        if !matches!(slot, Slot::Complete(..)) {
+            *slot = Slot::Receiving(key);
+        }
+        self.release()
+    }
+
+    /// A stream's packet is complete.
+    pub(crate) fn completed(&mut self, stream: u64, packet: Packet, room: Room) -> Vec<(u64, Packet, Room)> {
+        let key = FrameKey::from(&packet.header);
+        match self.0.entry(stream).or_insert(Slot::Unknown) {
+            Slot::Complete(_, held) => held.push((packet, room)),
+            slot => *slot = Slot::Complete(key, vec![(packet, room)]),
+        }
+        self.release()
+    }
+
+    /// A stream ended, or has been silent for too long, and brings nothing more to wait for.
+    pub(crate) fn gave_up(&mut self, stream: u64) -> Vec<(u64, Packet, Room)> {
+        if !matches!(self.0.get(&stream), Some(Slot::Complete(..))) {
+            self.0.remove(&stream);
+        }
+        self.release()
+    }
+
+    /// Takes out, in order, every packet nothing stands in front of.
+    fn release(&mut self) -> Vec<(u64, Packet, Room)> {
+        let mut busy: Vec<FrameKey> = Vec::new();
+        let mut ready = Vec::new();
+        for (stream, slot) in &self.0 {
+            match slot {
+                Slot::Unknown => break,
+                Slot::Receiving(key) => busy.push(*key),
+                Slot::Complete(key, _) if busy.contains(key) => {}
+                Slot::Complete(..) => ready.push(*stream),
+            }
+        }
+        ready
+            .into_iter()
+            .flat_map(|stream| match self.0.remove(&stream) {
+                Some(Slot::Complete(_, held)) => {
+                    held.into_iter().map(|(p, room)| (stream, p, room)).collect()
+                }
+                _ => Vec::new(),
+            })
+            .collect()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use bytes::Bytes;
+    use nnrp_wire::{Header, MessageType};
+
+    fn packet(frame_id: u32) -> Packet {
+        let mut header = Header::new(MessageType::ResultPush);
+        header.frame_id = frame_id;
+        Packet::build(header, Bytes::new(), Bytes::new())
+    }
+
+    fn ids(released: Vec<(u64, Packet, Room)>) -> Vec<u64> {
+        released.into_iter().map(|(stream, ..)| stream).collect()
+    }
+
+    #[test]
+    fn one_frame_keeps_its_order_and_others_do_not_wait() {
+        let mut order = Order::default();
+        for stream in [3, 7, 11] {
+            order.opened(stream);
+        }
+        order.named(3, FrameKey::new(1));
+        order.named(7, FrameKey::new(2));
+        order.named(11, FrameKey::new(1));
+        assert!(ids(order.completed(11, packet(1), Room::default())).is_empty());
+        assert_eq!(ids(order.completed(7, packet(2), Room::default())), [7]);
+        assert_eq!(ids(order.completed(3, packet(1), Room::default())), [3, 11]);
+    }
+
+    #[test]
+    fn the_end_of_a_stream_does_not_lose_what_it_brought() {
+        let mut order = Order::default();
+        for stream in [3, 7] {
+            order.opened(stream);
+            order.named(stream, FrameKey::new(1));
+        }
+        assert!(ids(order.completed(7, packet(1), Room::default())).is_empty());
+        assert!(ids(order.gave_up(7)).is_empty());
+        assert_eq!(ids(order.gave_up(3)), [7]);
+    }
+
+    #[test]
+    fn an_unknown_stream_is_waited_for_until_it_is_given_up() {
+        let mut order = Order::default();
+        order.opened(3);
+        order.opened(7);
+        order.named(7, FrameKey::new(1));
+        assert!(ids(order.completed(7, packet(1), Room::default())).is_empty());
+        assert_eq!(ids(order.gave_up(3)), [7]);
+    }
+}

@@ -1,0 +1,206 @@
+//! The QUIC binding: endpoints, their tuning, and connections.
+
+use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::sync::Arc;
+use std::time::Duration;
+
+use nnrp_session::{HANDSHAKE_TIMEOUT, IDLE_TIMEOUT, Side};
+use nnrp_wire::TransportId;
+use quinn::crypto::rustls::{QuicClientConfig, QuicServerConfig};
+use quinn::{Endpoint, EndpointConfig, IdleTimeout, TransportConfig, VarInt};
+use socket2::{Domain, Protocol, Socket, Type};
+
+use crate::buffer::BufferPool;
+use crate::connection::{Connection, Parts};
+use crate::error::{BindError, ConnectError};
+use crate::quic_driver;
+use crate::tls::{self, Identity, QUIC_ALPN, TlsError, Trust};
+
+/// One stream may be this far ahead of its reader. A tensor of a few megabytes should arrive in one go.
+const STREAM_WINDOW_BYTES: u32 = 8 * 1024 * 1024;
+
+/// All streams together: several such tensors, and a bound on what a peer can make us hold undecoded.
+const CONNECTION_WINDOW_BYTES: u32 = 32 * 1024 * 1024;
+
+/// Bytes we may have sent and not seen acknowledged.
+const SEND_WINDOW_BYTES: u64 = 16 * 1024 * 1024;
+
+/// Frames the peer may have under way at once; beyond it, it waits for credit (wire reference 2.1: at least 128).
+pub(crate) const MAX_CONCURRENT_FRAMES: u32 = 1024;
+
+/// The control stream, and one more so that a peer that opens a second gets told (R-QUIC-8).
+const MAX_BIDI_STREAMS: u32 = 2;
+
+/// Kernel buffers of the UDP socket: bursts of a whole tensor must not overflow them. The kernel may grant less.
+const SOCKET_BUFFER_BYTES: usize = 4 * 1024 * 1024;
+
+/// Largest datagram taken, as the rc2 peer announces it.
+const DATAGRAM_BYTES: usize = 65536;
+
+/// How QUIC connections behave.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct QuicOptions {
+    /// Silence after which the connection counts as lost; `None` = never. The shorter of both sides counts.
+    pub idle_timeout: Option<Duration>,
+    /// Largest datagram accepted; 0 turns datagrams off.
+    pub max_datagram_frame_size: usize,
+    /// ALPN protocols, normally `nnrp/1` alone.
+    pub alpn: Vec<String>,
+}
+
+impl Default for QuicOptions {
+    fn default() -> Self {
+        QuicOptions {
+            idle_timeout: Some(IDLE_TIMEOUT),
+            max_datagram_frame_size: DATAGRAM_BYTES,
+            alpn: vec![QUIC_ALPN.to_owned()],
+        }
+    }
+}
+
+/// A bound QUIC endpoint that accepts connections.
+#[derive(Debug)]
+pub struct QuicAcceptor {
+    endpoint: Endpoint,
+    pool: BufferPool,
+}
+
+impl QuicAcceptor {
+    /// Binds `address`; port 0 picks a free one. Needs a tokio runtime around it.
+    ///
+    /// # Errors
+    ///
+    /// [`BindError`].
+    pub fn bind(address: SocketAddr, identity: &Identity, options: &QuicOptions) -> Result<Self, BindError> {
+        let tls = tls::server_config(identity, &options.alpn)?;
+        let crypto = QuicServerConfig::try_from(tls).map_err(|error| TlsError::Config(error.to_string()))?;
+        let mut config = quinn::ServerConfig::with_crypto(Arc::new(crypto));
+        config.transport_config(Arc::new(transport_config(options)));
+        let endpoint = endpoint(address, Some(config)).map_err(|source| BindError::Io { address, source })?;
+        Ok(QuicAcceptor { endpoint, pool: BufferPool::default() })
+    }
+
+    /// The bound address.
+    ///
+    /// # Errors
+    ///
+    /// Those of the operating system.
+    pub fn local_addr(&self) -> std::io::Result<SocketAddr> {
+        self.endpoint.local_addr()
+    }
+
+    /// The next client that knocks; `None` after [`QuicAcceptor::close`]. Its handshake has yet to be done
+    /// with [`QuicAcceptor::finish`], beside those of the others. Cancel-safe.
+    pub async fn accept(&self) -> Option<quinn::Incoming> {
+        self.endpoint.accept().await
+    }
+
+    /// Does the QUIC handshake. The connection reads nothing until it is claimed.
+    ///
+    /// # Errors
+    ///
+    /// [`ConnectError`]: the client left, offered another ALPN, or took longer than the handshake may.
+    pub async fn finish(&self, incoming: quinn::Incoming) -> Result<Connection, ConnectError> {
+        let address = incoming.remote_address();
+        let handshake = |reason: String| ConnectError::Handshake { address, reason };
+        let connecting = incoming.accept().map_err(|error| handshake(error.to_string()))?;
+        let connection = tokio::time::timeout(HANDSHAKE_TIMEOUT, connecting)
+            .await
+            .map_err(|_| ConnectError::Timeout { address, timeout: HANDSHAKE_TIMEOUT })?
+            .map_err(|error| handshake(error.to_string()))?;
+        let local = self.local_addr().map_err(|source| ConnectError::Io { address, source })?;
+        Ok(start(connection, Side::Server, local, self.endpoint.clone(), self.pool.clone()))
+    }
+
+    /// Accepts no more connections; existing ones live on.
+    pub fn close(&self) {
+        self.endpoint.set_server_config(None);
+    }
+}
+
+/// Connects to `address`, verifying the certificate for `server_name`. Cancel-safe: a half-open connection is
+/// closed. Needs a tokio runtime around it.
+///
+/// # Errors
+///
+/// [`ConnectError`].
+pub async fn connect(
+    address: SocketAddr,
+    server_name: &str,
+    trust: &Trust,
+    options: &QuicOptions,
+    timeout: Option<Duration>,
+) -> Result<Connection, ConnectError> {
+    let tls = tls::client_config(trust, &options.alpn)?;
+    let crypto = QuicClientConfig::try_from(tls).map_err(|error| TlsError::Config(error.to_string()))?;
+    let mut config = quinn::ClientConfig::new(Arc::new(crypto));
+    config.transport_config(Arc::new(transport_config(options)));
+    let any: SocketAddr =
+        if address.is_ipv4() { (Ipv4Addr::UNSPECIFIED, 0).into() } else { (Ipv6Addr::UNSPECIFIED, 0).into() };
+    let endpoint = endpoint(any, None).map_err(|source| ConnectError::Io { address, source })?;
+    let handshake = |reason: String| ConnectError::Handshake { address, reason };
+    let connecting =
+        endpoint.connect_with(config, address, server_name).map_err(|error| handshake(error.to_string()))?;
+    let connection = match timeout {
+        None => connecting.await,
+        Some(timeout) => tokio::time::timeout(timeout, connecting)
+            .await
+            .map_err(|_| ConnectError::Timeout { address, timeout })?,
+    }
+    .map_err(|error| handshake(error.to_string()))?;
+    let local = endpoint.local_addr().map_err(|source| ConnectError::Io { address, source })?;
+    Ok(start(connection, Side::Client, local, endpoint, BufferPool::default()))
+}
+
+fn start(
+    quic: quinn::Connection,
+    side: Side,
+    local: SocketAddr,
+    endpoint: Endpoint,
+    pool: BufferPool,
+) -> Connection {
+    let (connection, shared) = Connection::new(Parts {
+        side,
+        transport: TransportId::Quic,
+        peer: quic.remote_address(),
+        local,
+        quic: Some(quic.clone()),
+        pool,
+        claimed: side == Side::Client,
+    });
+    quic_driver::spawn(&shared, quic, endpoint);
+    connection
+}
+
+/// Tuning for frames of some kilobytes to some megabytes. The numbers are the constants above.
+fn transport_config(options: &QuicOptions) -> TransportConfig {
+    let mut config = TransportConfig::default();
+    config
+        .stream_receive_window(VarInt::from_u32(STREAM_WINDOW_BYTES))
+        .receive_window(VarInt::from_u32(CONNECTION_WINDOW_BYTES))
+        .send_window(SEND_WINDOW_BYTES)
+        .max_concurrent_uni_streams(VarInt::from_u32(MAX_CONCURRENT_FRAMES))
+        .max_concurrent_bidi_streams(VarInt::from_u32(MAX_BIDI_STREAMS))
+        // A result that is small leaves before the rest of a big one.
+        .send_fairness(true)
+        .max_idle_timeout(options.idle_timeout.and_then(|limit| IdleTimeout::try_from(limit).ok()))
+        // A third of the idle timeout: two may be lost.
+        .keep_alive_interval(options.idle_timeout.map(|limit| limit / 3));
+    if options.max_datagram_frame_size == 0 {
+        config.datagram_receive_buffer_size(None);
+    } else {
+        config.datagram_receive_buffer_size(Some(options.max_datagram_frame_size));
+    }
+    config
+}
+
+fn endpoint(address: SocketAddr, server: Option<quinn::ServerConfig>) -> std::io::Result<Endpoint> {
+    let domain = if address.is_ipv4() { Domain::IPV4 } else { Domain::IPV6 };
+    let socket = Socket::new(domain, Type::DGRAM, Some(Protocol::UDP))?;
+    // Smaller buffers than asked for are not an error, only slower.
+    let _ = socket.set_recv_buffer_size(SOCKET_BUFFER_BYTES);
+    let _ = socket.set_send_buffer_size(SOCKET_BUFFER_BYTES);
+    socket.bind(&address.into())?;
+    Endpoint::new(EndpointConfig::default(), server, socket.into(), Arc::new(quinn::TokioRuntime))
+}

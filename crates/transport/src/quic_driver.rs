@@ -1,0 +1,447 @@
+//! Runs a machine over one QUIC connection: the control stream, a stream for each frame, datagrams.
+
+use std::collections::VecDeque;
+use std::future::Future;
+use std::pin::Pin;
+use std::sync::atomic::Ordering;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use bytes::{Bytes, BytesMut};
+use nnrp_session::{
+    Arrival, DRAIN_TIME, FrameKey, HeaderVerdict, Lane, Origin, Side, Transmit, TransportEnd,
+};
+use nnrp_wire::{EncodedPacket, Header, MessageType, Packet};
+use quinn::{ConnectionError, ReadExactError, RecvStream, SendStream, VarInt};
+use tokio::io::AsyncReadExt;
+use tokio::task::JoinSet;
+
+use crate::clock;
+use crate::connection::Shared;
+use crate::inbox::{Item, Room};
+use crate::order::{ORDER_PATIENCE, Order};
+
+/// Transmits taken from the machine at once.
+const WRITE_BATCH: usize = 64;
+
+/// Metadata and bodies of control packets are read into one buffer up to this size.
+const CONTROL_CHUNK: usize = 64 * 1024;
+
+/// Code of the reset that refuses a second bidirectional stream (R-QUIC-8): invalid_state.
+const SECOND_CONTROL_STREAM: u32 = 3;
+
+/// Code of STOP_SENDING on a stream whose packet was refused: limit_exceeded.
+const REFUSED_STREAM: u32 = 7;
+
+/// Results and drops larger than this give way to smaller ones; so do, among them, the larger.
+const BIG_FRAME_BYTES: usize = 64 * 1024;
+
+/// Starts the tasks of a connection. The endpoint is kept alive as long as the connection.
+pub(crate) fn spawn(shared: &Arc<Shared>, quic: quinn::Connection, endpoint: quinn::Endpoint) {
+    let shared = shared.clone();
+    tokio::spawn(async move {
+        let mut tasks = JoinSet::new();
+        let driver = Driver { shared: shared.clone(), quic: quic.clone() };
+        tasks.spawn(driver.clone().accept_frames());
+        tasks.spawn(driver.clone().accept_datagrams());
+        let (control_sender, control) = tokio::sync::oneshot::channel();
+        tasks.spawn(driver.clone().run_control(control_sender));
+        let writer = tokio::spawn(driver.write(control));
+        let error = quic.closed().await;
+        // What the peer sent before it closed may still be on its way through the readers.
+        let _ = tokio::time::timeout(DRAIN_TIME, async { while tasks.join_next().await.is_some() {} }).await;
+        shared.with(|machine, _| machine.handle_transport_closed(&transport_end(&error)));
+        let _ = writer.await;
+        shared.transport_closed(&transport_end(&error));
+        // The CONNECTION_CLOSE has to leave before the socket does.
+        let _ = tokio::time::timeout(DRAIN_TIME, endpoint.wait_idle()).await;
+    });
+}
+
+fn transport_end(error: &ConnectionError) -> TransportEnd {
+    let clean = match error {
+        ConnectionError::ApplicationClosed(close) => close.error_code == VarInt::from_u32(0),
+        ConnectionError::LocallyClosed => true,
+        _ => false,
+    };
+    TransportEnd { clean, text: format!("connection terminated: {error}") }
+}
+
+#[derive(Clone)]
+struct Driver {
+    shared: Arc<Shared>,
+    quic: quinn::Connection,
+}
+
+// ---------------------------------------------------------------- receiving
+impl Driver {
+    /// The control stream: opened by the client, both directions, packets back to back.
+    async fn run_control(self, sender: tokio::sync::oneshot::Sender<SendStream>) {
+        self.shared.until_claimed().await;
+        let opened = match self.shared.side() {
+            Side::Client => self.quic.open_bi().await,
+            Side::Server => self.quic.accept_bi().await,
+        };
+        let Ok((send, mut receive)) = opened else { return };
+        let _ = sender.send(send);
+        let extra = tokio::spawn(self.clone().refuse_control_streams());
+        match self.read_control(&mut receive).await {
+            ControlEnd::Refused | ControlEnd::ConnectionLost => {}
+            ControlEnd::Finished(clean) => {
+                let text = "connection terminated: the peer ended the control stream".to_owned();
+                self.shared.with(|machine, _| {
+                    machine.handle_transport_closed(&TransportEnd { clean, text });
+                });
+                self.quic.close(VarInt::from_u32(0), b"control stream ended");
+            }
+        }
+        extra.abort();
+    }
+
+    /// R-QUIC-8.
+    async fn refuse_control_streams(self) {
+        while let Ok((mut send, mut receive)) = self.quic.accept_bi().await {
+            let code = VarInt::from_u32(SECOND_CONTROL_STREAM);
+            let _ = receive.stop(code);
+            let _ = send.reset(code);
+        }
+    }
+
+    async fn read_control(&self, receive: &mut RecvStream) -> ControlEnd {
+        loop {
+            let mut bytes = [0; Header::LEN];
+            match receive.read_exact(&mut bytes).await {
+                Ok(()) => {}
+                Err(ReadExactError::FinishedEarly(0)) => return ControlEnd::Finished(true),
+                Err(ReadExactError::FinishedEarly(_)) => return ControlEnd::Finished(false),
+                Err(ReadExactError::ReadError(error)) => return lost(&error),
+            }
+            let (verdict, header) = self.shared.with(|machine, now| machine.handle_header(now, &bytes));
+            let Some(header) = header else { return ControlEnd::Refused };
+            let rest = u64::from(header.meta_len) + u64::from(header.body_len);
+            match verdict {
+                HeaderVerdict::Stop => return ControlEnd::Refused,
+                HeaderVerdict::Skip => {
+                    let mut thrown_away = tokio::io::sink();
+                    let mut skipped = (&mut *receive).take(rest);
+                    match tokio::io::copy(&mut skipped, &mut thrown_away).await {
+                        Ok(copied) if copied == rest => {}
+                        Ok(_) => return ControlEnd::Finished(false),
+                        Err(_) => return ControlEnd::ConnectionLost,
+                    }
+                }
+                HeaderVerdict::Read(lane) => {
+                    let room = match lane {
+                        Lane::Control => Room::default(),
+                        Lane::Frame => match self.shared.receive_room(header.body_len as usize).await {
+                            Some(room) => room,
+                            None => return ControlEnd::Refused,
+                        },
+                    };
+                    match read_rest(&self.shared, receive, header).await {
+                        Ok(Some(packet)) => self.shared.handle_packet(packet, Arrival::Control, room),
+                        Ok(None) => return ControlEnd::Finished(false),
+                        Err(_) => return ControlEnd::ConnectionLost,
+                    }
+                }
+            }
+        }
+    }
+
+    /// One task for each frame, as many as the application has room for.
+    async fn accept_frames(self) {
+        self.shared.until_claimed().await;
+        let order = Arc::new(Mutex::new(Order::default()));
+        let mut streams = JoinSet::new();
+        loop {
+            tokio::select! {
+                accepted = self.quic.accept_uni() => {
+                    let Ok(receive) = accepted else { break };
+                    let id = u64::from(receive.id());
+                    self.ordered(&order, |order| { order.opened(id); Vec::new() });
+                    streams.spawn(self.clone().run_frame(receive, id, order.clone()));
+                }
+                Some(_) = streams.join_next() => {}
+            }
+        }
+        while streams.join_next().await.is_some() {}
+    }
+
+    /// Applies `change` and passes on, in order, what it sets free. Submits are independent of each other, so
+    /// a server passes everything on at once.
+    fn ordered(&self, order: &Mutex<Order>, change: impl FnOnce(&mut Order) -> Vec<(u64, Packet, Room)>) {
+        let mut order = order.lock().unwrap_or_else(PoisonError::into_inner);
+        // Under the lock: two streams must not overtake each other between release and delivery.
+        for (stream, packet, room) in change(&mut order) {
+            self.shared.handle_packet(packet, Arrival::Stream(stream), room);
+        }
+    }
+
+    async fn run_frame(self, mut receive: RecvStream, id: u64, order: Arc<Mutex<Order>>) {
+        let mut first = true;
+        loop {
+            let mut bytes = [0; Header::LEN];
+            let outcome = {
+                let read = receive.read_exact(&mut bytes);
+                tokio::pin!(read);
+                match tokio::time::timeout(ORDER_PATIENCE, &mut read).await {
+                    Ok(outcome) => outcome,
+                    Err(_) => {
+                        if first {
+                            self.ordered(&order, |order| order.gave_up(id));
+                        }
+                        read.await
+                    }
+                }
+            };
+            if !self.frame_packet(outcome, bytes, &mut receive, id, &order).await {
+                self.ordered(&order, |order| order.gave_up(id));
+                return;
+            }
+            first = false;
+        }
+    }
+
+    /// One packet of a frame's stream. False when the stream is done.
+    async fn frame_packet(
+        &self,
+        outcome: Result<(), ReadExactError>,
+        bytes: [u8; Header::LEN],
+        receive: &mut RecvStream,
+        id: u64,
+        order: &Mutex<Order>,
+    ) -> bool {
+        match outcome {
+            Ok(()) => {}
+            Err(ReadExactError::FinishedEarly(0) | ReadExactError::ReadError(_)) => return false,
+            Err(ReadExactError::FinishedEarly(got)) => {
+                self.shared.with(|machine, now| machine.handle_truncated_header(now, got));
+                return false;
+            }
+        }
+        let (verdict, header) = self.shared.with(|machine, now| machine.handle_header(now, &bytes));
+        let (HeaderVerdict::Read(lane), Some(header)) = (verdict, header) else {
+            let _ = receive.stop(VarInt::from_u32(REFUSED_STREAM));
+            return false;
+        };
+        let key = FrameKey::from(&header);
+        self.ordered(order, |order| order.named(id, key));
+        let room = match lane {
+            Lane::Control => Room::default(),
+            Lane::Frame => match self.shared.receive_room(header.body_len as usize).await {
+                Some(room) => room,
+                None => return false,
+            },
+        };
+        match read_rest(&self.shared, receive, header).await {
+            Ok(Some(packet)) => {
+                if self.shared.side() == Side::Client && lane == Lane::Frame {
+                    self.ordered(order, |order| order.completed(id, packet, room));
+                } else {
+                    self.shared.handle_packet(packet, Arrival::Stream(id), room);
+                }
+                true
+            }
+            Ok(None) => {
+                self.shared.with(|machine, now| machine.handle_truncated(now, &header));
+                false
+            }
+            // RESET_STREAM: the sender withdrew it (R-QUIC-7); or the connection is lost, which others notice.
+            Err(_) => false,
+        }
+    }
+
+    async fn accept_datagrams(self) {
+        self.shared.until_claimed().await;
+        while let Ok(payload) = self.quic.read_datagram().await {
+            if self.shared.with(|machine, _| machine.is_raw()) {
+                self.shared.inbox.push(Item::Datagram(payload), Room::default());
+                continue;
+            }
+            // R-QUIC-10: exactly one of three header-only packets, or nothing.
+            let Some(bytes) =
+                payload.first_chunk::<{ Header::LEN }>().filter(|_| payload.len() == Header::LEN)
+            else {
+                continue;
+            };
+            let Ok(header) = Header::decode(bytes) else { continue };
+            let allowed =
+                matches!(header.msg_type, MessageType::FrameCancel | MessageType::Ping | MessageType::Pong);
+            if allowed && header.meta_len == 0 && header.body_len == 0 {
+                let packet = Packet::build(header, Bytes::new(), Bytes::new());
+                self.shared.handle_packet(packet, Arrival::Datagram, Room::default());
+            }
+        }
+    }
+}
+
+enum ControlEnd {
+    /// The machine wants no more.
+    Refused,
+    /// FIN; true between packets.
+    Finished(bool),
+    /// Reset, or the whole connection is gone.
+    ConnectionLost,
+}
+
+fn lost(error: &quinn::ReadError) -> ControlEnd {
+    match error {
+        quinn::ReadError::Reset(_) => ControlEnd::Finished(false),
+        _ => ControlEnd::ConnectionLost,
+    }
+}
+
+/// Metadata and body of an accepted header; `None` when the stream ends too early.
+async fn read_rest(
+    shared: &Shared,
+    receive: &mut RecvStream,
+    header: Header,
+) -> Result<Option<Packet>, quinn::ReadError> {
+    let mut metadata = BytesMut::zeroed((header.meta_len as usize).min(CONTROL_CHUNK));
+    match receive.read_exact(&mut metadata).await {
+        Ok(()) => {}
+        Err(ReadExactError::FinishedEarly(_)) => return Ok(None),
+        Err(ReadExactError::ReadError(error)) => return Err(error),
+    }
+    let mut body = shared.pool.take(header.body_len as usize);
+    while body.missing() > 0 {
+        // Chunks are moved from quinn's reassembly straight into the body: the one copy there is.
+        match receive.read_chunk(body.missing(), true).await? {
+            Some(chunk) => bytes::BufMut::put(&mut body.spare(), chunk.bytes),
+            None => return Ok(None),
+        }
+    }
+    Ok(Some(Packet::build(header, metadata.freeze(), body.freeze())))
+}
+
+// ---------------------------------------------------------------- sending
+type ControlWrite = Pin<Box<dyn Future<Output = Option<SendStream>> + Send>>;
+
+impl Driver {
+    async fn write(self, control: tokio::sync::oneshot::Receiver<SendStream>) {
+        let mut control_queue: VecDeque<(EncodedPacket, Origin)> = VecDeque::new();
+        let mut frame_queue: VecDeque<(EncodedPacket, Origin)> = VecDeque::new();
+        let mut frames: JoinSet<()> = JoinSet::new();
+        let mut control_stream: Option<SendStream> = None;
+        let mut control_write: Option<ControlWrite> = Some(Box::pin(async move { control.await.ok() }));
+        let mut shutdown = None;
+        loop {
+            let (batch, deadline) = self.shared.take_transmits(WRITE_BATCH);
+            for transmit in batch {
+                match transmit {
+                    Transmit::Packet { lane: Lane::Control, origin, packet } => {
+                        control_queue.push_back((packet, origin))
+                    }
+                    Transmit::Packet { lane: Lane::Frame, origin, packet } => {
+                        frame_queue.push_back((packet, origin))
+                    }
+                    Transmit::Shutdown { code, reason } => shutdown = Some((code, reason)),
+                }
+            }
+            if control_write.is_none() && !control_queue.is_empty() {
+                if let Some(stream) = control_stream.take() {
+                    let packets = std::mem::take(&mut control_queue);
+                    control_write = Some(Box::pin(self.clone().write_control(stream, packets)));
+                }
+            }
+            if let Some((code, reason)) = &shutdown {
+                if control_write.is_none() && control_queue.is_empty() && frame_queue.is_empty() {
+                    return self.say_goodbye(control_stream, frames, *code, reason).await;
+                }
+            }
+            tokio::select! {
+                biased;
+                stream = async { match &mut control_write { Some(write) => write.await, None => None } },
+                    if control_write.is_some() => {
+                    control_write = None;
+                    control_stream = stream;
+                    if control_stream.is_none() {
+                        // Nothing more can be said; the connection is going down.
+                        self.shared.done(control_queue.len());
+                        control_queue.clear();
+                        if shutdown.is_some() && frame_queue.is_empty() {
+                            return self.say_goodbye(None, frames, 0, "").await;
+                        }
+                        self.quic.closed().await;
+                        return;
+                    }
+                }
+                opened = self.quic.open_uni(), if !frame_queue.is_empty() => {
+                    let Ok(stream) = opened else { return };
+                    if let Some((packet, origin)) = frame_queue.pop_front() {
+                        frames.spawn(self.clone().write_frame(stream, packet, origin));
+                    }
+                }
+                Some(_) = frames.join_next() => {}
+                () = self.shared.wake_writer.notified(), if shutdown.is_none() => {}
+                () = clock::sleep_until(deadline) => {
+                    self.shared.with(|machine, now| machine.handle_timeout(now));
+                }
+                _ = self.quic.closed() => return,
+            }
+        }
+    }
+
+    async fn write_control(
+        self,
+        mut stream: SendStream,
+        packets: VecDeque<(EncodedPacket, Origin)>,
+    ) -> Option<SendStream> {
+        for (packet, origin) in packets {
+            let len = packet.len();
+            let mut pieces = packet.into_pieces();
+            let written = stream.write_all_chunks(&mut pieces).await;
+            self.count_sent(len, origin);
+            self.shared.done(1);
+            written.ok()?;
+        }
+        Some(stream)
+    }
+
+    /// One frame on its own stream; done when the peer has acknowledged it.
+    async fn write_frame(self, mut stream: SendStream, packet: EncodedPacket, origin: Origin) {
+        let len = packet.len();
+        let _ = stream.set_priority(priority(len));
+        let mut pieces = packet.into_pieces();
+        let written = stream.write_all_chunks(&mut pieces).await;
+        self.count_sent(len, origin);
+        if written.is_ok() && stream.finish().is_ok() {
+            let _ = stream.stopped().await;
+        }
+        self.shared.done(1);
+    }
+
+    fn count_sent(&self, len: usize, origin: Origin) {
+        if origin == Origin::Application {
+            self.shared.written(len);
+        }
+        self.shared.counters.packets_sent.fetch_add(1, Ordering::Relaxed);
+        self.shared.counters.bytes_sent.fetch_add(len as u64, Ordering::Relaxed);
+    }
+
+    /// Waits until the peer has everything, then closes the connection.
+    async fn say_goodbye(
+        self,
+        control: Option<SendStream>,
+        mut frames: JoinSet<()>,
+        code: u32,
+        reason: &str,
+    ) {
+        let everything = async {
+            while frames.join_next().await.is_some() {}
+            if let Some(mut control) = control {
+                if control.finish().is_ok() {
+                    let _ = control.stopped().await;
+                }
+            }
+        };
+        let _ = tokio::time::timeout(DRAIN_TIME, everything).await;
+        self.quic.close(VarInt::from_u32(code), reason.as_bytes());
+        self.shared.done(1);
+    }
+}
+
+/// Small before big; among the big, the smaller first. Control packets have priority 0 and come before all.
+fn priority(bytes: usize) -> i32 {
+    let class = (bytes / BIG_FRAME_BYTES).checked_ilog2().map_or(0, |log| log + 1);
+    -1 - i32::try_from(class).unwrap_or(i32::MAX - 1)
+}

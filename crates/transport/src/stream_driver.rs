@@ -1,0 +1,309 @@
+//! Runs a machine over one ordered byte stream: TCP, TLS over TCP, or memory.
+
+use std::collections::VecDeque;
+use std::io::{self, IoSlice};
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::Duration;
+
+use bytes::{Buf, Bytes, BytesMut};
+use nnrp_session::{Arrival, DRAIN_TIME, HeaderVerdict, Lane, Origin, Transmit, TransportEnd};
+use nnrp_wire::{Header, Packet};
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
+use tokio::sync::watch;
+
+use crate::clock;
+use crate::connection::Shared;
+use crate::inbox::Room;
+
+/// Packets are cut out of a buffer of this size: some hundred small ones per system call.
+const READ_BUFFER: usize = 64 * 1024;
+
+/// Bodies up to this size stay slices of the shared read buffer; larger ones are read straight into a buffer of
+/// their own.
+const SHARED_BODY: usize = 4 * 1024;
+
+/// Packets written together at most: bounds the vector, not the throughput.
+const WRITE_BATCH: usize = 64;
+
+/// Slices handed to the kernel at once; its own limit is 1024, and beyond this there is nothing to gain.
+const WRITE_SLICES: usize = 64;
+
+/// Starts the tasks of a connection.
+pub(crate) fn spawn<R, W>(shared: &Arc<Shared>, read: R, write: W, idle_timeout: Option<Duration>)
+where
+    R: AsyncRead + Send + Unpin + 'static,
+    W: AsyncWrite + Send + Unpin + 'static,
+{
+    let (reader_done, reader_ended) = watch::channel(false);
+    let reader =
+        Reader { shared: shared.clone(), read, buffer: BytesMut::with_capacity(READ_BUFFER), idle_timeout };
+    let writer = Writer { shared: shared.clone(), write, idle_timeout };
+    let shared = shared.clone();
+    tokio::spawn(async move {
+        let write = tokio::spawn(writer.run(reader_ended));
+        let end = reader.run().await;
+        let closing = matches!(end, ReadEnd::Refused);
+        if let ReadEnd::Transport(end) = end {
+            shared.with(|machine, _| machine.handle_transport_closed(&end));
+        }
+        if !closing {
+            reader_done.send_replace(true);
+        }
+        let _ = write.await;
+        shared.transport_closed(&TransportEnd { clean: true, text: String::new() });
+    });
+}
+
+/// Why reading stopped.
+enum ReadEnd {
+    /// The stream ended or broke.
+    Transport(TransportEnd),
+    /// The machine wants no more bytes; what still came was thrown away until the peer closed or the writer
+    /// is done with its goodbye.
+    Refused,
+}
+
+struct Reader<R> {
+    shared: Arc<Shared>,
+    read: R,
+    buffer: BytesMut,
+    idle_timeout: Option<Duration>,
+}
+
+impl<R: AsyncRead + Unpin> Reader<R> {
+    async fn run(mut self) -> ReadEnd {
+        tokio::select! {
+            () = self.shared.until_claimed() => {}
+            () = self.shared.until_gone() => return ReadEnd::Refused,
+        }
+        match self.read_packets().await {
+            Ok(Stopped::Refused) => {
+                // A reset would destroy the ERROR that is on its way: read on until the peer has closed.
+                let _ = tokio::time::timeout(DRAIN_TIME, self.discard(u64::MAX)).await;
+                ReadEnd::Refused
+            }
+            Ok(Stopped::EndOfStream) => ReadEnd::Transport(TransportEnd {
+                clean: self.buffer.is_empty(),
+                text: if self.buffer.is_empty() {
+                    "closed by peer".into()
+                } else {
+                    format!("closed by peer: incomplete packet, {} bytes", self.buffer.len())
+                },
+            }),
+            Err(error) => ReadEnd::Transport(TransportEnd { clean: false, text: error.to_string() }),
+        }
+    }
+
+    async fn read_packets(&mut self) -> io::Result<Stopped> {
+        loop {
+            if !self.fill(Header::LEN).await? {
+                return Ok(Stopped::EndOfStream);
+            }
+            let Some(bytes) = self.buffer.first_chunk::<{ Header::LEN }>().copied() else {
+                return Ok(Stopped::EndOfStream);
+            };
+            let (verdict, header) = self.shared.with(|machine, now| machine.handle_header(now, &bytes));
+            match (verdict, header) {
+                (HeaderVerdict::Stop, _) | (_, None) => return Ok(Stopped::Refused),
+                (HeaderVerdict::Skip, Some(header)) => {
+                    self.buffer.advance(Header::LEN);
+                    let rest = u64::from(header.meta_len) + u64::from(header.body_len);
+                    if !self.discard(rest).await? {
+                        return Ok(Stopped::EndOfStream);
+                    }
+                }
+                (HeaderVerdict::Read(lane), Some(header)) => {
+                    if !self.read_packet(header, lane).await? {
+                        return Ok(Stopped::EndOfStream);
+                    }
+                }
+            }
+        }
+    }
+
+    /// Metadata and body of an accepted header. False at the end of the stream.
+    async fn read_packet(&mut self, header: Header, lane: Lane) -> io::Result<bool> {
+        let meta_len = header.meta_len as usize;
+        let body_len = header.body_len as usize;
+        let room = match lane {
+            Lane::Control => Room::default(),
+            Lane::Frame => match self.shared.receive_room(body_len).await {
+                Some(room) => room,
+                // The connection ended while the application was not reading: the frame has no receiver.
+                None => {
+                    self.buffer.advance(Header::LEN);
+                    return self.discard(meta_len as u64 + body_len as u64).await;
+                }
+            },
+        };
+        let head = Header::LEN + meta_len;
+        let shared_body = body_len <= SHARED_BODY;
+        if !self.fill(if shared_body { head + body_len } else { head }).await? {
+            return Ok(false);
+        }
+        self.buffer.advance(Header::LEN);
+        let metadata = self.buffer.split_to(meta_len).freeze();
+        let body = if shared_body {
+            self.buffer.split_to(body_len).freeze()
+        } else {
+            match self.read_large_body(body_len).await? {
+                Some(body) => body,
+                None => return Ok(false),
+            }
+        };
+        self.shared.handle_packet(Packet::build(header, metadata, body), Arrival::Control, room);
+        Ok(true)
+    }
+
+    async fn read_large_body(&mut self, len: usize) -> io::Result<Option<Bytes>> {
+        let mut body = self.shared.pool.take(len);
+        let already = self.buffer.len().min(len);
+        bytes::BufMut::put(&mut body.spare(), self.buffer.split_to(already));
+        while body.missing() > 0 {
+            let received = timed(self.idle_timeout, self.read.read_buf(&mut body.spare())).await?;
+            if received == 0 {
+                return Ok(None);
+            }
+        }
+        Ok(Some(body.freeze()))
+    }
+
+    /// Waits until the buffer holds `len` bytes. False at the end of the stream.
+    async fn fill(&mut self, len: usize) -> io::Result<bool> {
+        while self.buffer.len() < len {
+            // Keep whole packets contiguous and reads large.
+            if self.buffer.capacity() - self.buffer.len() < len.saturating_sub(self.buffer.len()).max(1) {
+                self.buffer.reserve(READ_BUFFER.max(len));
+            }
+            if timed(self.idle_timeout, self.read.read_buf(&mut self.buffer)).await? == 0 {
+                return Ok(false);
+            }
+        }
+        Ok(true)
+    }
+
+    /// Reads `len` bytes and throws them away. False at the end of the stream.
+    async fn discard(&mut self, mut len: u64) -> io::Result<bool> {
+        while len > 0 {
+            if self.buffer.is_empty() {
+                self.buffer.reserve(READ_BUFFER);
+                if timed(self.idle_timeout, self.read.read_buf(&mut self.buffer)).await? == 0 {
+                    return Ok(false);
+                }
+            }
+            let step = len.min(self.buffer.len() as u64);
+            self.buffer.advance(usize::try_from(step).unwrap_or(usize::MAX));
+            len -= step;
+        }
+        Ok(true)
+    }
+}
+
+enum Stopped {
+    EndOfStream,
+    Refused,
+}
+
+/// Fails when nothing moves for the idle timeout (R-TCP-3).
+async fn timed<T>(limit: Option<Duration>, io: impl Future<Output = io::Result<T>>) -> io::Result<T> {
+    match limit {
+        None => io.await,
+        Some(limit) => match tokio::time::timeout(limit, io).await {
+            Ok(result) => result,
+            Err(_) => Err(io::Error::new(io::ErrorKind::TimedOut, "idle timeout expired")),
+        },
+    }
+}
+
+struct Writer<W> {
+    shared: Arc<Shared>,
+    write: W,
+    idle_timeout: Option<Duration>,
+}
+
+impl<W: AsyncWrite + Unpin> Writer<W> {
+    async fn run(mut self, mut reader_ended: watch::Receiver<bool>) {
+        loop {
+            let (batch, deadline) = self.shared.take_transmits(WRITE_BATCH);
+            if batch.is_empty() {
+                tokio::select! {
+                    () = self.shared.wake_writer.notified() => {}
+                    () = clock::sleep_until(deadline) => {
+                        self.shared.with(|machine, now| machine.handle_timeout(now));
+                    }
+                    _ = reader_ended.wait_for(|ended| *ended) => return,
+                }
+                continue;
+            }
+            match self.write_batch(batch).await {
+                Ok(true) => {}
+                Ok(false) => return self.say_goodbye(reader_ended).await,
+                Err(error) => {
+                    let end = TransportEnd { clean: false, text: error.to_string() };
+                    self.shared.with(|machine, _| machine.handle_transport_closed(&end));
+                    return;
+                }
+            }
+        }
+    }
+
+    /// Writes the packets; false when a shutdown was among the transmits.
+    async fn write_batch(&mut self, batch: Vec<Transmit>) -> io::Result<bool> {
+        let count = batch.len();
+        let mut pieces: VecDeque<Bytes> = VecDeque::with_capacity(count * 2);
+        let mut room = Vec::with_capacity(count);
+        let mut go_on = true;
+        let mut bytes = 0;
+        for transmit in batch {
+            match transmit {
+                Transmit::Packet { origin, packet, .. } => {
+                    bytes += packet.len();
+                    if origin == Origin::Application {
+                        room.push(packet.len());
+                    }
+                    pieces.extend(packet.into_pieces());
+                }
+                Transmit::Shutdown { .. } => go_on = false,
+            }
+        }
+        self.write_pieces(&mut pieces).await?;
+        for bytes in &room {
+            self.shared.written(*bytes);
+        }
+        self.shared.counters.packets_sent.fetch_add(count as u64, Ordering::Relaxed);
+        self.shared.counters.bytes_sent.fetch_add(bytes as u64, Ordering::Relaxed);
+        self.shared.done(count);
+        Ok(go_on)
+    }
+
+    async fn write_pieces(&mut self, pieces: &mut VecDeque<Bytes>) -> io::Result<()> {
+        while !pieces.is_empty() {
+            let slices: Vec<IoSlice<'_>> =
+                pieces.iter().take(WRITE_SLICES).map(|piece| IoSlice::new(piece)).collect();
+            let mut written = timed(self.idle_timeout, self.write.write_vectored(&slices)).await?;
+            if written == 0 {
+                return Err(io::ErrorKind::WriteZero.into());
+            }
+            while let Some(piece) = pieces.front_mut() {
+                if written < piece.len() {
+                    piece.advance(written);
+                    break;
+                }
+                written -= piece.len();
+                pieces.pop_front();
+            }
+        }
+        timed(self.idle_timeout, self.write.flush()).await
+    }
+
+    /// Everything is out: end our half and give the peer time to end its own, so that nothing in flight is
+    /// destroyed by a reset.
+    async fn say_goodbye(mut self, mut reader_ended: watch::Receiver<bool>) {
+        let goodbye = async {
+            let _ = self.write.shutdown().await;
+            let _ = reader_ended.wait_for(|ended| *ended).await;
+        };
+        let _ = tokio::time::timeout(DRAIN_TIME, goodbye).await;
+    }
+}
