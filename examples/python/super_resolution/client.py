@@ -1,6 +1,7 @@
 """The client: one luma plane goes out as frames of tiles, several in flight, and its residual comes back.
 
-    PYTHONPATH=examples/python python -m super_resolution.client holiday.jpg large.png --certificate server.pem
+    PYTHONPATH=examples/python python -m super_resolution.client holiday.jpg large.png --certificate
+    server.pem
 
 `super_resolve` is the part to read first.
 """
@@ -24,7 +25,6 @@ from nnrp.errors import NnrpError
 from .photo import FloatPlane, Photo, Plane, enlarge, load
 from .tiles import LUMA_ROLE, RAW_CODEC, RESIDUAL_ROLE, TOKEN_VARIABLE, Canvas, Cutter, Grid
 
-
 TILES_PER_FRAME = 32
 """32 tiles are 50 KiB to send and 256 KiB to receive: enough work for a frame, small beside every limit."""
 FRAMES_IN_FLIGHT = 4
@@ -32,13 +32,14 @@ FRAMES_IN_FLIGHT = 4
 FRAME_TIMEOUT = 10.0
 """Seconds a frame may take; a hundred times what it needs, so only a broken server reaches it."""
 
+
 class ClientError(Exception):
     """The server answered, but not with what was asked for."""
 
 
 @dataclass(slots=True)
 class Measurements:
-    """What one run over one transport was like. Times are in milliseconds, one entry for each answered frame."""
+    """What one run over one transport was like. Times are in milliseconds, one for each result."""
 
     transport: str
     seconds: float = 0.0
@@ -50,6 +51,19 @@ class Measurements:
     inference_ms: list[int] = field(default_factory=list)
     queue_ms: list[int] = field(default_factory=list)
     server_total_ms: list[int] = field(default_factory=list)
+
+    def record(self, request: SubmitRequest, result: Result, *, latency: float) -> None:
+        """Count one answered frame; `latency` is in seconds."""
+        self.sent_bytes += sum(len(tile) for section in request.sections for tile in section.tile_payloads)
+        if result.metadata is None:
+            self.dropped_frames += 1
+            return
+        self.received_bytes += sum(len(section.payload) for section in result.sections)
+        self.partial_frames += result.metadata.result_class is ResultClass.PARTIAL
+        self.latency_ms.append(latency * 1000)
+        self.inference_ms.append(result.metadata.inference_ms)
+        self.queue_ms.append(result.metadata.queue_ms)
+        self.server_total_ms.append(result.metadata.server_total_ms)
 
     @property
     def frames(self) -> int:
@@ -87,13 +101,24 @@ def make_requests(luma: Plane, grid: Grid, passes: int) -> Iterator[SubmitReques
         )
 
 
+def paint(canvas: Canvas, result: Result) -> None:
+    """Put the tiles of a result in their places; a drop has none. Raises `ClientError` for anything else."""
+    for section in result.sections:
+        if (section.role_id, section.dtype_id) != (RESIDUAL_ROLE, TensorDType.FP16):
+            raise ClientError(f"the server sent role {section.role_id} in dtype {section.dtype_id}")
+        for tile_id, payload in zip(result.tile_ids, section.payload_slices(), strict=True):
+            if len(payload):  # a tile that a partial result leaves out is empty
+                canvas.paint(tile_id, payload)
+
+
 async def super_resolve(
     session: ClientSession, luma: Plane, *, passes: int = 1, on_frame: Callable[[], None] = lambda: None
 ) -> tuple[FloatPlane, Measurements]:
-    """Send a luma plane and collect the residual of the enlarged one, with `FRAMES_IN_FLIGHT` frames under way.
+    """Send a luma plane and collect the residual of the enlarged one.
 
-    `on_frame` is called after each answer. Raises `ClientError` if at the end a tile has not been answered by any
-    frame, `TimeoutError` if one frame is not answered at all, and what the session raises when it breaks.
+    `FRAMES_IN_FLIGHT` frames are under way at a time; `on_frame` is called after each answer. Raises
+    `ClientError` if the server answers with something else, or with nothing for some tile in all passes,
+    `TimeoutError` if a frame is not answered at all, and what the session raises when it breaks.
     """
     grid = Grid(width=luma.shape[1], height=luma.shape[0])
     canvas = Canvas(grid)
@@ -105,41 +130,31 @@ async def super_resolve(
         for request in requests:
             begun = time.perf_counter()
             result = await session.submit(request, timeout=FRAME_TIMEOUT)
-            take(result, latency=time.perf_counter() - begun)
-            measured.sent_bytes += sum(len(tile) for tile in request.sections[0].tile_payloads)
+            measured.record(request, result, latency=time.perf_counter() - begun)
+            paint(canvas, result)
             on_frame()
 
-    def take(result: Result, *, latency: float) -> None:
-        if result.metadata is None:
-            measured.dropped_frames += 1
-            return
-        (section,) = result.sections
-        if (section.role_id, section.dtype_id) != (RESIDUAL_ROLE, TensorDType.FP16):
-            raise ClientError(f"the server sent role {section.role_id} in dtype {section.dtype_id}")
-        for tile_id, payload in zip(result.tile_ids, section.payload_slices(), strict=True):
-            if len(payload):  # a tile that a partial result leaves out is empty
-                canvas.paint(tile_id, payload)
-        measured.latency_ms.append(latency * 1000)
-        measured.inference_ms.append(result.metadata.inference_ms)
-        measured.queue_ms.append(result.metadata.queue_ms)
-        measured.server_total_ms.append(result.metadata.server_total_ms)
-        measured.received_bytes += len(section.payload)
-        measured.partial_frames += result.metadata.result_class is ResultClass.PARTIAL
-
     begun = time.perf_counter()
-    async with asyncio.TaskGroup() as senders:
-        for _ in range(FRAMES_IN_FLIGHT):
-            senders.create_task(send_frames())
+    try:
+        async with asyncio.TaskGroup() as senders:
+            for _ in range(FRAMES_IN_FLIGHT):
+                senders.create_task(send_frames())
+    except ExceptionGroup as failures:
+        # The senders share one session: what broke the first broke the others.
+        raise failures.exceptions[0] from None
     measured.seconds = time.perf_counter() - begun
     if canvas.missing:
         raise ClientError(f"{len(canvas.missing)} of {len(grid)} tiles were never answered")
     return canvas.residual, measured
 
 
-async def connect(transport: TransportId, host: str, port: int, *, certificate: Path, token: str = "") -> ClientSession:
+async def connect(
+    transport: TransportId, host: str, port: int, *, certificate: Path, token: str = ""
+) -> ClientSession:
     """Open a session over one transport, which must be there: nothing falls back to the other one.
 
-    TCP is not encrypted, so a token is safe on it only towards the same machine. Raises what `dial_client` does.
+    TCP is not encrypted, so a token is safe on it only towards the same machine. Raises what `dial_client`
+    does.
     """
     config = (
         create_quic_client_configuration(cafile=certificate)
@@ -147,7 +162,14 @@ async def connect(transport: TransportId, host: str, port: int, *, certificate: 
         else create_tcp_client_configuration()
     )
     profile = ClientProfile(enable_cache=False)
-    return await dial_client(host, port, profile=profile, config=config, auth_block=token.encode())
+    return await dial_client(
+        host,
+        port,
+        profile=profile,
+        config=config,
+        auth_block=token.encode(),
+        requested_session_id=0,  # the server chooses
+    )
 
 
 async def enlarge_file(arguments: argparse.Namespace) -> None:
@@ -161,7 +183,9 @@ async def enlarge_file(arguments: argparse.Namespace) -> None:
     async with session:
         residual, measured = await super_resolve(session, small.y)
     enlarge(small, residual).to_image().save(arguments.output)
-    print(f"{arguments.output}: {measured.frames} frames over {arguments.transport} in {measured.seconds:.2f} s")
+    print(
+        f"{arguments.output}: {measured.frames} frames over {arguments.transport} in {measured.seconds:.2f} s"
+    )
 
 
 def main() -> None:
@@ -171,7 +195,9 @@ def main() -> None:
     parser.add_argument("output", type=Path, help="where to write the picture at twice its size")
     parser.add_argument("--transport", choices=("quic", "tcp"), default="quic")
     parser.add_argument("--host", default="127.0.0.1", help="the server (default: %(default)s)")
-    parser.add_argument("--port", type=int, default=4433, help="its port for the transport (default: %(default)s)")
+    parser.add_argument(
+        "--port", type=int, default=4433, help="its port for the transport (default: %(default)s)"
+    )
     parser.add_argument(
         "--certificate",
         type=Path,
@@ -180,8 +206,8 @@ def main() -> None:
     )
     try:
         asyncio.run(enlarge_file(parser.parse_args()))
-    except* (NnrpError, ClientError, TimeoutError, OSError, ValueError) as group:
-        sys.exit("; ".join(str(error) for error in group.exceptions))
+    except (NnrpError, ClientError, TimeoutError, OSError, ValueError) as error:
+        sys.exit(f"{parser.prog}: {str(error) or type(error).__name__}")
 
 
 if __name__ == "__main__":

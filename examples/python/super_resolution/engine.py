@@ -26,8 +26,8 @@ class Engine:
     def __init__(self, model: Path = MODEL, *, threads: int = 1) -> None:
         """Load the model; `threads` is how many cores one `run` may use.
 
-        One thread each is right for a server: frames are computed side by side, and a core that works on a second
-        frame is better used than one that waits for the others at the end of every layer.
+        One thread each is right for a server: frames are computed side by side, and a core that works on a
+        second frame is better used than one that waits for the others at the end of every layer.
         """
         options = onnxruntime.SessionOptions()
         options.intra_op_num_threads = threads

@@ -1,8 +1,8 @@
 """Photographs in, pictures out: loading, the 2x degradation, and the way back by bicubic interpolation.
 
 All photographs ship inside the wheel of scikit-image and are read from there, so nothing is downloaded. The
-model is fitted on `TRAINING`, its size and the length of the fit were chosen on `VALIDATION`, and `HOLD_OUT` is
-the photograph of the demo, which the fit never sees.
+model is fitted on `TRAINING`, its size and the length of the fit were chosen on `VALIDATION`, and `HOLD_OUT`
+is the photograph of the demo, which the fit never sees.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ FloatPlane: TypeAlias = npt.NDArray[np.float32]
 
 HOLD_OUT = "astronaut.png"
 VALIDATION = "camera.png"
-TRAINING = ("coffee.png", "chelsea.png", "motorcycle_left.png", "rocket.jpg", "ihc.png", "gravel.png", "brick.png")
+TRAINING = ("coffee.png", "chelsea.png", "rocket.jpg", "ihc.png", "gravel.png", "brick.png", "grass.png")
 
 SCALE = 2
 """How much larger the super-resolved picture is, in each direction."""
@@ -29,7 +29,7 @@ SCALE = 2
 
 @dataclass(frozen=True, slots=True)
 class Photo:
-    """One picture as three planes of equal shape, rows first: full-range BT.601 luma and both chromas, 0 to 255."""
+    """One picture as three planes of one shape: full-range BT.601 luma and both chromas, 0 to 255."""
 
     y: Plane
     cb: Plane
@@ -50,7 +50,8 @@ class Photo:
 def load(source: str | Path) -> Image.Image:
     """Open a photograph as RGB.
 
-    `source` is a path, or one of the names in this module. Raises `OSError` if it cannot be read as a picture.
+    `source` is a path, or one of the names in this module. Raises `OSError` if it cannot be read as a
+    picture.
     """
     if source in (HOLD_OUT, VALIDATION, *TRAINING):
         with as_file(files("skimage") / "data" / str(source)) as path:

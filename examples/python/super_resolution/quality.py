@@ -9,13 +9,14 @@ import numpy as np
 from .photo import Plane
 
 BORDER = 4
-"""Pixels left out along each edge: there the result depends on how the picture is continued, not on the method."""
+"""Pixels left out along each edge, where much depends on how the picture is continued beyond it."""
 
 
 def psnr(truth: Plane, picture: Plane, border: int = BORDER) -> float:
-    """Peak signal-to-noise ratio in dB between two planes of one shape, borders left out; infinite if they agree.
+    """Peak signal-to-noise ratio in dB between two planes of one shape; infinite if they agree.
 
-    Raises `ValueError` if the shapes differ or nothing is left inside the borders.
+    `border` pixels along each edge are left out. Raises `ValueError` if the shapes differ or nothing is left
+    inside the borders.
     """
     if truth.shape != picture.shape:
         raise ValueError(f"planes of shape {truth.shape} and {picture.shape} cannot be compared")

@@ -31,9 +31,13 @@ from pathlib import Path
 from typing import Self
 
 import numpy as np
-
 from nnrp import BudgetPolicy, HeaderFlags, ResultClass, ResultFlags, TensorDType, TensorSectionData
-from nnrp.adapters import create_quic_server_configuration, create_tcp_server_configuration, serve_quic, serve_tcp
+from nnrp.adapters import (
+    create_quic_server_configuration,
+    create_tcp_server_configuration,
+    serve_quic,
+    serve_tcp,
+)
 from nnrp.adapters.quic import create_development_certificate
 from nnrp.errors import NnrpConnectionClosedError, NnrpProtocolError
 from nnrp.server import ReceivedSubmit, ServerProfile, ServerSession, accept_server_session
@@ -44,15 +48,16 @@ from .tiles import HALO, LUMA_ROLE, RAW_CODEC, RESIDUAL_ROLE, TOKEN_VARIABLE
 
 log = logging.getLogger("super_resolution.server")
 
-MAX_PENDING_FRAMES = 64
-"""Frames of one session that may wait or be computed. One more is dropped: its client is further behind than a
-second, and a queue that only grows helps nobody."""
-MAX_BODY_BYTES = 2 * 1024 * 1024
-"""The answer to a full body is eight times as large, 16 MiB, and half of what peers accept by default."""
+MAX_PENDING_FRAMES = 32
+"""Frames of one session that may be waiting, computed or sent. One more is dropped: a queue that grows makes
+every later frame late, and helps none."""
+MAX_BODY_BYTES = 512 * 1024
+"""Ten times what the client of this example sends. The answer is eight times as large as the frame, so that
+one session can make the server hold 32 times 4 MiB of answers at most, by not reading them."""
 MAX_TILE_SIDE = 256
-"""Bounds the memory of one batch: 32 channels of 4 bytes for each pixel of `TILES_PER_BATCH` tiles, 70 MiB."""
+"""Bounds the memory of a batch: 8 tiles of 32 channels of 4 bytes for each pixel make 67 MB."""
 TILES_PER_BATCH = 8
-"""Tiles computed in one go. The budget is looked at between batches, so a frame is late by one batch at most."""
+"""Tiles computed in one go. The budget is looked at between batches: a frame is late by one at most."""
 DRAIN_SECONDS = 5.0
 """How long accepted frames may take to be answered once the server has been told to stop."""
 
@@ -69,7 +74,9 @@ def read_tiles(submit: ReceivedSubmit) -> Tiles:
     height, width = submit.metadata.tile_height, submit.metadata.tile_width
     count = submit.metadata.tile_count
     if not (0 < height <= MAX_TILE_SIDE and 0 < width <= MAX_TILE_SIDE and count > 0):
-        raise RefusedError(f"{count} tiles of {width}x{height}; there must be some, of at most {MAX_TILE_SIDE}")
+        raise RefusedError(
+            f"{count} tiles of {width}x{height}; there must be some, of at most {MAX_TILE_SIDE}"
+        )
     if submit.tensor_body is None or len(submit.tensor_body.sections) != 1:
         raise RefusedError("exactly one tensor section is expected")
     (section,) = submit.tensor_body.sections
@@ -199,8 +206,11 @@ class Resolver:
                 log.warning("session %d: %s", session.session_id, error)
                 continue
             job = Job(session, submit, arrived=time.monotonic())
-            full = len(pending) >= MAX_PENDING_FRAMES
-            task = frames.create_task(self._answer(job, accepted=not full))
+            if len(pending) >= MAX_PENDING_FRAMES:
+                # Not in a task of its own: a client that does not read its drops is not read either.
+                await self._answer(job, accepted=False)
+                continue
+            task = frames.create_task(self._answer(job, accepted=True))
             pending.add(task)
             task.add_done_callback(pending.discard)
 
@@ -270,14 +280,17 @@ class Settings:
 
 async def run(settings: Settings, stop: asyncio.Event) -> None:
     """Serve both transports until `stop` is set, then finish the frames that were accepted."""
-    # Good for localhost, 127.0.0.1 and ::1. The key never leaves this process; clients need the certificate only.
+    # Good for localhost, 127.0.0.1 and ::1. The key stays in this process; clients need the certificate.
     identity = create_development_certificate()
     settings.certificate_out.parent.mkdir(parents=True, exist_ok=True)
     settings.certificate_out.write_bytes(identity.certificate)
     quic = create_quic_server_configuration(identity.certificate, identity.private_key)
-    tcp = create_tcp_server_configuration()
+    tcp = create_tcp_server_configuration()  # not encrypted, hence for this machine only
     profile = ServerProfile(
-        max_concurrent_frames=settings.workers, enable_cache=False, max_sections=1, max_body_bytes=MAX_BODY_BYTES
+        max_concurrent_frames=settings.workers,
+        enable_cache=False,
+        max_sections=1,
+        max_body_bytes=MAX_BODY_BYTES,
     )
     validator = token_validator(settings.token)
     resolver = Resolver(Engine(settings.model), settings.workers)
@@ -321,7 +334,10 @@ def announce(settings: Settings, *, quic_port: int, tcp_port: int) -> None:
 
 
 async def serve_until_stopped(settings: Settings, *, until_stdin_closes: bool) -> None:
-    """`run`, stopped by Ctrl-C or SIGTERM, or when the program that started this one closes the pipe or dies."""
+    """`run`, stopped by Ctrl-C or SIGTERM.
+
+    With `until_stdin_closes` also when the program that started this one closes the pipe, or dies.
+    """
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()
     for number in (signal.SIGINT, signal.SIGTERM):
@@ -341,8 +357,12 @@ def main() -> None:
     """Read the command line and serve."""
     parser = argparse.ArgumentParser(description="Serve 2x super-resolution over NNRP.")
     parser.add_argument("--host", default="127.0.0.1", help="address to listen on (default: %(default)s)")
-    parser.add_argument("--quic-port", type=int, default=4433, help="UDP port, 0 for any (default: %(default)s)")
-    parser.add_argument("--tcp-port", type=int, default=4434, help="TCP port, 0 for any (default: %(default)s)")
+    parser.add_argument(
+        "--quic-port", type=int, default=4433, help="UDP port, 0 for any (default: %(default)s)"
+    )
+    parser.add_argument(
+        "--tcp-port", type=int, default=4434, help="TCP port, 0 for any (default: %(default)s)"
+    )
     parser.add_argument("--workers", type=int, default=os.cpu_count() or 1, help="frames computed at once")
     parser.add_argument("--model", type=Path, default=MODEL, help="the ONNX file")
     parser.add_argument(
@@ -354,7 +374,9 @@ def main() -> None:
     parser.add_argument("--until-stdin-closes", action="store_true", help="stop when standard input ends")
     arguments = vars(parser.parse_args())
     until_stdin_closes = arguments.pop("until_stdin_closes")
-    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s", stream=sys.stderr)
+    logging.basicConfig(
+        level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s", stream=sys.stderr
+    )
     settings = Settings(**arguments, token=os.environ.get(TOKEN_VARIABLE))
     try:
         asyncio.run(serve_until_stopped(settings, until_stdin_closes=until_stdin_closes))

@@ -1,11 +1,12 @@
 """What client and server agree on: how a luma plane becomes tiles, and how the answer becomes a plane again.
 
-A picture is cut into square tiles of `tile` pixels, numbered row by row from the top left corner, the last column
-and row continued beyond the picture so that all tiles have one shape. The payload of a tile is the tile *with a
-halo* of `HALO` pixels on all four sides, that is every pixel the network looks at (its layers see 5x5, 3x3 and 3x3
-pixels: 2 + 1 + 1). The server needs no neighbouring tile to answer one, tiles may be sent in any subset and any
-frame, and no seam can appear, because each result pixel is computed from the same pixels as it would be in one
-large picture. The price is (32 + 8)^2 / 32^2 = 1.56 times the pixels for tiles of 32.
+A picture is cut into square tiles of `tile` pixels, numbered row by row from the top left corner, the last
+column and row continued beyond the picture so that all tiles have one shape. The payload of a tile is the
+tile *with a halo* of `HALO` pixels on all four sides, that is every pixel the network looks at (its layers
+see 5x5, 3x3 and 3x3 pixels: 2 + 1 + 1). The server needs no neighbouring tile to answer one, tiles may be
+sent in any subset and any frame, and no seam can appear, because each result pixel is computed from the same
+pixels as it would be in one large picture. The price is (32 + 8)^2 / 32^2 = 1.56 times the pixels for tiles
+of 32.
 
 The answer to a tile is the *residual*: what has to be added to the bicubically enlarged luma. A tile that is
 dropped therefore leaves a softer spot in the picture, not a hole.
@@ -37,7 +38,7 @@ MAX_TILE_IDS = 1 << 16
 """A tile id is a u16."""
 
 TOKEN_VARIABLE = "NNRP_DEMO_TOKEN"  # noqa: S105 - the name of a variable, not a secret
-"""Environment variable with the token that clients show to the server; without it the server admits everybody."""
+"""Environment variable with the token that clients show to the server; unset, everybody is admitted."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,7 +54,9 @@ class Grid:
         if min(self.width, self.height, self.tile) < 1:
             raise ValueError(f"{self.width}x{self.height} pixels in tiles of {self.tile} is not a picture")
         if len(self) > MAX_TILE_IDS:
-            raise ValueError(f"{self.width}x{self.height} pixels need {len(self)} tiles, more than {MAX_TILE_IDS}")
+            raise ValueError(
+                f"{self.width}x{self.height} pixels need {len(self)} tiles, more than {MAX_TILE_IDS}"
+            )
 
     @property
     def columns(self) -> int:
@@ -86,7 +89,9 @@ class Cutter:
     def __init__(self, luma: Plane, grid: Grid) -> None:
         """`luma` has the shape (`grid.height`, `grid.width`)."""
         if luma.shape != (grid.height, grid.width):
-            raise ValueError(f"a plane of shape {luma.shape} does not fit a grid of {grid.width}x{grid.height}")
+            raise ValueError(
+                f"a plane of shape {luma.shape} does not fit a grid of {grid.width}x{grid.height}"
+            )
         right = grid.columns * grid.tile - grid.width
         bottom = grid.rows * grid.tile - grid.height
         self._padded = np.pad(luma, ((HALO, HALO + bottom), (HALO, HALO + right)), mode="edge")
@@ -119,7 +124,7 @@ class Canvas:
         return frozenset(self._missing)
 
     def paint(self, tile_id: int, payload: bytes | memoryview) -> None:
-        """Put the answer for one tile in its place. Raises `ValueError` if it is not one tile of this picture."""
+        """Put the answer for one tile in its place. Raises `ValueError` if it does not fit."""
         side = self._grid.tile * SCALE
         if not 0 <= tile_id < len(self._grid):
             raise ValueError(f"there is no tile {tile_id} in a picture of {len(self._grid)} tiles")

@@ -2,12 +2,13 @@
 
     PYTHONPATH=examples/python python -m super_resolution.train.fit
 
-The network is a small ESPCN: it looks at low-resolution luma, and its four output channels are the 2x2 pixels of
-the *residual*, the difference between the photograph and its bicubically enlarged half. All convolutions are
-"valid": an input of n + 8 pixels gives n, so the caller supplies the halo and nothing is made up at the edges.
+The network is a small ESPCN: it looks at low-resolution luma, and its four output channels are the 2x2 pixels
+of the *residual*, the difference between the photograph and its bicubically enlarged half. All convolutions
+are "valid": an input of n + 8 pixels gives n, so the caller supplies the halo and nothing is made up at the
+edges.
 
-Convolutions are matrix products over gathered neighbourhoods, with the gradients written out by hand. The random
-numbers are seeded: on one machine a fit repeats itself, on another the sums differ in their last bits.
+Convolutions are matrix products over gathered neighbourhoods, with the gradients written out by hand. The
+random numbers are seeded: on one machine a fit repeats itself, on another the sums differ in their last bits.
 """
 
 from __future__ import annotations
@@ -55,7 +56,7 @@ BATCH = 16
 RATE = 2e-3
 """Step size of Adam at the start; it falls to zero along a cosine."""
 AVERAGE = 0.998
-"""Decay of the running mean of the weights; the mean is what is written, it is less noisy than the last step."""
+"""Decay of the running mean of the weights, which is what is written: it is less noisy than a step."""
 
 BRIGHTNESS_UNIT = 64.0
 """Luma levels per unit inside the network, which keeps inputs and targets near one."""
@@ -78,7 +79,7 @@ class Convolution:
     _input_shape: tuple[int, ...] = field(init=False, repr=False)
 
     def forward(self, x: Floats) -> Floats:
-        """Apply the layer, and remember what `backward` needs."""
+        """Apply the layer, and remember what the gradients need."""
         k = self.kernel
         n, height, width, channels = x.shape
         height, width = height - k + 1, width - k + 1
@@ -95,30 +96,33 @@ class Convolution:
         self._output = output
         return output.reshape(n, height, width, -1)
 
-    def backward(self, gradient: Floats, *, wants_input: bool) -> tuple[Floats, Floats, Floats | None]:
-        """From the gradient of the output to those of weights, bias and, if wanted, of the input."""
-        n, height, width, channels = gradient.shape
-        flat = gradient.reshape(-1, channels)
-        if self.rectify:
-            flat = flat * (self._output > 0)
-        of_weights = self._columns.T @ flat
-        of_bias = flat.sum(axis=0)
-        if not wants_input:
-            return of_weights, of_bias, None
+    def parameter_gradients(self, gradient: Floats) -> tuple[Floats, Floats]:
+        """From the gradient of the output to those of the weights and the bias."""
+        flat = self._before_rectifier(gradient)
+        return self._columns.T @ flat, flat.sum(axis=0)
+
+    def input_gradient(self, gradient: Floats) -> Floats:
+        """From the gradient of the output to that of the input."""
+        n, height, width, _ = gradient.shape
         k = self.kernel
+        flat = self._before_rectifier(gradient)
         columns = (flat @ self.weights.T).reshape(n, height, width, k, k, -1)
         of_input = np.zeros(self._input_shape, np.float32)
         for dy in range(k):
             for dx in range(k):
                 of_input[:, dy : dy + height, dx : dx + width] += columns[:, :, :, dy, dx]
-        return of_weights, of_bias, of_input
+        return of_input
+
+    def _before_rectifier(self, gradient: Floats) -> Floats:
+        flat = gradient.reshape(-1, gradient.shape[-1])
+        return flat * (self._output > 0) if self.rectify else flat
 
 
 class Network:
     """The layers in order, and their parameters as one flat list."""
 
     def __init__(self, random: np.random.Generator) -> None:
-        """Start from random weights; the last layer starts at zero, so that the first answer is plain bicubic."""
+        """Start from random weights, but the last layer from zero: the first answer is plain bicubic."""
         self.layers: list[Convolution] = []
         for index, kernel in enumerate(KERNELS):
             inputs, outputs = kernel * kernel * CHANNELS[index], CHANNELS[index + 1]
@@ -141,11 +145,11 @@ class Network:
     def gradients(self, gradient: Floats) -> list[Floats]:
         """The gradients of all parameters, in their order."""
         found: list[Floats] = []
-        upstream: Floats | None = gradient
         for index, layer in reversed(list(enumerate(self.layers))):
-            assert upstream is not None  # only the first layer, which comes last here, passes nothing on
-            of_weights, of_bias, upstream = layer.backward(upstream, wants_input=index > 0)
+            of_weights, of_bias = layer.parameter_gradients(gradient)
             found[:0] = [of_weights, of_bias]
+            if index > 0:
+                gradient = layer.input_gradient(gradient)
         return found
 
 
@@ -165,11 +169,13 @@ class Adam:
         self._steps += 1
         scale = rate * np.sqrt(1 - 0.999**self._steps) / (1 - 0.9**self._steps)
         decay = min(AVERAGE, self._steps / (self._steps + 10))
-        for p, mean, m, v, g in zip(self.parameters, self.mean, self._first, self._second, gradients, strict=True):
-            m += 0.1 * (g - m)
-            v += 0.001 * (g * g - v)
-            p -= (scale * m / (np.sqrt(v) + 1e-8)).astype(np.float32)
-            mean += (1 - decay) * (p - mean)
+        for p, mean, m, v, g in zip(
+            self.parameters, self.mean, self._first, self._second, gradients, strict=True
+        ):
+            m[...] += 0.1 * (g - m)
+            v[...] += 0.001 * (g * g - v)
+            p[...] -= (scale * m / (np.sqrt(v) + 1e-8)).astype(np.float32)
+            mean[...] += (1 - decay) * (p - mean)
 
 
 @dataclass(frozen=True, slots=True)
@@ -198,7 +204,9 @@ def examples(name: str) -> list[Example]:
     return found
 
 
-def draw(pool: list[Example], chances: npt.NDArray[np.float64], random: np.random.Generator) -> tuple[Floats, Floats]:
+def draw(
+    pool: list[Example], chances: npt.NDArray[np.float64], random: np.random.Generator
+) -> tuple[Floats, Floats]:
     """A batch of random patches: network inputs and wanted outputs."""
     side = PATCH + 2 * HALO
     inputs = np.empty((BATCH, side, side, 1), np.float32)
@@ -284,11 +292,17 @@ def export(network: Network) -> onnx.ModelProto:
         nodes,
         "espcn2x",
         [helper.make_tensor_value_info("luma", TensorProto.UINT8, ["tiles", 1, "height_in", "width_in"])],
-        [helper.make_tensor_value_info("residual", TensorProto.FLOAT16, ["tiles", 1, "height_out", "width_out"])],
+        [
+            helper.make_tensor_value_info(
+                "residual", TensorProto.FLOAT16, ["tiles", 1, "height_out", "width_out"]
+            )
+        ],
         weights,
     )
     # Opset 13 and IR version 8 are old enough for every ONNX Runtime that supports this Python.
-    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 13)], ir_version=8, producer_name="fit.py")
+    model = helper.make_model(
+        graph, opset_imports=[helper.make_opsetid("", 13)], ir_version=8, producer_name="fit.py"
+    )
     onnx.checker.check_model(model, full_check=True)
     return model
 
@@ -304,7 +318,9 @@ def main() -> None:
     print(f"{arguments.output}: {arguments.output.stat().st_size / 1000:.0f} kB")
     for label, name in (("validation", VALIDATION), ("held out", HOLD_OUT)):
         bicubic, model = judge(network, name)
-        print(f"{label} {name}: bicubic {bicubic:.2f} dB, model {model:.2f} dB, gain {model - bicubic:+.2f} dB")
+        print(
+            f"{label} {name}: bicubic {bicubic:.2f} dB, model {model:.2f} dB, gain {model - bicubic:+.2f} dB"
+        )
 
 
 if __name__ == "__main__":
