@@ -100,7 +100,7 @@ impl WireError {
     /// An error about `field` of a fixed layout.
     pub(crate) fn in_layout(spec: &StructSpec, rule: RuleId, field: &'static str, detail: Detail) -> Self {
         let offset = spec.fields.iter().find(|row| row.name == field).map_or(0, |row| row.offset);
-        Self { message: spec.message, part: spec.part(), field, offset, rule, detail }
+        Self { message: spec.message, part: spec.part, field, offset, rule, detail }
     }
 
     /// The same error, said about `message`.
@@ -114,13 +114,6 @@ impl WireError {
     #[must_use]
     pub(crate) fn moved_by(mut self, base: usize) -> Self {
         self.offset += base;
-        self
-    }
-
-    /// The same error, in another part of the packet.
-    #[must_use]
-    pub(crate) fn in_part(mut self, part: Part) -> Self {
-        self.part = part;
         self
     }
 
@@ -155,6 +148,9 @@ impl fmt::Display for Sentence<'_> {
             Detail::Length { expected, actual } => write!(f, "expected {expected} bytes, got {actual}"),
             Detail::NotAssigned { table, value } => write!(f, "{value} is not a valid {table}"),
             Detail::UnknownBits(bits) => write!(f, "{field} contains unknown bits: {bits:#x}"),
+            Detail::NotZero if self.0.part == Part::Extension => {
+                write!(f, "extension reserved fields must be zero, {field} is not")
+            }
             Detail::NotZero => write!(f, "{field} must be 0"),
             Detail::Mismatch { expected, actual } => write!(f, "{field} must be {expected}, got {actual}"),
             Detail::TooMany { limit, actual } => write!(f, "{field} is {actual}, the limit is {limit}"),

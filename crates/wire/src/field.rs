@@ -49,19 +49,14 @@ pub struct StructSpec {
     pub name: &'static str,
     /// Size in bytes.
     pub len: usize,
-    /// The message whose metadata this is; `None` for a block of a body.
+    /// The part of a packet it belongs to.
+    pub part: Part,
+    /// The message whose metadata this is; `None` for a block of a body or an extension.
     pub message: Option<MessageType>,
     /// Every field in the order of the wire, reserved ones included, without gaps.
     pub fields: &'static [FieldSpec],
     /// What the layout is for.
     pub doc: &'static str,
-}
-
-impl StructSpec {
-    /// Which part of a packet the layout belongs to.
-    pub const fn part(&self) -> Part {
-        if self.message.is_some() { Part::Metadata } else { Part::Body }
-    }
 }
 
 /// A type that stands for a number in a field.
@@ -103,7 +98,7 @@ pub(crate) fn check_value<T: Code>(value: T, reserved: Option<Reserved>) -> Opti
 macro_rules! wire_struct {
     (
         $(#[doc = $doc:literal])+
-        pub struct $Name:ident: $len:literal, length $len_rule:ident $(, of $message:ident)? {
+        pub struct $Name:ident: $len:literal, length $len_rule:ident $(, of $message:ident)? $(, in $part:ident)? {
             $(
                 $(#[doc = $field_doc:literal])+
                 $offset:literal $field:ident: $width:ident $(as $Ty:ident)? $([$mark:ident])? $(=> $rule:ident)?;
@@ -129,6 +124,7 @@ macro_rules! wire_struct {
             pub const SPEC: &'static $crate::StructSpec = &$crate::StructSpec {
                 name: stringify!($Name),
                 len: $len,
+                part: $crate::field::wire_struct!(@part $($message)? $(in $part)?),
                 message: $crate::field::wire_struct!(@message $($message)?),
                 fields: &[ $( $crate::FieldSpec {
                     name: stringify!($field),
@@ -215,11 +211,11 @@ macro_rules! wire_struct {
         // The rows follow each other without gaps and end at the stated length.
         const _: () = {
             let mut end = 0;
-            let mut row = 0;
-            while row < $Name::FIELDS.len() {
-                assert!($Name::FIELDS[row].offset == end);
-                end += $Name::FIELDS[row].size;
-                row += 1;
+            let mut rows = $Name::FIELDS;
+            while let [row, rest @ ..] = rows {
+                assert!(row.offset == end);
+                end += row.size;
+                rows = rest;
             }
             assert!(end == $len);
         };
@@ -227,6 +223,9 @@ macro_rules! wire_struct {
 
     (@type $width:ident) => { $width };
     (@type $width:ident $Ty:ident) => { $crate::$Ty };
+    (@part) => { $crate::Part::Body };
+    (@part in $part:ident) => { $crate::Part::$part };
+    (@part $message:ident) => { $crate::Part::Metadata };
     (@message) => { None };
     (@message $message:ident) => { Some($crate::MessageType::$message) };
     (@reserved) => { None };

@@ -8,6 +8,9 @@ use crate::{
 /// The first four bytes of every packet.
 pub const MAGIC: [u8; 4] = *b"NNRP";
 
+/// The header's size, which is also the value of its `header_len`.
+const LENGTH: u8 = 40;
+
 /// The common header, without the fields whose value is fixed by the revision.
 ///
 /// ```text
@@ -64,7 +67,7 @@ pub enum Phase {
 
 impl Header {
     /// Size in bytes.
-    pub const LEN: usize = 40;
+    pub const LEN: usize = LENGTH as usize;
 
     /// A header of `msg_type` with everything else 0.
     pub fn new(msg_type: MessageType) -> Self {
@@ -99,7 +102,7 @@ impl Header {
             return refuse(RuleId::HDR_3, WIRE_FORMAT, "wire_format", detail);
         }
         let length = reader::u8(raw, HEADER_LEN);
-        if usize::from(length) != Self::LEN {
+        if length != LENGTH {
             let text = format!("unexpected header_len: {length}");
             return refuse(RuleId::HDR_5, HEADER_LEN, "header_len", Detail::Explained(text.into()));
         }
@@ -124,7 +127,7 @@ impl Header {
         writer::u8(&mut raw, VERSION_MAJOR, revision.version_major());
         writer::u8(&mut raw, WIRE_FORMAT, revision.wire_format().value());
         writer::u8(&mut raw, MSG_TYPE, self.msg_type.value());
-        writer::u8(&mut raw, HEADER_LEN, Self::LEN as u8);
+        writer::u8(&mut raw, HEADER_LEN, LENGTH);
         writer::u32(&mut raw, FLAGS, self.flags.bits());
         writer::u32(&mut raw, META_LEN, self.meta_len);
         writer::u32(&mut raw, BODY_LEN, self.body_len);

@@ -20,10 +20,13 @@
 
 pub mod body;
 pub mod codes;
+mod encode;
 mod error;
+pub mod extension;
 mod field;
 mod header;
 pub mod limits;
+mod message;
 pub mod meta;
 mod packet;
 mod reader;
@@ -37,10 +40,20 @@ pub use body::{
     tile_index,
 };
 pub use codes::*;
+pub use encode::{ResultFrame, Section, SubmitFrame};
 pub use error::{Detail, Part, Sentence, WireError};
+pub use extension::{
+    ControlExtension, ControlExtensions, LossToleranceAckExtension, LossToleranceExtension,
+    PayloadCapabilitiesAckExtension, PayloadCapabilitiesExtension, TransportPolicyAckExtension,
+    TransportPolicyExtension,
+};
 pub use field::{FieldKind, FieldSpec, Reserved, StructSpec};
 pub use header::{Header, MAGIC, Phase, check_lengths};
 pub use limits::Limits;
+pub use message::{
+    CachePut, ClientHello, Close, ErrorMessage, Message, ServerHelloAck, SessionMigrate, SessionMigrateAck,
+    SessionPatch, SessionPatchAck, TransportProbe, check_flow_session,
+};
 pub use meta::*;
 pub use packet::{EncodedPacket, Packet};
 pub use revision::{BodyRule, Channel, Direction, MessageSpec, Revision};

@@ -4,7 +4,7 @@ use std::fmt;
 
 use bytes::{Bytes, BytesMut};
 
-use crate::{Detail, Header, Part, RuleId, WireError, reader};
+use crate::{Detail, Header, Part, RuleId, WireError, reader, writer::PieceWriter};
 
 /// A packet whose bytes are all here. The header says how long the other two are.
 #[derive(Clone, PartialEq, Eq)]
@@ -49,16 +49,11 @@ impl Packet {
         Ok(Self { header, metadata, body })
     }
 
-    /// The packet as pieces to write. The body is not copied.
+    /// The packet as pieces to write. A large body is not copied.
     pub fn encode(&self) -> EncodedPacket {
-        let mut head = BytesMut::with_capacity(Header::LEN + self.metadata.len());
-        head.extend_from_slice(&self.header.encode());
-        head.extend_from_slice(&self.metadata);
-        let mut pieces = vec![head.freeze()];
-        if !self.body.is_empty() {
-            pieces.push(self.body.clone());
-        }
-        EncodedPacket { header: self.header, pieces }
+        let mut writer = PieceWriter::new(self.metadata.len(), self.body.len());
+        writer.attach(&self.body);
+        writer.finish(self.header, &self.metadata)
     }
 
     /// The packet as one run of bytes.

@@ -1,4 +1,8 @@
-//! Writing numbers into fixed layouts, and bodies as pieces.
+//! Writing numbers into fixed layouts, and packets as pieces.
+
+use bytes::{Bytes, BytesMut};
+
+use crate::{EncodedPacket, Header, reader};
 
 macro_rules! fixed_writers {
     ($($int:ident)+) => { $(
@@ -12,3 +16,110 @@ macro_rules! fixed_writers {
     )+ };
 }
 fixed_writers!(u8 u16 u32 u64);
+
+/// Payloads below this size are copied into the small buffer. A piece of its own costs a reference count, a place in the list and
+/// an element of the system's vectored write, together about as much as copying a kilobyte.
+pub(crate) const COPY_BELOW: usize = 1024;
+
+/// Writes a packet as few pieces: everything small goes into one buffer, large payloads stay where they are and are only put
+/// between the parts of it.
+pub(crate) struct PieceWriter {
+    small: BytesMut,
+    /// Large payloads, each with the length of `small` at the place where it belongs.
+    attached: Vec<(usize, Bytes)>,
+    attached_bytes: usize,
+    body_start: usize,
+}
+
+/// A place in the small buffer to be filled in later.
+#[derive(Clone, Copy)]
+pub(crate) struct Reserved<const N: usize>(usize);
+
+impl PieceWriter {
+    /// A writer for a packet with this much metadata; `capacity` is what the body is expected to take.
+    pub(crate) fn new(meta_len: usize, capacity: usize) -> Self {
+        let body_start = Header::LEN + meta_len;
+        let mut small =
+            BytesMut::with_capacity(body_start + if capacity < COPY_BELOW { capacity } else { 0 });
+        small.resize(body_start, 0);
+        Self { small, attached: Vec::new(), attached_bytes: 0, body_start }
+    }
+
+    /// Makes room for `additional` small bytes.
+    pub(crate) fn reserve_small(&mut self, additional: usize) {
+        self.small.reserve(additional);
+    }
+
+    /// Bytes of body so far.
+    pub(crate) fn position(&self) -> usize {
+        self.small.len() - self.body_start + self.attached_bytes
+    }
+
+    /// Appends a copy.
+    pub(crate) fn put(&mut self, bytes: &[u8]) {
+        self.small.extend_from_slice(bytes);
+    }
+
+    /// Appends a payload, without copying it when it is large.
+    pub(crate) fn attach(&mut self, payload: &Bytes) {
+        if payload.len() < COPY_BELOW {
+            self.put(payload);
+        } else {
+            self.attached.push((self.small.len(), payload.clone()));
+            self.attached_bytes += payload.len();
+        }
+    }
+
+    /// Appends zeros.
+    pub(crate) fn put_zeros(&mut self, count: usize) {
+        self.small.resize(self.small.len() + count, 0);
+    }
+
+    /// Appends zeros up to a multiple of 8 of the body.
+    pub(crate) fn pad8(&mut self) {
+        self.put_zeros(self.position().next_multiple_of(8) - self.position());
+    }
+
+    /// Appends a fixed layout whose values are not known yet.
+    pub(crate) fn reserve<const N: usize>(&mut self) -> Reserved<N> {
+        let place = Reserved(self.small.len());
+        self.put_zeros(N);
+        place
+    }
+
+    /// Fills in a fixed layout.
+    pub(crate) fn fill<const N: usize>(&mut self, place: Reserved<N>, bytes: [u8; N]) {
+        if let Some(target) = self.small.get_mut(place.0..).and_then(<[u8]>::first_chunk_mut) {
+            *target = bytes;
+        }
+    }
+
+    /// The body alone, in one run of bytes, for parts that are not sent as a packet.
+    pub(crate) fn into_body(self) -> Bytes {
+        self.finish(Header::default(), &[]).body_to_bytes()
+    }
+
+    /// The finished packet. `header` and `metadata` are written as they are, so their lengths must be those of the packet.
+    pub(crate) fn finish(mut self, header: Header, metadata: &[u8]) -> EncodedPacket {
+        self.fill(Reserved(0), header.encode());
+        if let Some(target) = self.small.get_mut(Header::LEN..self.body_start)
+            && target.len() == metadata.len()
+        {
+            target.copy_from_slice(metadata);
+        }
+        let small = self.small.freeze();
+        let mut pieces = Vec::with_capacity(self.attached.len() * 2 + 1);
+        let mut start = 0;
+        for (end, payload) in self.attached {
+            if start < end {
+                pieces.push(reader::slice(&small, start, end));
+            }
+            pieces.push(payload);
+            start = end;
+        }
+        if start < small.len() {
+            pieces.push(reader::slice(&small, start, small.len()));
+        }
+        EncodedPacket::from_pieces(header, pieces)
+    }
+}

@@ -2,8 +2,8 @@
 
 use super::{FrameBody, Regions, Slot, Span, object, payload, section, tiles};
 use crate::{
-    CacheObjectKind, Detail, FrameSubmitMetadata, ObjectRefMask, ObjectReferenceBlock, Part, PayloadKind,
-    ResultPushMetadata, RuleId, SubmitMode, WireError,
+    BodyRegionPrelude, CacheObjectKind, Detail, FrameSubmitMetadata, ObjectRefMask, ObjectReferenceBlock,
+    Part, PayloadKind, ResultPushMetadata, RuleId, SubmitMode, TypedPayloadDescriptor, WireError,
 };
 
 /// The standard slots of a submit in slot order, with the bit that masks each.
@@ -88,25 +88,17 @@ impl FrameBody {
 
     fn decode_regions(&mut self, payload_frame_count: u16) -> Result<(), WireError> {
         let (prelude, regions) = Regions::decode(&self.body)?;
-        let expected = u32::from(payload_frame_count) * crate::TypedPayloadDescriptor::LEN as u32;
-        if prelude.typed_payload_descriptor_bytes != expected {
+        let expected = usize::from(payload_frame_count) * TypedPayloadDescriptor::LEN;
+        if prelude.typed_payload_descriptor_bytes as usize != expected {
             let detail = Detail::Mismatch {
-                expected: expected.into(),
+                expected: expected as u64,
                 actual: prelude.typed_payload_descriptor_bytes.into(),
             };
-            return Err(crate::BodyRegionPrelude::refuse(
-                RuleId::BODY_6,
-                "typed_payload_descriptor_bytes",
-                detail,
-            ));
+            return Err(BodyRegionPrelude::refuse(RuleId::BODY_6, "typed_payload_descriptor_bytes", detail));
         }
         if payload_frame_count == 0 && prelude.typed_payload_frame_bytes != 0 {
             let detail = Detail::Mismatch { expected: 0, actual: prelude.typed_payload_frame_bytes.into() };
-            return Err(crate::BodyRegionPrelude::refuse(
-                RuleId::BODY_7,
-                "typed_payload_frame_bytes",
-                detail,
-            ));
+            return Err(BodyRegionPrelude::refuse(RuleId::BODY_7, "typed_payload_frame_bytes", detail));
         }
         self.prelude = Some(prelude);
         self.regions = regions;

@@ -24,11 +24,11 @@ use crate::{
     BodyRegionPrelude, CacheObjectKind, Detail, FrameSubmitMetadata, Limits, MessageType, ObjectRefMask,
     Part, PayloadKind, ResultPushMetadata, RuleId, SubmitMode, TileIndexMode, WireError, reader,
 };
+pub(crate) use composed::SLOTS;
 use object::Regions;
 
 /// Encoding and decoding of tile index blocks.
 pub mod tile_index {
-    pub(crate) use super::tiles::write;
     pub use super::tiles::{decode, encode};
 }
 

@@ -20,14 +20,15 @@ impl FrameBody {
         let body: &[u8] = &self.body;
         let index_start = align8(camera_bytes.into());
         let index_end = index_start + u64::from(tile_index_bytes);
-        if index_end > body.len() as u64 {
+        let (Ok(index_start), Some(index_end)) =
+            (usize::try_from(index_start), usize::try_from(index_end).ok().filter(|end| *end <= body.len()))
+        else {
             let text =
                 format!("camera block and tile index need {index_end} bytes of body, got {}", body.len());
             return Err(WireError::new(RuleId::PLAIN_1, Part::Body, 0, "", Detail::Explained(text.into())));
-        }
-        // Both fit a body that is in memory.
+        };
         let camera = Span { start: 0, end: camera_bytes as usize };
-        let index = Span { start: index_start as usize, end: index_end as usize };
+        let index = Span { start: index_start, end: index_end };
         let padding = Span { start: camera.end, end: index.start };
         if !reader::all_zero(padding.of(body)) {
             let detail = Detail::Because("padding bytes must be zero");

@@ -173,17 +173,6 @@ fn check_bitset(count: u16, block: &[u8]) -> Result<(), WireError> {
 /// Ids that the mode cannot say: a gap or another start in a dense range, ids that do not increase in delta or bitset mode.
 pub fn encode(mode: TileIndexMode, base: u32, ids: &[u16]) -> Result<Bytes, WireError> {
     let mut block = BytesMut::new();
-    write(mode, base, ids, &mut block)?;
-    Ok(block.freeze())
-}
-
-/// Appends the block to `out`.
-pub(crate) fn write(
-    mode: TileIndexMode,
-    base: u32,
-    ids: &[u16],
-    out: &mut BytesMut,
-) -> Result<(), WireError> {
     match mode {
         TileIndexMode::DenseRange => {
             let contiguous =
@@ -195,28 +184,28 @@ pub(crate) fn write(
             }
         }
         TileIndexMode::RawU16 => {
-            out.reserve(ids.len() * 2);
-            ids.iter().for_each(|id| out.put_u16_le(*id));
+            block.reserve(ids.len() * 2);
+            ids.iter().for_each(|id| block.put_u16_le(*id));
         }
         TileIndexMode::DeltaU16 => {
             check_increasing(ids)?;
-            out.reserve(ids.len() * 2);
+            block.reserve(ids.len() * 2);
             let mut previous = 0;
             for id in ids {
-                out.put_u16_le(id - previous);
+                block.put_u16_le(id - previous);
                 previous = *id;
             }
         }
         TileIndexMode::Bitset => {
             check_increasing(ids)?;
-            write_bitset(ids, out);
+            write_bitset(ids, &mut block);
         }
         TileIndexMode::Unknown(value) => {
             let detail = Detail::NotAssigned { table: "TileIndexMode", value: value.into() };
             return Err(refuse(RuleId::SUB_3, 0, detail));
         }
     }
-    Ok(())
+    Ok(block.freeze())
 }
 
 fn write_bitset(ids: &[u16], out: &mut BytesMut) {
