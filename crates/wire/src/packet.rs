@@ -49,6 +49,26 @@ impl Packet {
         Ok(Self { header, metadata, body })
     }
 
+    /// Checks that metadata and body are as long as the header says, which holds for every packet that was received or built.
+    ///
+    /// # Errors
+    /// A part of another length.
+    pub fn check_parts(&self) -> Result<(), WireError> {
+        let parts = [
+            ("metadata", "meta_len", self.header.meta_len, self.metadata.len()),
+            ("body", "body_len", self.header.body_len, self.body.len()),
+        ];
+        for (name, field, announced, actual) in parts {
+            if announced as usize != actual {
+                let text = format!("{name} length mismatch: the header says {announced}, got {actual} bytes");
+                let error =
+                    WireError::new(RuleId::PKT_3, Part::Header, 0, field, Detail::Explained(text.into()));
+                return Err(error.in_message(self.header.msg_type));
+            }
+        }
+        Ok(())
+    }
+
     /// The packet as pieces to write. A large body is not copied.
     pub fn encode(&self) -> EncodedPacket {
         let mut writer = PieceWriter::new(self.metadata.len(), self.body.len());

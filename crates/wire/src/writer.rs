@@ -1,6 +1,6 @@
 //! Writing numbers into fixed layouts, and packets as pieces.
 
-use bytes::{Bytes, BytesMut};
+use bytes::{BufMut, Bytes, BytesMut};
 
 use crate::{EncodedPacket, Header, reader};
 
@@ -60,6 +60,12 @@ impl PieceWriter {
         self.small.extend_from_slice(bytes);
     }
 
+    /// Appends numbers.
+    pub(crate) fn put_u32s(&mut self, numbers: impl ExactSizeIterator<Item = u32>) {
+        self.small.reserve(numbers.len() * 4);
+        numbers.for_each(|number| self.small.put_u32_le(number));
+    }
+
     /// Appends a payload, without copying it when it is large.
     pub(crate) fn attach(&mut self, payload: &Bytes) {
         if payload.len() < COPY_BELOW {
@@ -108,6 +114,9 @@ impl PieceWriter {
             target.copy_from_slice(metadata);
         }
         let small = self.small.freeze();
+        if self.attached.is_empty() {
+            return EncodedPacket::from_pieces(header, vec![small]);
+        }
         let mut pieces = Vec::with_capacity(self.attached.len() * 2 + 1);
         let mut start = 0;
         for (end, payload) in self.attached {

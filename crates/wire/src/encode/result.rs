@@ -51,9 +51,13 @@ pub struct ResultFrame {
     pub covered_tile_count: Option<u16>,
     /// Tiles left out.
     pub dropped_tile_count: u16,
-    /// The tiles, covered and dropped ones together.
+    /// The tiles, covered and dropped ones together. When the index is referenced, only their number matters.
     pub tile_ids: Vec<u16>,
-    /// The tensors.
+    /// Number of tiles behind a referenced index; `None` for the length of `tile_ids`.
+    pub tile_count: Option<u16>,
+    /// Number of sections behind a referenced table; `None` for the length of `sections`.
+    pub section_count: Option<u16>,
+    /// The tensors. When the table is referenced, only their number matters.
     pub sections: Vec<Section>,
     /// The typed payloads.
     pub typed_payloads: Vec<TypedPayload>,
@@ -90,6 +94,8 @@ impl Default for ResultFrame {
             covered_tile_count: None,
             dropped_tile_count: 0,
             tile_ids: Vec::new(),
+            tile_count: None,
+            section_count: None,
             sections: Vec::new(),
             typed_payloads: Vec::new(),
             objects: Vec::new(),
@@ -120,8 +126,14 @@ impl ResultFrame {
         let referenced = |kind| references.iter().any(|reference| reference.object_kind == kind);
         let index_referenced = referenced(CacheObjectKind::TileIndexBlock);
         let table_referenced = referenced(CacheObjectKind::TensorSectionTable);
-        let tile_count = count(RuleId::RES_5, "tile_count", self.tile_ids.len())?;
-        let section_count = count(RuleId::RES_5, "section_count", self.sections.len())?;
+        let tile_count = match self.tile_count.filter(|_| index_referenced) {
+            Some(stated) => stated,
+            None => count(RuleId::RES_5, "tile_count", self.tile_ids.len())?,
+        };
+        let section_count = match self.section_count.filter(|_| table_referenced) {
+            Some(stated) => stated,
+            None => count(RuleId::RES_5, "section_count", self.sections.len())?,
+        };
         let tile_index = match index_referenced {
             true => Bytes::new(),
             false => tile_index::encode(self.tile_index_mode, self.tile_base_id, &self.tile_ids)?,

@@ -1,6 +1,6 @@
 //! Tensor sections as an application hands them in.
 
-use bytes::{BufMut, Bytes, BytesMut};
+use bytes::Bytes;
 
 use super::refuse;
 use crate::{
@@ -154,16 +154,12 @@ impl Section {
 
     pub(super) fn write(&self, writer: &mut PieceWriter) -> Result<(), WireError> {
         let desc = self.desc()?;
-        let mut tables = BytesMut::with_capacity(
-            TensorSectionDesc::LEN + desc.codec_table_bytes as usize + desc.length_table_bytes as usize,
-        );
-        tables.put_slice(&desc.encode());
+        writer.put(&desc.encode());
         if self.is_mixed() {
-            tables.put_slice(&self.codec_ids);
+            writer.put(&self.codec_ids);
         }
-        // The sum of the lengths fits 32 bits, so each of them does.
-        self.tiles.iter().for_each(|tile| tables.put_u32_le(u32::try_from(tile.len()).unwrap_or(u32::MAX)));
-        writer.put(&tables);
+        // The lengths add up to 32 bits or less, so each of them fits.
+        writer.put_u32s(self.tiles.iter().map(|tile| u32::try_from(tile.len()).unwrap_or(u32::MAX)));
         let stride = self.payload_stride_bytes as usize;
         for tile in &self.tiles {
             writer.attach(tile);

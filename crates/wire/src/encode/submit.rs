@@ -53,11 +53,11 @@ pub struct SubmitFrame {
     pub loss_tolerance_policy: u8,
     /// The frame whose context this one needs; 0 for none.
     pub dependency_frame_id: u32,
-    /// The tiles. They are also given when the index is referenced, for their number.
+    /// The tiles. When the index is referenced, only their number matters; see `tile_count`.
     pub tile_ids: Vec<u16>,
     /// The camera block; empty for none.
     pub camera: Bytes,
-    /// The tensors. They are also given when the table is referenced, for their number; see `section_count`.
+    /// The tensors. When the table is referenced, only their number matters; see `section_count`.
     pub sections: Vec<Section>,
     /// The typed payloads.
     pub typed_payloads: Vec<TypedPayload>,
@@ -73,6 +73,8 @@ pub struct SubmitFrame {
     pub section_table_reference: Option<ObjectReferenceBlock>,
     /// The payload layout template in the server's cache.
     pub layout_template_reference: Option<ObjectReferenceBlock>,
+    /// Number of tiles behind `tile_index_reference`; `None` for the length of `tile_ids`.
+    pub tile_count: Option<u16>,
     /// Number of sections behind `section_table_reference`; `None` for the length of `sections`.
     pub section_count: Option<u16>,
     /// `None` derives the mode from the references.
@@ -115,6 +117,7 @@ impl Default for SubmitFrame {
             tile_index_reference: None,
             section_table_reference: None,
             layout_template_reference: None,
+            tile_count: None,
             section_count: None,
             submit_mode: None,
             payload_kind: PayloadKind::NONE,
@@ -137,8 +140,11 @@ impl SubmitFrame {
         let Revision::Current = revision;
         let references = self.references()?;
         let mask = references.iter().fold(ObjectRefMask::NONE, |mask, (bit, _)| mask | *bit);
-        let tile_count = count(RuleId::SUB_9, "tile_count", self.tile_ids.len())?;
         let masked = |bit| mask.contains(bit);
+        let tile_count = match self.tile_count.filter(|_| masked(ObjectRefMask::TILE_INDEX_BLOCK)) {
+            Some(stated) => stated,
+            None => count(RuleId::SUB_9, "tile_count", self.tile_ids.len())?,
+        };
         let tile_index = match masked(ObjectRefMask::TILE_INDEX_BLOCK) {
             true => Bytes::new(),
             false => tile_index::encode(self.tile_index_mode, self.tile_base_id, &self.tile_ids)?,
@@ -153,15 +159,14 @@ impl SubmitFrame {
             let text = format!("{} belongs to the tensors, not to the other objects", object.kind);
             return Err(refuse(RuleId::OBJ_14, "objects", text));
         }
-        let sections = count(RuleId::SUB_9, "section_count", self.sections.len())?;
         let section_count = match self.section_count.filter(|_| masked(ObjectRefMask::TENSOR_SECTION_TABLE)) {
             Some(stated) => stated,
-            None => sections,
+            None => count(RuleId::SUB_9, "section_count", self.sections.len())?,
         };
         let body = ComposedBody {
             camera: (!self.camera.is_empty()).then_some(&self.camera),
             tile_index: (tile_count != 0 && !masked(ObjectRefMask::TILE_INDEX_BLOCK)).then_some(&tile_index),
-            sections: (sections != 0 && !masked(ObjectRefMask::TENSOR_SECTION_TABLE))
+            sections: (section_count != 0 && !masked(ObjectRefMask::TENSOR_SECTION_TABLE))
                 .then_some(&*self.sections),
             objects: &self.objects,
             references: &references.into_iter().map(|(_, reference)| reference).collect::<Vec<_>>(),

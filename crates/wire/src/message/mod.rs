@@ -141,17 +141,7 @@ impl Packet {
     /// Type and lengths: those in the header against the message table, and those of the parts against the header.
     fn check_shape(&self) -> Result<(), WireError> {
         self.header.check_shape()?;
-        for (field, announced, part) in [
-            ("meta_len", self.header.meta_len, &self.metadata),
-            ("body_len", self.header.body_len, &self.body),
-        ] {
-            if announced as usize != part.len() {
-                let detail = Detail::Length { expected: announced.into(), actual: part.len() as u64 };
-                let error = WireError::new(RuleId::PKT_3, Part::Header, 0, field, detail);
-                return Err(error.in_message(self.header.msg_type));
-            }
-        }
-        Ok(())
+        self.check_parts()
     }
 }
 
