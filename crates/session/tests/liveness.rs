@@ -1,0 +1,68 @@
+//! PING, PONG and silence.
+
+use std::time::Duration;
+
+use nnrp_session::{Event, KEEPALIVE_INTERVAL, KEEPALIVE_TIMEOUT, MAX_PINGS_PER_SECOND};
+use nnrp_testkit::{Pair, packets};
+use nnrp_wire::MessageType;
+
+#[test]
+fn a_ping_is_answered_with_its_own_numbers() {
+    let mut pair = Pair::connected();
+    let mut ping = packets::bare(MessageType::Ping, 1);
+    ping.header.frame_id = 100;
+    ping.header.trace_id = 0xABCD;
+    ping.header.route_id = 4;
+    pair.server.receive(pair.now, &ping.to_bytes());
+    pair.drive();
+    let pong = &pair.server.sent[0].header;
+    assert_eq!((pong.msg_type, pong.session_id, pong.frame_id), (MessageType::Pong, 1, 100));
+    assert_eq!((pong.trace_id, pong.route_id), (0xABCD, 4));
+    assert!(matches!(pair.client.event(), Some(Event::Control(_))), "not one of the client's own pings");
+}
+
+#[test]
+fn a_flood_of_pings_is_not_answered_in_full() {
+    let mut pair = Pair::connected();
+    let ping = packets::bare(MessageType::Ping, 1).to_bytes();
+    for _ in 0..1000 {
+        pair.server.receive(pair.now, &ping);
+    }
+    pair.drive();
+    assert_eq!(pair.server.sent.len(), MAX_PINGS_PER_SECOND as usize);
+    pair.advance(Duration::from_secs(1));
+    pair.server.receive(pair.now, &ping);
+    pair.drive();
+    assert_eq!(pair.server.sent.len(), MAX_PINGS_PER_SECOND as usize + 1);
+}
+
+#[test]
+fn a_client_asks_in_its_interval_and_keeps_the_answers_to_itself() {
+    let mut pair = Pair::connected();
+    pair.advance(KEEPALIVE_INTERVAL * 4);
+    assert_eq!(pair.client.sent_types(), [MessageType::Ping; 4]);
+    assert!(pair.client.event().is_none());
+}
+
+#[test]
+fn a_server_that_answered_once_and_fell_silent_is_given_up() {
+    let mut pair = Pair::connected();
+    pair.advance(KEEPALIVE_INTERVAL);
+    // From here on nothing reaches the client any more.
+    let deadline = pair.now + KEEPALIVE_TIMEOUT;
+    pair.client.machine.handle_timeout(deadline - Duration::from_millis(1));
+    assert!(!pair.client.machine.is_ended());
+    pair.client.machine.handle_timeout(deadline);
+    assert!(pair.client.machine.is_ended());
+}
+
+#[test]
+fn a_server_that_never_answers_pings_is_not_given_up() {
+    let mut pair = Pair::connected();
+    for _ in 0..20 {
+        pair.now += KEEPALIVE_INTERVAL;
+        pair.client.machine.handle_timeout(pair.now);
+        while pair.client.machine.poll_transmit().is_some() {}
+    }
+    assert!(!pair.client.machine.is_ended());
+}
