@@ -1,0 +1,147 @@
+//! Numbers and sections out of Python objects, with errors that name what is wrong.
+
+use bytes::Bytes;
+use nnrp_wire::{PayloadKind, Section, TypedPayload};
+use pyo3::exceptions::{PyOverflowError, PyTypeError, PyValueError};
+use pyo3::intern;
+use pyo3::prelude::*;
+use pyo3::types::{PyDict, PyString};
+
+use crate::buffer::take_bytes;
+
+/// An unsigned number of the wire.
+pub(crate) trait Number: TryFrom<u64> + Copy {
+    /// The highest value.
+    const MAX: u64;
+}
+
+macro_rules! numbers {
+    ($($int:ident)+) => { $( impl Number for $int { const MAX: u64 = $int::MAX as u64; } )+ };
+}
+numbers!(u8 u16 u32 u64);
+
+/// The number that `value` is.
+///
+/// # Errors
+/// `TypeError` when it is no integer, `ValueError` when it does not fit; both name it `what`.
+pub(crate) fn number<T: Number>(value: &Bound<'_, PyAny>, what: &str) -> PyResult<T> {
+    match value.extract::<u64>() {
+        Ok(wide) => T::try_from(wide).map_err(|_| out_of_range::<T>(value, what)),
+        Err(error) if error.is_instance_of::<PyOverflowError>(value.py()) => Err(out_of_range::<T>(value, what)),
+        Err(_) => {
+            let kind = value.get_type().name()?;
+            Err(PyTypeError::new_err(format!("{what} must be an integer, not {kind}")))
+        }
+    }
+}
+
+fn out_of_range<T: Number>(value: &Bound<'_, PyAny>, what: &str) -> PyErr {
+    PyValueError::new_err(format!("{what} must be between 0 and {}, got {value}", T::MAX))
+}
+
+/// The numbers of an iterable.
+///
+/// # Errors
+/// As [`number`], for each of them.
+pub(crate) fn numbers<T: Number>(values: &Bound<'_, PyAny>, what: &str) -> PyResult<Vec<T>> {
+    let mut all = Vec::with_capacity(values.len().unwrap_or(0));
+    for value in values.try_iter()? {
+        all.push(number(&value?, what)?);
+    }
+    Ok(all)
+}
+
+/// Keyword arguments of a builder, by name.
+pub(crate) struct Arguments<'a, 'py>(pub(crate) &'a Bound<'py, PyDict>);
+
+impl<'py> Arguments<'_, 'py> {
+    /// The argument, or `None` when it is missing or `None`.
+    pub(crate) fn get(&self, name: &Bound<'py, PyString>) -> PyResult<Option<Bound<'py, PyAny>>> {
+        Ok(self.0.get_item(name)?.filter(|value| !value.is_none()))
+    }
+
+    /// A number, 0 when it is missing.
+    pub(crate) fn number<T: Number + Default>(&self, name: &Bound<'py, PyString>) -> PyResult<T> {
+        match self.get(name)? {
+            Some(value) => number(&value, name.to_str()?),
+            None => Ok(T::default()),
+        }
+    }
+
+    /// A duration in milliseconds, or the longest one that its field can say.
+    pub(crate) fn milliseconds(&self, name: &Bound<'py, PyString>) -> PyResult<u16> {
+        let Some(value) = self.get(name)? else { return Ok(0) };
+        let too_long = value.gt(u16::MAX)? && value.is_instance_of::<pyo3::types::PyInt>();
+        if too_long { Ok(u16::MAX) } else { number(&value, name.to_str()?) }
+    }
+}
+
+impl<'py> Arguments<'_, 'py> {
+    /// The tile ids.
+    pub(crate) fn tile_ids(&self) -> PyResult<Vec<u16>> {
+        match self.get(intern!(self.0.py(), "tile_ids"))? {
+            Some(ids) => numbers(&ids, "tile ids"),
+            None => Ok(Vec::new()),
+        }
+    }
+
+    /// The tensor sections.
+    pub(crate) fn sections(&self) -> PyResult<Vec<Section>> {
+        self.each(intern!(self.0.py(), "sections"), section)
+    }
+
+    /// The typed payloads.
+    pub(crate) fn typed_payloads(&self) -> PyResult<Vec<TypedPayload>> {
+        self.each(intern!(self.0.py(), "frames"), typed_payload)
+    }
+
+    fn each<T>(
+        &self,
+        name: &Bound<'py, PyString>,
+        take: impl Fn(&Bound<'py, PyAny>) -> PyResult<T>,
+    ) -> PyResult<Vec<T>> {
+        let Some(values) = self.get(name)? else { return Ok(Vec::new()) };
+        values.try_iter()?.map(|value| take(&value?)).collect()
+    }
+}
+
+/// The tensor section that an object with the attributes of `TensorSectionData` describes.
+///
+/// # Errors
+/// Attributes that are missing, of another type, or do not fit.
+pub(crate) fn section(object: &Bound<'_, PyAny>) -> PyResult<Section> {
+    let py = object.py();
+    let small = |name: &Bound<'_, PyString>| number::<u8>(&object.getattr(name)?, name.to_str()?);
+    let large = |name: &Bound<'_, PyString>| number::<u32>(&object.getattr(name)?, name.to_str()?);
+    let tiles = object.getattr(intern!(py, "tile_payloads"))?;
+    let tiles = tiles.try_iter()?.map(|tile| take_bytes(&tile?)).collect::<PyResult<Vec<Bytes>>>()?;
+    Ok(Section {
+        role_id: number(&object.getattr(intern!(py, "role_id"))?, "role_id")?,
+        codec_id: small(intern!(py, "default_codec_id"))?,
+        dtype: small(intern!(py, "dtype_id"))?.into(),
+        layout: small(intern!(py, "layout_id"))?.into(),
+        scale_policy: small(intern!(py, "scale_policy"))?.into(),
+        element_count_per_tile: large(intern!(py, "element_count_per_tile"))?,
+        payload_stride_bytes: large(intern!(py, "payload_stride_bytes"))?,
+        codec_ids: numbers(&object.getattr(intern!(py, "codec_ids"))?, "codec_ids")?,
+        tiles,
+    })
+}
+
+/// The typed payload that an object with the attributes of `TypedPayloadFrame` describes.
+///
+/// # Errors
+/// Attributes that are missing, of another type, or do not fit.
+pub(crate) fn typed_payload(object: &Bound<'_, PyAny>) -> PyResult<TypedPayload> {
+    let py = object.py();
+    let kind: u32 = number(&object.getattr(intern!(py, "payload_kind"))?, "payload_kind")?;
+    let flags = object.getattr_opt(intern!(py, "descriptor_flags"))?;
+    if flags.is_some_and(|flags| flags.is_truthy().unwrap_or(true)) {
+        return Err(PyValueError::new_err("descriptor_flags must be 0"));
+    }
+    Ok(TypedPayload {
+        kind: PayloadKind::from(kind),
+        profile_id: number(&object.getattr(intern!(py, "profile_id"))?, "profile_id")?,
+        data: take_bytes(&object.getattr(intern!(py, "payload"))?)?,
+    })
+}

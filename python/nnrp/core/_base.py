@@ -1,0 +1,175 @@
+"""What all fixed-layout classes share: fields to bytes, bytes to fields, and who checks them.
+
+The layouts themselves are in `_metadata.py`, which is generated from the tables of the native codec. Python
+moves the bytes; whether the values are allowed is decided by the native rules, so that both languages refuse
+the same things with the same words.
+"""
+
+from __future__ import annotations
+
+import struct
+from functools import wraps
+from operator import index
+from typing import TYPE_CHECKING, Any, ClassVar, Final, TypeVar
+
+from nnrp._native import codec
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable
+    from typing import Self, TypeAlias
+
+    from typing_extensions import Buffer
+
+    BytesLike: TypeAlias = Buffer
+
+__all__ = [
+    "FrameNote",
+    "Metadata",
+    "as_bytes",
+    "as_member",
+    "as_view",
+    "init_alias",
+    "misfit",
+    "saturate_u16",
+]
+
+_MemberT = TypeVar("_MemberT", bound=int)
+_ClassT = TypeVar("_ClassT")
+
+U16_MAX: Final = 0xFFFF
+"""Largest number of milliseconds that the duration fields of frames and results can say."""
+
+
+def as_bytes(payload: BytesLike) -> bytes:
+    """Return `payload` itself when it is `bytes`, else a copy of what it holds."""
+    return payload if type(payload) is bytes else memoryview(payload).tobytes()
+
+
+def as_view(payload: BytesLike) -> memoryview:
+    """Return a read-only, one-dimensional view of the bytes of `payload`, without a copy."""
+    view = memoryview(payload)
+    if view.ndim != 1 or view.itemsize != 1:
+        view = view.cast("B")
+    return view if view.readonly else view.toreadonly()
+
+
+def as_member(kind: type[_MemberT], value: int) -> _MemberT:
+    """Return the member of `kind` that `value` stands for.
+
+    A value that is no member stays as it is: the object can be printed and compared, and `pack()` refuses it
+    by name.
+    """
+    if type(value) is kind:
+        return value
+    try:
+        return kind(index(value))
+    except (TypeError, ValueError):
+        return value  # type: ignore[return-value]  # refused by pack(), see above
+
+
+def saturate_u16(milliseconds: int) -> int:
+    """Return `milliseconds`, or the most a duration field can say when that is less."""
+    return min(milliseconds, U16_MAX)
+
+
+def init_alias(**aliases: str) -> Callable[[type[_ClassT]], type[_ClassT]]:
+    """Let the constructor of a class take other keywords for some of its fields: `init_alias(keyword="field")`."""
+
+    def decorate(cls: type[_ClassT]) -> type[_ClassT]:
+        plain = cls.__init__
+
+        @wraps(plain)
+        def __init__(self: _ClassT, *args: Any, **kwargs: Any) -> None:  # noqa: N807  # it becomes one
+            for alias, name in aliases.items():
+                if alias in kwargs:
+                    kwargs[name] = kwargs.pop(alias)
+            plain(self, *args, **kwargs)
+
+        cls.__init__ = __init__  # type: ignore[method-assign,assignment]
+        return cls
+
+    return decorate
+
+
+def misfit(owner: str, fields: Iterable[tuple[str, int]], values: tuple[int, ...]) -> Exception:
+    """Say which of `values` does not fit its field, given as name and size in bytes."""
+    for (name, size), value in zip(fields, values, strict=True):
+        highest = (1 << 8 * size) - 1
+        try:
+            number = index(value)
+        except TypeError:
+            return TypeError(f"{owner}.{name} must be an integer, not {type(value).__name__}")
+        if not 0 <= number <= highest:
+            return ValueError(f"{owner}.{name} must be between 0 and {highest}, got {number}")
+    return ValueError(f"the fields of {owner} do not fit")
+
+
+class Metadata:
+    """A fixed layout with `pack()` and `unpack()`.
+
+    Subclasses are mutable dataclasses with slots. Fields that hold an enumeration accept the plain number as
+    well and turn it into the member.
+    """
+
+    __slots__ = ()
+
+    STRUCT: ClassVar[struct.Struct]
+    """The layout, little-endian, reserved fields included."""
+
+    _NAME: ClassVar[str]
+    """Name of the layout's table in the native codec."""
+
+    def _to_wire(self) -> tuple[int, ...]:
+        """Return the values in the order of `STRUCT`."""
+        raise NotImplementedError
+
+    @classmethod
+    def _from_wire(cls, values: tuple[int, ...]) -> Self:
+        """Build an object from values in the order of `STRUCT` that the native rules have accepted.
+
+        Nothing is checked again; this is the cheap way to an object for bytes that are known to be good.
+        """
+        raise NotImplementedError
+
+    def pack(self) -> bytes:
+        """Return the bytes of the wire.
+
+        Raises:
+            ValueError: a number does not fit its field, or a rule of the protocol refuses the values; the
+                text names the field and the rule.
+            TypeError: a field holds something that is not an integer.
+
+        """
+        values = self._to_wire()
+        try:
+            payload = self.STRUCT.pack(*values)
+        except struct.error:
+            layout = next(row for row in codec.tables()["layouts"] if row["name"] == self._NAME)
+            fields = [(row["name"], row["size"]) for row in layout["fields"]]
+            raise misfit(self._NAME, fields, values) from None
+        codec.check_metadata(self._NAME, payload)
+        return payload
+
+    @classmethod
+    def unpack(cls, payload: BytesLike) -> Self:
+        """Return the object that `payload`, any bytes-like of exactly the layout's length, describes.
+
+        Raises:
+            ValueError: the length is wrong, or a rule of the protocol refuses a value.
+
+        """
+        codec.check_metadata(cls._NAME, payload)
+        return cls._from_wire(cls.STRUCT.unpack(payload))
+
+
+class FrameNote(Metadata):
+    """A layout that is said about a frame whose id is in the header of its packet."""
+
+    __slots__ = ("_frame_id",)
+
+    _frame_id: int
+
+    @property
+    def frame_id(self) -> int:
+        """The frame of the packet this arrived in (u32); 0 for an object that was not received, or for no frame."""
+        return getattr(self, "_frame_id", 0)

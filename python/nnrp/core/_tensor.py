@@ -1,0 +1,328 @@
+"""Tensor bodies: the tile index, and sections as data to send or as views of what was received."""
+
+from __future__ import annotations
+
+import struct
+from dataclasses import dataclass
+from itertools import accumulate, pairwise
+from typing import TYPE_CHECKING, Final
+
+from nnrp._native import codec
+
+from nnrp.core._base import as_bytes, as_member, as_view
+from nnrp.core._enums import ScalePolicy, TensorDType, TensorLayout, TileIndexMode
+from nnrp.core._metadata import TENSOR_SECTION_DESC_LENGTH, TensorSectionDesc
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from nnrp.core._base import BytesLike
+
+__all__ = [
+    "TensorBodyView",
+    "TensorSectionData",
+    "TensorSectionView",
+    "pack_tensor_section",
+    "pack_tensor_section_data",
+    "pack_tile_index_block",
+    "unpack_tensor_body",
+    "unpack_tile_index_block",
+]
+
+BLOCK_ALIGNMENT: Final = 8
+"""Blocks of a body start at multiples of this many bytes, counted from the start of the body."""
+
+TILE_ID_BYTES: Final = 2
+"""Size of one tile id or difference in a tile index block."""
+
+
+def align(length: int) -> int:
+    """Return `length` rounded up to where the next block may start."""
+    return -(-length // BLOCK_ALIGNMENT) * BLOCK_ALIGNMENT
+
+
+@dataclass(frozen=True, slots=True)
+class TensorSectionData:
+    """A tensor section to send: one array of bytes for each tile of the frame.
+
+    Plain numbers are accepted for the enumerations, and any bytes-like for the payloads; they become members
+    and `bytes` on construction.
+    """
+
+    role_id: int
+    """What the section means to the application (u16). The sections of a frame are in ascending order of it."""
+    default_codec_id: int
+    """How the tiles are compressed (u8), 0 for not at all; a number that both ends agree on."""
+    dtype_id: TensorDType
+    """Number format of the elements."""
+    tile_payloads: tuple[bytes, ...]
+    """The bytes of each tile, in the order of the frame's tile ids; an empty one has no data."""
+    codec_ids: tuple[int, ...] = ()
+    """The codec of each tile when they differ; empty for `default_codec_id` everywhere."""
+    layout_id: TensorLayout = TensorLayout.NHWC
+    """Order of the dimensions."""
+    scale_policy: ScalePolicy = ScalePolicy.NONE
+    """How integers stand for real numbers."""
+    payload_stride_bytes: int = 0
+    """Size of a slot when every tile gets the same room (u32); 0 to send the tiles back to back."""
+    element_count_per_tile: int = 0
+    """Elements in a tile (u32), for information; 0 for not stated."""
+
+    def __post_init__(self) -> None:
+        fix = object.__setattr__
+        fix(self, "dtype_id", as_member(TensorDType, self.dtype_id))
+        fix(self, "layout_id", as_member(TensorLayout, self.layout_id))
+        fix(self, "scale_policy", as_member(ScalePolicy, self.scale_policy))
+        if type(self.tile_payloads) is not tuple or set(map(type, self.tile_payloads)) - {bytes}:
+            fix(self, "tile_payloads", tuple(map(as_bytes, self.tile_payloads)))
+        if type(self.codec_ids) is not tuple:
+            fix(self, "codec_ids", tuple(self.codec_ids))
+
+    def normalized_tile_payloads(self) -> tuple[bytes, ...]:
+        """Return the payloads as a tuple of `bytes`, which they are since construction."""
+        return self.tile_payloads
+
+    def normalized_codec_ids(self) -> tuple[int, ...]:
+        """Return the codec ids as a tuple, which they are since construction."""
+        return self.codec_ids
+
+
+@dataclass(frozen=True, slots=True)
+class TensorSectionView:
+    """A tensor section inside a received body; nothing is copied until it is asked for as `bytes`."""
+
+    desc: TensorSectionDesc
+    codec_table: memoryview
+    """One byte for each tile when the tiles have different codecs, else empty."""
+    length_table: memoryview
+    """One little-endian u32 for each tile: its bytes in `payload`."""
+    payload: memoryview
+    """All tiles, back to back or in slots of `desc.payload_stride_bytes`."""
+
+    @property
+    def total_bytes(self) -> int:
+        """Size of the section, descriptor and tables included."""
+        tables = self.codec_table.nbytes + self.length_table.nbytes
+        return TENSOR_SECTION_DESC_LENGTH + tables + self.payload.nbytes
+
+    def tile_lengths(self) -> tuple[int, ...]:
+        """Return the number of bytes of each tile, in tile order."""
+        return struct.unpack(f"<{self.length_table.nbytes // 4}I", self.length_table)
+
+    def payload_slices(self) -> tuple[memoryview, ...]:
+        """Return the bytes of each tile as read-only views, in tile order; the padding of slots is left out."""
+        lengths, payload = self.tile_lengths(), self.payload
+        stride = self.desc.payload_stride_bytes
+        if stride:
+            starts = range(0, stride * len(lengths), stride)
+            return tuple(
+                payload[start : start + length] for start, length in zip(starts, lengths, strict=True)
+            )
+        return tuple(payload[start:end] for start, end in pairwise(accumulate(lengths, initial=0)))
+
+    @property
+    def role_id(self) -> int:
+        """What the section means to the application."""
+        return self.desc.role_id
+
+    @property
+    def default_codec_id(self) -> int:
+        """The codec of every tile that `codec_ids` does not give another one."""
+        return self.desc.codec_id
+
+    @property
+    def dtype_id(self) -> TensorDType:
+        """Number format of the elements."""
+        return self.desc.dtype_id
+
+    @property
+    def layout_id(self) -> TensorLayout:
+        """Order of the dimensions."""
+        return self.desc.layout_id
+
+    @property
+    def scale_policy(self) -> ScalePolicy:
+        """How integers stand for real numbers."""
+        return self.desc.scale_policy
+
+    @property
+    def payload_stride_bytes(self) -> int:
+        """Size of a slot, or 0 when the tiles are back to back."""
+        return self.desc.payload_stride_bytes
+
+    @property
+    def element_count_per_tile(self) -> int:
+        """Elements in a tile as the sender states them, or 0."""
+        return self.desc.element_count_per_tile
+
+    @property
+    def tile_payloads(self) -> tuple[bytes, ...]:
+        """The bytes of each tile, copied."""
+        return tuple(map(bytes, self.payload_slices()))
+
+    @property
+    def codec_ids(self) -> tuple[int, ...]:
+        """The codec of each tile when they differ, else empty."""
+        return tuple(self.codec_table)
+
+    def to_data(self) -> TensorSectionData:
+        """Return the same section as data of its own, which does not keep the received body alive."""
+        return TensorSectionData(
+            role_id=self.role_id,
+            default_codec_id=self.default_codec_id,
+            dtype_id=self.dtype_id,
+            tile_payloads=self.tile_payloads,
+            codec_ids=self.codec_ids,
+            layout_id=self.layout_id,
+            scale_policy=self.scale_policy,
+            payload_stride_bytes=self.payload_stride_bytes,
+            element_count_per_tile=self.element_count_per_tile,
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class TensorBodyView:
+    """The tensor part of a received body, as views of it."""
+
+    tile_index_block: memoryview
+    """The tile ids as they are on the wire; empty for a dense range and for a referenced index."""
+    sections: tuple[TensorSectionView, ...]
+
+
+def section_views(table: memoryview, section_count: int) -> tuple[TensorSectionView, ...]:
+    """Return the sections in a table of sections that the native rules have accepted."""
+    sections = []
+    position = 0
+    for _ in range(section_count):
+        start = align(position)
+        values = TensorSectionDesc.STRUCT.unpack_from(table, start)
+        desc = TensorSectionDesc._from_wire(values)  # noqa: SLF001  # the cheap constructor is for us
+        codecs = start + TENSOR_SECTION_DESC_LENGTH
+        lengths = codecs + desc.codec_table_bytes
+        payload = lengths + desc.length_table_bytes
+        position = payload + desc.payload_bytes
+        parts = table[codecs:lengths], table[lengths:payload], table[payload:position]
+        sections.append(TensorSectionView(desc, *parts))
+    return tuple(sections)
+
+
+def unpack_tensor_body(
+    body: BytesLike,
+    section_count: int,
+    *,
+    tile_index_bytes: int = 0,
+    tile_count: int | None = None,
+) -> TensorBodyView:
+    """Return the tile index and the sections of a plain tensor body without camera block.
+
+    Args:
+        body: a RESULT_PUSH body of the plain layout, or the part of a FRAME_SUBMIT body behind the camera
+            block.
+        section_count: number of sections in it.
+        tile_index_bytes: length of the tile index block at its start.
+        tile_count: number of tiles; taken from the first section's length table when not given.
+
+    Raises:
+        ValueError: the body is not exactly that (R-PLAIN, R-SEC).
+
+    """
+    view = as_view(body)
+    codec.check_tensor_body(body, tile_index_bytes, section_count, tile_count)
+    tile_index = view[:tile_index_bytes]
+    return TensorBodyView(tile_index, section_views(view[align(tile_index_bytes) :], section_count))
+
+
+def pack_tensor_section(
+    desc: TensorSectionDesc,
+    *,
+    codec_table: BytesLike = b"",
+    length_table: BytesLike,
+    payload: BytesLike,
+) -> bytes:
+    """Return the bytes of a section from a descriptor and parts that go with it.
+
+    Args:
+        desc: the descriptor; its lengths have to be those of the parts.
+        codec_table: one byte for each tile, or nothing.
+        length_table: one little-endian u32 for each tile.
+        payload: the bytes of all tiles.
+
+    Raises:
+        ValueError: a part has another length, or a rule about sections is broken (R-SEC).
+
+    """
+    lengths = (
+        ("codec_table", codec_table, desc.codec_table_bytes),
+        ("length_table", length_table, desc.length_table_bytes),
+        ("payload", payload, desc.payload_bytes),
+    )
+    for name, part, expected in lengths:
+        actual = memoryview(part).nbytes
+        if actual != expected:
+            raise ValueError(f"{name} length mismatch: expected {expected}, got {actual}")
+    section = b"".join((desc.pack(), codec_table, length_table, payload))
+    codec.check_tensor_body(section, 0, 1, None)
+    return section
+
+
+def pack_tensor_section_data(section: TensorSectionData) -> bytes:
+    """Return the bytes of a section: descriptor, tables and payload.
+
+    Raises:
+        ValueError: a number does not fit, a tile is larger than its slot, or there are codec ids for another
+            number of tiles.
+
+    """
+    return codec.encode_section(section)
+
+
+def pack_tile_index_block(tile_ids: Iterable[int], *, mode: TileIndexMode, tile_base_id: int = 0) -> bytes:
+    """Return the tile index block for `tile_ids`.
+
+    Args:
+        tile_ids: ids from 0 to 65535; strictly increasing for `DELTA_U16` and `BITSET`, a gapless run for
+            `DENSE_RANGE`.
+        mode: how to write them.
+        tile_base_id: first id of a `DENSE_RANGE`, which has no bytes.
+
+    Raises:
+        ValueError: the mode cannot say these ids.
+
+    """
+    return codec.encode_tile_index(tile_ids, mode, tile_base_id)
+
+
+def unpack_tile_index_block(
+    payload: BytesLike,
+    mode: TileIndexMode,
+    *,
+    tile_count: int | None = None,
+    tile_base_id: int = 0,
+) -> tuple[int, ...]:
+    """Return the tile ids of a tile index block.
+
+    Args:
+        payload: the block.
+        mode: how it is written.
+        tile_count: number of ids in it; when not given, as many as the block holds.
+        tile_base_id: first id of a `DENSE_RANGE`.
+
+    Raises:
+        ValueError: the block does not hold exactly `tile_count` ids in this mode (R-TILE).
+        TypeError: no `tile_count` for a `DENSE_RANGE`, whose block does not tell.
+
+    """
+    if tile_count is None:
+        tile_count = _count_tiles(as_view(payload), mode)
+    return codec.decode_tile_index(payload, mode, tile_count, tile_base_id)
+
+
+def _count_tiles(block: memoryview, mode: TileIndexMode) -> int:
+    """Return the number of ids in a block."""
+    match mode:
+        case TileIndexMode.DENSE_RANGE:
+            raise TypeError("a DENSE_RANGE tile index needs tile_count")
+        case TileIndexMode.BITSET:
+            return int.from_bytes(block, "little").bit_count()
+        case _:
+            return block.nbytes // TILE_ID_BYTES
