@@ -56,6 +56,7 @@ impl PendingSession {
             }
         });
         let guard = CloseOnDrop(Some(connection.clone()));
+        connection.claim();
         connection.replay();
         let receive = connection.receive(Filter::Handshake);
         let item = match timeout {

@@ -1,0 +1,69 @@
+//! The behaviours of the facade, each over every transport.
+
+mod api {
+    pub(crate) mod backpressure;
+    pub(crate) mod cancellation;
+    pub(crate) mod closing;
+    pub(crate) mod echo;
+    pub(crate) mod harness;
+    pub(crate) mod liveness;
+    pub(crate) mod refusals;
+}
+
+/// Runs each behaviour over memory, TCP and QUIC; one that hangs fails.
+macro_rules! over_every_transport {
+    ($($module:ident :: $name:ident),* $(,)?) => {
+        over_every_transport!(@on memory Memory $($module::$name)*);
+        over_every_transport!(@on tcp Tcp $($module::$name)*);
+        over_every_transport!(@on quic Quic $($module::$name)*);
+    };
+    (@on $transport:ident $kind:ident $($module:ident :: $name:ident)*) => {
+        mod $transport {
+            $(
+                #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+                async fn $name() {
+                    use crate::api::harness::{Kind, within_a_minute};
+                    within_a_minute(crate::api::$module::$name(Kind::$kind)).await;
+                }
+            )*
+        }
+    };
+}
+
+over_every_transport! {
+    echo::a_frame_comes_back,
+    echo::results_come_back_in_any_order,
+    echo::parts_of_one_frame_keep_their_order,
+    echo::bodies_of_megabytes_arrive_whole_and_aligned,
+    echo::a_received_tile_is_a_view_of_the_one_body,
+    echo::a_result_without_tile_ids_covers_the_tiles_asked_for,
+    refusals::a_drop_carries_its_reason,
+    refusals::a_frame_nobody_answers_is_dropped,
+    refusals::a_refused_frame_costs_itself_only,
+    refusals::a_body_beyond_the_limit_is_refused_unread,
+    cancellation::a_dropped_receive_loses_nothing,
+    cancellation::receivers_are_served_first_come_first_served,
+    cancellation::a_cancelled_frame_reaches_the_server,
+    liveness::pings_are_answered_while_the_application_sleeps,
+    liveness::hints_and_flow_updates_reach_their_subscribers,
+    backpressure::frames_nobody_reads_hold_the_client_back_and_are_not_lost,
+    backpressure::a_server_that_does_not_read_results_is_not_stuck,
+    closing::what_was_sent_before_the_close_arrives,
+    closing::a_server_that_closes_ends_every_wait,
+    closing::losing_the_client_ends_the_session,
+}
+
+/// Behaviours of listeners: there is none in memory.
+macro_rules! over_networks {
+    ($($module:ident :: $name:ident),* $(,)?) => {
+        over_every_transport!(@on tcp_listener Tcp $($module::$name)*);
+        over_every_transport!(@on quic_listener Quic $($module::$name)*);
+    };
+}
+
+over_networks! {
+    refusals::a_refused_client_is_told_and_the_next_one_is_served,
+    refusals::a_silent_client_delays_nobody,
+    refusals::a_slow_decision_delays_nobody,
+    closing::a_closed_listener_leaves_sessions_alone,
+}

@@ -1,0 +1,116 @@
+use nnrp::wire::{BudgetPolicy, ResultClass, ResultFrame, Section, SubmitFrame, TensorDType};
+use nnrp::{Received, Reply};
+
+use super::harness::{Kind, bulky, frame, session, soon, text_of, text_result};
+
+pub(crate) async fn a_frame_comes_back(kind: Kind) {
+    let ends = session(kind).await;
+    for frame_id in [1, 2, 700] {
+        ends.echo(frame_id).await;
+    }
+}
+
+pub(crate) async fn results_come_back_in_any_order(kind: Kind) {
+    let ends = session(kind).await;
+    for frame_id in 1..=16 {
+        ends.client.send(&frame(frame_id)).await.unwrap();
+    }
+    let mut submits = Vec::new();
+    for _ in 1..=16 {
+        submits.push(soon("a frame", ends.server.recv()).await.unwrap());
+    }
+    while let Some(submit) = submits.pop() {
+        let result = text_result(0, &format!("answer {}", submit.key().frame_id));
+        submit.reply(result).await.unwrap();
+    }
+    for frame_id in 1..=16 {
+        let reply = soon("a result", ends.client.receive_for(frame_id, None)).await.unwrap();
+        assert_eq!(text_of(&reply), format!("answer {frame_id}"));
+    }
+}
+
+pub(crate) async fn parts_of_one_frame_keep_their_order(kind: Kind) {
+    const PARTS: usize = 300;
+    let ends = session(kind).await;
+    ends.client.send(&frame(1)).await.unwrap();
+    let submit = soon("a frame", ends.server.recv()).await.unwrap();
+    let sending = async {
+        for part in 0..PARTS {
+            let result = ResultFrame {
+                result_class: ResultClass::Partial,
+                applied_budget_policy: BudgetPolicy::ALLOW_PARTIAL,
+                ..text_result(1, &format!("part {part} {}", "x".repeat(part * 37 % 5000)))
+            };
+            submit.partial(result).await.unwrap();
+        }
+        submit.reply(text_result(1, "the end")).await.unwrap();
+    };
+    let receiving = async {
+        for part in 0..PARTS {
+            let text = text_of(&ends.client.receive_for(1, None).await.unwrap());
+            assert!(
+                text.starts_with(&format!("part {part} ")),
+                "{part}: {}",
+                text.get(..20).unwrap_or(&text)
+            );
+        }
+        assert_eq!(text_of(&ends.client.receive_for(1, None).await.unwrap()), "the end");
+    };
+    soon("all parts", async { tokio::join!(sending, receiving) }).await;
+}
+
+pub(crate) async fn bodies_of_megabytes_arrive_whole_and_aligned(kind: Kind) {
+    let ends = session(kind).await;
+    for (frame_id, bytes) in [(1, 70_000), (2, 1 << 20), (3, (8 << 20) + 3)] {
+        let frame = bulky(frame_id, bytes);
+        let sending = ends.client.send(&frame);
+        let receiving = async {
+            let submit = ends.server.recv().await.unwrap();
+            assert_eq!(submit.packet.body.as_ptr().align_offset(64), 0);
+            let payload = submit.payloads().next().unwrap();
+            assert_eq!(payload.data.len(), bytes);
+            assert!(payload.data.iter().all(|byte| *byte == 0x5A));
+            submit.reply(text_result(0, "thanks")).await.unwrap();
+        };
+        let (sent, ()) = soon("a big frame", async { tokio::join!(sending, receiving) }).await;
+        assert!(sent.unwrap().bytes > bytes);
+        assert_eq!(text_of(&ends.client.receive_for(frame_id, None).await.unwrap()), "thanks");
+    }
+}
+
+pub(crate) async fn a_received_tile_is_a_view_of_the_one_body(kind: Kind) {
+    let ends = session(kind).await;
+    let big = SubmitFrame {
+        tile_ids: vec![0, 1],
+        sections: vec![Section::new(1, TensorDType::Uint8).tiles([vec![1_u8; 100_000], vec![2; 100_000]])],
+        ..SubmitFrame::new(1)
+    };
+    ends.client.send(&big).await.unwrap();
+    let Received::Submit(submit) = soon("a frame", ends.server.receive()).await.unwrap() else { panic!() };
+    let body = submit.packet.body.as_ptr_range();
+    for tile in submit.body.sections().next().unwrap().tiles() {
+        assert!(body.contains(&tile.as_ptr()), "a tile was copied");
+    }
+}
+
+pub(crate) async fn a_result_without_tile_ids_covers_the_tiles_asked_for(kind: Kind) {
+    let ends = session(kind).await;
+    let asked = SubmitFrame {
+        tile_ids: vec![3, 7, 12],
+        sections: vec![Section::new(1, TensorDType::Uint8).tiles(["a", "b", "c"])],
+        ..SubmitFrame::new(1)
+    };
+    ends.client.send(&asked).await.unwrap();
+    soon("a frame", ends.server.receive()).await.unwrap();
+    for (tiles, expected) in [(vec!["x", "y", "z"], vec![3, 7, 12]), (vec!["x", "y"], vec![0, 1])] {
+        let result = ResultFrame {
+            frame_id: 1,
+            sections: vec![Section::new(1, TensorDType::Uint8).tiles(tiles)],
+            ..ResultFrame::default()
+        };
+        ends.server.send_result(result).await.unwrap();
+        let Reply::Result(result) = soon("a result", ends.client.receive()).await.unwrap() else { panic!() };
+        let (_, body) = result.push.unwrap();
+        assert_eq!(body.tile_ids().collect::<Vec<u16>>(), expected);
+    }
+}

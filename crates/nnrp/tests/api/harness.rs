@@ -1,0 +1,155 @@
+//! Ends of sessions over each transport.
+
+use std::future::Future;
+use std::net::{Ipv4Addr, SocketAddr};
+use std::time::Duration;
+
+use nnrp::wire::{ResultFrame, Section, SubmitFrame, TensorDType, TypedPayload};
+use nnrp::{
+    ClientConfig, ClientSession, Connection, DialError, Identity, Listener, PendingSession, QuicOptions,
+    Reply, ServerConfig, ServerSession, ServerSettings, TcpOptions, Trust, development_certificate,
+};
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Kind {
+    Memory,
+    Tcp,
+    Quic,
+}
+
+/// Both ends of one session, and the listener it came through, which must stay alive with it.
+pub(crate) struct Ends {
+    pub(crate) client: ClientSession,
+    pub(crate) server: ServerSession,
+    #[expect(dead_code, reason = "held so that it stays open")]
+    listener: Option<Server>,
+}
+
+/// A listener and what its clients have to know.
+pub(crate) struct Server {
+    pub(crate) listener: Listener,
+    trust: Trust,
+}
+
+pub(crate) async fn within_a_minute(test: impl Future<Output = ()>) {
+    if tokio::time::timeout(Duration::from_secs(60), test).await.is_err() {
+        panic!("the test hangs");
+    }
+}
+
+/// Waits for something that should happen soon.
+pub(crate) async fn soon<T>(what: &str, future: impl Future<Output = T>) -> T {
+    match tokio::time::timeout(Duration::from_secs(10), future).await {
+        Ok(value) => value,
+        Err(_) => panic!("{what}: not within 10 s"),
+    }
+}
+
+impl Server {
+    pub(crate) async fn start(kind: Kind, config: ServerConfig) -> Self {
+        let address = SocketAddr::from((Ipv4Addr::LOCALHOST, 0));
+        if kind == Kind::Quic {
+            let made = development_certificate().unwrap();
+            let identity =
+                Identity::from_pem(made.certificate.as_bytes(), made.private_key.as_bytes()).unwrap();
+            let listener =
+                Listener::bind_quic(address, &identity, &QuicOptions::default(), config).await.unwrap();
+            return Server { listener, trust: Trust::Certificates(made.certificate.into_bytes()) };
+        }
+        let listener = Listener::bind_tcp(address, TcpOptions::default(), config).await.unwrap();
+        Server { listener, trust: Trust::Platform }
+    }
+
+    pub(crate) async fn dial(&self, kind: Kind, config: ClientConfig) -> Result<ClientSession, DialError> {
+        let address = self.listener.local_addr();
+        match kind {
+            Kind::Quic => ClientSession::connect_quic(address, "localhost", &self.trust, config).await,
+            _ => ClientSession::connect_tcp(address, config).await,
+        }
+    }
+
+    /// A transport connection without a word said on it.
+    pub(crate) async fn dial_raw(&self, kind: Kind) -> Connection {
+        let address = self.listener.local_addr();
+        match kind {
+            Kind::Quic => {
+                nnrp::quic::connect(address, "localhost", &self.trust, &QuicOptions::default(), None)
+                    .await
+                    .unwrap()
+            }
+            _ => nnrp::tcp::connect(address, &TcpOptions::default(), None).await.unwrap(),
+        }
+    }
+}
+
+/// A session with the default configuration.
+pub(crate) async fn session(kind: Kind) -> Ends {
+    session_with(kind, ServerSettings::default()).await
+}
+
+pub(crate) async fn session_with(kind: Kind, settings: ServerSettings) -> Ends {
+    if kind == Kind::Memory {
+        let (client, server) = nnrp::memory::pair();
+        let accept = async {
+            let pending = PendingSession::read(server, settings, None).await.unwrap();
+            pending.admit_as(None, "", Vec::new()).unwrap()
+        };
+        let (client, server) = tokio::join!(ClientSession::open(client, ClientConfig::new()), accept);
+        return Ends { client: client.unwrap(), server, listener: None };
+    }
+    let config =
+        ServerConfig::new().max_body_bytes(settings.max_body_bytes).max_sections(settings.max_sections);
+    let server = Server::start(kind, config).await;
+    let (client, accepted) = tokio::join!(server.dial(kind, ClientConfig::new()), server.listener.accept());
+    Ends { client: client.unwrap(), server: accepted.unwrap(), listener: Some(server) }
+}
+
+/// A frame with one tile of text.
+pub(crate) fn frame(frame_id: u32) -> SubmitFrame {
+    SubmitFrame {
+        tile_ids: vec![5],
+        sections: vec![Section::new(1, TensorDType::Uint8).tiles([format!("tile of frame {frame_id}")])],
+        ..SubmitFrame::new(frame_id)
+    }
+}
+
+/// A frame with one opaque payload of `bytes` bytes.
+pub(crate) fn bulky(frame_id: u32, bytes: usize) -> SubmitFrame {
+    SubmitFrame {
+        typed_payloads: vec![TypedPayload::opaque_bytes(vec![0x5A; bytes])],
+        ..SubmitFrame::new(frame_id)
+    }
+}
+
+/// A result with one text payload.
+pub(crate) fn text_result(frame_id: u32, text: &str) -> ResultFrame {
+    ResultFrame {
+        frame_id,
+        typed_payloads: vec![TypedPayload::token_chunk(text.to_owned())],
+        ..ResultFrame::default()
+    }
+}
+
+/// The text of a [`text_result`].
+pub(crate) fn text_of(reply: &Reply) -> String {
+    let Reply::Result(result) = reply else { panic!("{reply:?}") };
+    let Some((_, body)) = &result.push else { panic!("dropped") };
+    let payload = body.typed_payloads().next().expect("a payload");
+    String::from_utf8(payload.data.to_vec()).unwrap()
+}
+
+impl Ends {
+    /// Proves that the session works.
+    pub(crate) async fn echo(&self, frame_id: u32) {
+        let answer = async {
+            let submit = self.server.recv().await.expect("a frame");
+            assert_eq!(submit.key().frame_id, frame_id);
+            let sections = submit.sections();
+            submit.reply(ResultFrame { sections, ..ResultFrame::default() }).await.unwrap();
+        };
+        let frame = frame(frame_id);
+        let (reply, ()) = soon("an echo", async { tokio::join!(self.client.submit(&frame), answer) }).await;
+        let Ok(Reply::Result(result)) = reply else { panic!("{reply:?}") };
+        assert_eq!(result.packet.header.frame_id, frame_id);
+    }
+}
