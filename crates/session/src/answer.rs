@@ -117,7 +117,7 @@ impl Machine {
         if !self.ping_rate.allow(now, MAX_PINGS_PER_SECOND) {
             return;
         }
-        let mut header = ping.header.clone();
+        let mut header = ping.header;
         header.msg_type = MessageType::Pong;
         header.flags = HeaderFlags::default();
         self.reply(Packet::build(header, bytes::Bytes::new(), bytes::Bytes::new()).encode());

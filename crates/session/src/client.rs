@@ -159,7 +159,7 @@ impl Machine {
 // ---------------------------------------------------------------- messages
 impl Machine {
     pub(crate) fn on_client_packet(&mut self, now: Instant, packet: Packet, arrival: Arrival) {
-        let header = packet.header.clone();
+        let header = packet.header;
         let outcome = match header.msg_type {
             MessageType::ServerHelloAck => self.on_hello_ack(now, packet.clone()),
             MessageType::ResultPush => self.on_result(now, packet.clone(), arrival),
@@ -277,21 +277,22 @@ impl Machine {
         let hint = ResultHintMetadata::decode(&packet.metadata)?;
         let key = FrameKey::from(&packet.header);
         let mut released = Vec::new();
-        if let Role::Client(role) = &mut self.role {
-            if key.frame_id != 0 && hint.reason != ResultHintReason::None {
-                if let Some(frame) = role.frames.hinted(key) {
-                    frame.drop_reason = Some(hint.reason);
-                }
-                for held in std::mem::take(&mut role.held_drops) {
-                    if held.1.packet.header.frame_id == key.frame_id {
-                        released.push(held.1);
-                    } else {
-                        role.held_drops.push(held);
-                    }
+        if let Role::Client(role) = &mut self.role
+            && key.frame_id != 0
+            && hint.reason != ResultHintReason::None
+        {
+            if let Some(frame) = role.frames.hinted(key) {
+                frame.drop_reason = Some(hint.reason);
+            }
+            for held in std::mem::take(&mut role.held_drops) {
+                if held.1.packet.header.frame_id == key.frame_id {
+                    released.push(held.1);
+                } else {
+                    role.held_drops.push(held);
                 }
             }
         }
-        self.events.push_back(Event::Hint(packet, hint.clone()));
+        self.events.push_back(Event::Hint(packet, hint));
         for mut drop in released {
             drop.drop_reason = Some(hint.reason);
             self.deliver_drop(drop);
@@ -302,10 +303,10 @@ impl Machine {
     fn on_server_flow_update(&mut self, packet: Packet) -> Result<(), Fault> {
         let update = FlowUpdateMetadata::decode(&packet.metadata)?;
         self.check_flow_scope(&packet.header, &update)?;
-        if let Role::Client(role) = &mut self.role {
-            if role.credit.apply(&update) {
-                self.events.push_back(Event::FlowUpdate(packet, update));
-            }
+        if let Role::Client(role) = &mut self.role
+            && role.credit.apply(&update)
+        {
+            self.events.push_back(Event::FlowUpdate(packet, update));
         }
         Ok(())
     }
@@ -389,13 +390,14 @@ impl Machine {
         let last = self.last_received.unwrap_or(now);
         let session_id = self.session_id;
         let Role::Client(role) = &mut self.role else { return };
-        if let Some(timeout) = role.settings.keepalive_timeout {
-            if role.answers_pings && now.saturating_duration_since(last) >= timeout {
-                let reason = format!("no packet from the server for {:.0} s", timeout.as_secs_f64());
-                self.end(Ended { by: EndedBy::Transport, fault: None, reason });
-                self.shutdown(0, "keepalive timeout");
-                return;
-            }
+        if let Some(timeout) = role.settings.keepalive_timeout
+            && role.answers_pings
+            && now.saturating_duration_since(last) >= timeout
+        {
+            let reason = format!("no packet from the server for {:.0} s", timeout.as_secs_f64());
+            self.end(Ended { by: EndedBy::Transport, fault: None, reason });
+            self.shutdown(0, "keepalive timeout");
+            return;
         }
         let Some(every) = role.settings.keepalive_interval else { return };
         if role.next_ping.is_some_and(|at| at <= now) {

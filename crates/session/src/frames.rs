@@ -151,12 +151,11 @@ impl ServerFrames {
         self.live -= 1;
         if frame.owed == 0 {
             self.answered.push_back((key, frame.generation));
-            if self.answered.len() > REMEMBERED_SUBMITS {
-                if let Some((old, generation)) = self.answered.pop_front() {
-                    if self.frames.get(&old).is_some_and(|f| f.owed == 0 && f.generation == generation) {
-                        self.frames.remove(&old);
-                    }
-                }
+            if self.answered.len() > REMEMBERED_SUBMITS
+                && let Some((old, generation)) = self.answered.pop_front()
+                && self.frames.get(&old).is_some_and(|f| f.owed == 0 && f.generation == generation)
+            {
+                self.frames.remove(&old);
             }
         }
     }

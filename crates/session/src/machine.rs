@@ -235,7 +235,7 @@ impl Machine {
             Ok(()) => {}
             Err(Refusal::Ignore) => return,
             Err(Refusal::Fault(fault)) => {
-                let header = packet.header.clone();
+                let header = packet.header;
                 self.refuse(now, *fault, &header, Some(packet));
                 return;
             }

@@ -279,7 +279,7 @@ impl Machine {
 // ---------------------------------------------------------------- messages
 impl Machine {
     pub(crate) fn on_server_packet(&mut self, now: Instant, packet: Packet, arrival: Arrival) {
-        let header = packet.header.clone();
+        let header = packet.header;
         let outcome = match header.msg_type {
             MessageType::ClientHello => self.on_hello(packet.clone()),
             MessageType::FrameSubmit => self.on_submit(now, packet.clone(), arrival),
@@ -357,20 +357,20 @@ impl Machine {
 
     fn on_cancel(&mut self, header: &Header) {
         let key = FrameKey::from(header);
-        if let Role::Server(role) = &mut self.role {
-            if role.frames.cancel(key) {
-                self.events.push_back(Event::Cancelled(key));
-            }
+        if let Role::Server(role) = &mut self.role
+            && role.frames.cancel(key)
+        {
+            self.events.push_back(Event::Cancelled(key));
         }
     }
 
     fn on_client_flow_update(&mut self, packet: Packet) -> Result<(), Fault> {
         let update = FlowUpdateMetadata::decode(&packet.metadata)?;
         self.check_flow_scope(&packet.header, &update)?;
-        if let Role::Server(role) = &mut self.role {
-            if role.advice.apply(&update) {
-                self.events.push_back(Event::FlowUpdate(packet, update));
-            }
+        if let Role::Server(role) = &mut self.role
+            && role.advice.apply(&update)
+        {
+            self.events.push_back(Event::FlowUpdate(packet, update));
         }
         Ok(())
     }

@@ -1,4 +1,5 @@
 //! What a server answers to bytes that break a rule, and what it costs.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "tests fail by panicking")]
 
 use bytes::Bytes;
 use nnrp_session::{Event, HeaderVerdict, MAX_ERRORS_PER_SECOND, ServerSettings};

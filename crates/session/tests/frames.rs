@@ -1,4 +1,5 @@
 //! Frames and their answers.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "tests fail by panicking")]
 
 use std::time::Duration;
 
@@ -203,7 +204,7 @@ fn a_server_remembers_which_tiles_were_asked_for() {
 #[test]
 fn memory_of_answered_frames_is_bounded() {
     let mut pair = Pair::connected();
-    let last = nnrp_session::REMEMBERED_SUBMITS as u32 + 10;
+    let last = u32::try_from(nnrp_session::REMEMBERED_SUBMITS).unwrap() + 10;
     for frame_id in 1..=last {
         pair.submit(frame_id);
         pair.answer(frame_id);

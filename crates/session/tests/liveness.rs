@@ -1,4 +1,5 @@
 //! PING, PONG and silence.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "tests fail by panicking")]
 
 use std::time::Duration;
 

@@ -359,10 +359,10 @@ impl State {
                     .find(|(_, e)| filter.matches(&e.item))
                     .map(|(i, e)| (e.seq, *kind, i))
             });
-            if let Some(found) = found {
-                if best.is_none_or(|(seq, ..)| found.0 < seq) {
-                    best = Some(found);
-                }
+            if let Some(found) = found
+                && best.is_none_or(|(seq, ..)| found.0 < seq)
+            {
+                best = Some(found);
             }
         }
         let (_, kind, index) = best?;

@@ -329,24 +329,27 @@ impl Driver {
             for transmit in batch {
                 match transmit {
                     Transmit::Packet { lane: Lane::Control, origin, packet } => {
-                        control_queue.push_back((packet, origin))
+                        control_queue.push_back((packet, origin));
                     }
                     Transmit::Packet { lane: Lane::Frame, origin, packet } => {
-                        frame_queue.push_back((packet, origin))
+                        frame_queue.push_back((packet, origin));
                     }
                     Transmit::Shutdown { code, reason } => shutdown = Some((code, reason)),
                 }
             }
-            if control_write.is_none() && !control_queue.is_empty() {
-                if let Some(stream) = control_stream.take() {
-                    let packets = std::mem::take(&mut control_queue);
-                    control_write = Some(Box::pin(self.clone().write_control(stream, packets)));
-                }
+            if control_write.is_none()
+                && !control_queue.is_empty()
+                && let Some(stream) = control_stream.take()
+            {
+                let packets = std::mem::take(&mut control_queue);
+                control_write = Some(Box::pin(self.clone().write_control(stream, packets)));
             }
-            if let Some((code, reason)) = &shutdown {
-                if control_write.is_none() && control_queue.is_empty() && frame_queue.is_empty() {
-                    return self.say_goodbye(control_stream, frames, *code, reason).await;
-                }
+            if let Some((code, reason)) = &shutdown
+                && control_write.is_none()
+                && control_queue.is_empty()
+                && frame_queue.is_empty()
+            {
+                return self.say_goodbye(control_stream, frames, *code, reason).await;
             }
             tokio::select! {
                 biased;
@@ -374,7 +377,7 @@ impl Driver {
                 Some(_) = frames.join_next() => {}
                 () = self.shared.wake_writer.notified(), if shutdown.is_none() => {}
                 () = clock::sleep_until(deadline) => {
-                    self.shared.with(|machine, now| machine.handle_timeout(now));
+                    self.shared.with(nnrp_session::Machine::handle_timeout);
                 }
                 _ = self.quic.closed() => return,
             }
@@ -428,10 +431,10 @@ impl Driver {
     ) {
         let everything = async {
             while frames.join_next().await.is_some() {}
-            if let Some(mut control) = control {
-                if control.finish().is_ok() {
-                    let _ = control.stopped().await;
-                }
+            if let Some(mut control) = control
+                && control.finish().is_ok()
+            {
+                let _ = control.stopped().await;
             }
         };
         let _ = tokio::time::timeout(DRAIN_TIME, everything).await;

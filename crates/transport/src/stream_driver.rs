@@ -230,7 +230,7 @@ impl<W: AsyncWrite + Unpin> Writer<W> {
                 tokio::select! {
                     () = self.shared.wake_writer.notified() => {}
                     () = clock::sleep_until(deadline) => {
-                        self.shared.with(|machine, now| machine.handle_timeout(now));
+                        self.shared.with(nnrp_session::Machine::handle_timeout);
                     }
                     _ = reader_ended.wait_for(|ended| *ended) => return,
                 }
