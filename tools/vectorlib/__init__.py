@@ -1,0 +1,1 @@
+"""Parts of ``tools/make_vectors.py``: packets to build, ways to damage them, and what the peer says."""
