@@ -64,7 +64,7 @@ pub use error::{
 pub use handshake::PendingSession;
 pub use listener::{HandshakeOptions, Listener, MAX_PENDING_HANDSHAKES};
 pub use nnrp_session::{
-    ClientSettings, ConnectionState, DRAIN_TIME, DropFrame, Ended, EndedBy, FailedFrame, Fault, FrameKey,
+    Arrival, ClientSettings, CommandError, ConnectionState, DRAIN_TIME, DropFrame, Ended, EndedBy, FailedFrame, Fault, FrameKey,
     HANDSHAKE_TIMEOUT, IDLE_TIMEOUT, ReceivedHello, ReceivedResult, ReceivedSubmit, RejectedPacket,
     ServerSettings, Side,
 };

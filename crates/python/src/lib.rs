@@ -1,2 +1,46 @@
-//! Under construction.
-#![forbid(unsafe_code)]
+//! The native half of the Python package `nnrp`: the bridge to the event loop, buffers, and the classes that wrap the
+//! sessions of the `nnrp` crate. No protocol logic lives here.
+
+mod bridge;
+mod buffer;
+mod client;
+mod codec;
+mod connection;
+mod errors;
+mod frame;
+mod listener;
+mod open;
+mod operation;
+mod packet;
+mod runtime;
+mod server;
+mod signal;
+mod wait;
+
+#[pyo3::pymodule]
+mod _native {
+    use pyo3::prelude::*;
+
+    #[pymodule_export]
+    use crate::buffer::Buffer;
+    #[pymodule_export]
+    use crate::client::{ClientSession, Subscription};
+    #[pymodule_export]
+    use crate::connection::{Connection, check_identity, connect_quic, connect_tcp, development_certificate};
+    #[pymodule_export]
+    use crate::frame::encode_result;
+    #[pymodule_export]
+    use crate::listener::{Listener, PendingSession, bind_quic, bind_tcp};
+    #[pymodule_export]
+    use crate::operation::Operation;
+    #[pymodule_export]
+    use crate::packet::{FrameBody, Packet, Result, Submit, decode_result, decode_submit};
+    #[pymodule_export]
+    use crate::server::ServerSession;
+
+    #[pymodule_init]
+    fn init(module: &Bound<'_, PyModule>) -> PyResult<()> {
+        crate::codec::register(module)?;
+        crate::runtime::register(module)
+    }
+}

@@ -2,8 +2,8 @@
 
 use bytes::Bytes;
 use nnrp_wire::{
-    EncodedPacket, Header, MessageType, ObjectRefMask, ObjectReferenceBlock, Packet, PayloadKind, ResultFrame, Revision,
-    SubmitFrame, SubmitMode, TileIndexMode, tile_index,
+    EncodedPacket, Header, MessageType, ObjectRefMask, ObjectReferenceBlock, Packet, PayloadKind,
+    ResultFrame, Revision, SubmitFrame, SubmitMode, TileIndexMode, tile_index,
 };
 use pyo3::exceptions::PyValueError;
 use pyo3::intern;
@@ -41,8 +41,15 @@ pub(super) fn encode_section<'py>(section: &Bound<'py, PyAny>) -> PyResult<Bound
 /// Metadata and body of a FRAME_SUBMIT. A missing argument is 0 or empty.
 #[pyfunction]
 pub(super) fn encode_submit<'py>(arguments: &Bound<'py, PyDict>) -> PyResult<Parts<'py>> {
-    let py = arguments.py();
-    let given = Arguments(arguments);
+    parts(arguments.py(), submit_frame(&Arguments(arguments))?.encode(0, Revision::Current))
+}
+
+/// The frame that the arguments describe, without what its header says.
+///
+/// # Errors
+/// Values of another type, or that do not fit.
+pub(crate) fn submit_frame(given: &Arguments<'_, '_>) -> PyResult<SubmitFrame> {
+    let py = given.0.py();
     let mut frame = SubmitFrame {
         src_width: given.number(intern!(py, "src_width"))?,
         src_height: given.number(intern!(py, "src_height"))?,
@@ -57,13 +64,13 @@ pub(super) fn encode_submit<'py>(arguments: &Bound<'py, PyDict>) -> PyResult<Par
         tile_base_id: given.number(intern!(py, "tile_base_id"))?,
         budget_policy: given.number::<u8>(intern!(py, "budget_policy"))?.into(),
         dependency_frame_id: given.number(intern!(py, "dependency_frame_id"))?,
-        payload_kind: announced(&given)?,
+        payload_kind: announced(given)?,
         tile_ids: given.tile_ids()?,
         sections: given.sections()?,
         typed_payloads: given.typed_payloads()?,
-        camera_reference: reference(&given, "camera_reference")?,
-        tile_index_reference: reference(&given, "tile_index_reference")?,
-        section_table_reference: reference(&given, "section_table_reference")?,
+        camera_reference: reference(given, "camera_reference")?,
+        tile_index_reference: reference(given, "tile_index_reference")?,
+        section_table_reference: reference(given, "section_table_reference")?,
         ..SubmitFrame::default()
     };
     if let Some(camera) = given.get(intern!(py, "camera_block"))? {
@@ -76,7 +83,7 @@ pub(super) fn encode_submit<'py>(arguments: &Bound<'py, PyDict>) -> PyResult<Par
         frame.submit_mode = Some(SubmitMode::from(values::number::<u8>(&mode, "submit_mode")?));
     }
     check_mask(&frame, given.number(intern!(py, "object_ref_mask"))?)?;
-    parts(py, frame.encode(0, Revision::Current))
+    Ok(frame)
 }
 
 /// Checks a mask that was stated beside the references; 0 leaves it to them.
@@ -98,8 +105,15 @@ fn check_mask(frame: &SubmitFrame, stated: u32) -> PyResult<()> {
 /// Metadata and body of a RESULT_PUSH. A missing argument is 0 or empty.
 #[pyfunction]
 pub(super) fn encode_result<'py>(arguments: &Bound<'py, PyDict>) -> PyResult<Parts<'py>> {
-    let py = arguments.py();
-    let given = Arguments(arguments);
+    parts(arguments.py(), result_frame(&Arguments(arguments))?.encode(0, Revision::Current))
+}
+
+/// The result that the arguments describe, without what its header says.
+///
+/// # Errors
+/// Values of another type, or that do not fit.
+pub(crate) fn result_frame(given: &Arguments<'_, '_>) -> PyResult<ResultFrame> {
+    let py = given.0.py();
     let covered = given.get(intern!(py, "covered_tile_count"))?;
     let mut frame = ResultFrame {
         status_code: given.number(intern!(py, "status_code"))?,
@@ -114,7 +128,7 @@ pub(super) fn encode_result<'py>(arguments: &Bound<'py, PyDict>) -> PyResult<Par
         reused_frame_id: given.number(intern!(py, "reused_frame_id"))?,
         covered_tile_count: covered.map(|count| values::number(&count, "covered_tile_count")).transpose()?,
         dropped_tile_count: given.number(intern!(py, "dropped_tile_count"))?,
-        payload_kind: announced(&given)?,
+        payload_kind: announced(given)?,
         tile_ids: given.tile_ids()?,
         sections: given.sections()?,
         typed_payloads: given.typed_payloads()?,
@@ -123,7 +137,7 @@ pub(super) fn encode_result<'py>(arguments: &Bound<'py, PyDict>) -> PyResult<Par
     if let Some(mode) = given.get(intern!(py, "tile_index_mode"))? {
         frame.tile_index_mode = values::number::<u8>(&mode, "tile_index_mode")?.into();
     }
-    parts(py, frame.encode(0, Revision::Current))
+    Ok(frame)
 }
 
 /// The kinds that a frame announces beyond its payloads. Whether a tensor frame announces more is for its caller: other kinds

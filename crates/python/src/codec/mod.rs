@@ -4,7 +4,7 @@
 //! text of the [`WireError`].
 
 mod bodies;
-mod build;
+pub(crate) mod build;
 mod extensions;
 mod layouts;
 mod tables;

@@ -1,0 +1,225 @@
+//! One bridge per event loop: where operations leave the futures their tasks wait on.
+//!
+//! Ownership runs loop → reader callback → bridge → futures → tasks, all of it strong. asyncio itself holds tasks
+//! weakly; because of this chain a task that waits for the network cannot vanish, even when nobody else refers to it.
+//! In the other direction everything is weak, so a loop that is dropped takes its bridge along.
+
+use std::cell::RefCell;
+use std::collections::HashMap;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex};
+use std::task::Waker;
+
+use pyo3::exceptions::{PyNotImplementedError, PyRuntimeError};
+use pyo3::gc::{PyTraverseError, PyVisit};
+use pyo3::intern;
+use pyo3::prelude::*;
+use pyo3::sync::PyOnceLock;
+use pyo3::types::{PyWeakrefMethods, PyWeakrefReference};
+
+use crate::runtime::lock;
+use crate::signal::{Signal, Token, Waking};
+
+thread_local! {
+    /// The bridge of the loop that last waited on this thread, weakly.
+    static RECENT: RefCell<Option<Py<PyWeakrefReference>>> = const { RefCell::new(None) };
+}
+
+/// The futures that tasks of one loop wait on, by token. They carry no value: an operation whose future is done polls
+/// again and takes its item itself, so an item can never be stuck in the future of a cancelled task.
+#[derive(Default)]
+pub(crate) struct Waiting(Mutex<HashMap<Token, Py<PyAny>>>);
+
+impl Waiting {
+    pub(crate) fn insert(&self, token: Token, future: Py<PyAny>) {
+        let replaced = lock(&self.0).insert(token, future);
+        drop(replaced); // outside the lock: dropping a Python object may run Python code
+    }
+
+    pub(crate) fn remove(&self, token: Token) -> Option<Py<PyAny>> {
+        lock(&self.0).remove(&token)
+    }
+
+    fn clear(&self) {
+        let futures = std::mem::take(&mut *lock(&self.0));
+        drop(futures);
+    }
+}
+
+/// Connects native wake-ups with one event loop.
+#[pyclass(frozen, weakref, module = "nnrp._native")]
+pub(crate) struct Bridge {
+    event_loop: Py<PyWeakrefReference>,
+    signal: Arc<Signal>,
+    waiting: Arc<Waiting>,
+    next_token: AtomicU64,
+}
+
+/// What an operation keeps of the bridge it waits on.
+pub(crate) struct Registration {
+    pub(crate) token: Token,
+    pub(crate) waiting: Arc<Waiting>,
+    pub(crate) waker: Waker,
+}
+
+impl Registration {
+    /// Whether this registration is on `bridge`.
+    pub(crate) fn is_on(&self, bridge: &Bridge) -> bool {
+        Arc::ptr_eq(&self.waiting, &bridge.waiting)
+    }
+}
+
+impl Drop for Registration {
+    fn drop(&mut self) {
+        drop(self.waiting.remove(self.token));
+    }
+}
+
+impl Bridge {
+    /// The running loop and its bridge, which is made on first use.
+    ///
+    /// # Errors
+    /// `RuntimeError` when no loop runs in this thread.
+    pub(crate) fn current(py: Python<'_>) -> PyResult<(Bound<'_, PyAny>, Bound<'_, Self>)> {
+        static GET_RUNNING_LOOP: PyOnceLock<Py<PyAny>> = PyOnceLock::new();
+        let event_loop = GET_RUNNING_LOOP.import(py, "asyncio", "get_running_loop")?.call0()?;
+        let recent = RECENT.with_borrow(|recent| recent.as_ref().map(|bridge| bridge.clone_ref(py)));
+        if let Some(bridge) = recent.and_then(|bridge| bridge.bind(py).upgrade_as::<Self>().ok().flatten())
+            && bridge.get().serves(&event_loop)
+        {
+            return Ok((event_loop, bridge));
+        }
+        let bridge = Self::of(&event_loop)?;
+        let weak = PyWeakrefReference::new(bridge.as_any())?.unbind();
+        let replaced = RECENT.replace(Some(weak));
+        drop(replaced);
+        Ok((event_loop, bridge))
+    }
+
+    /// Registers an operation; its waker rings this bridge.
+    pub(crate) fn registration(&self) -> Registration {
+        let token = self.next_token.fetch_add(1, Ordering::Relaxed);
+        let waking = Arc::new(Waking { signal: Arc::clone(&self.signal), token });
+        Registration { token, waiting: Arc::clone(&self.waiting), waker: Waker::from(waking) }
+    }
+
+    fn serves(&self, event_loop: &Bound<'_, PyAny>) -> bool {
+        self.event_loop.bind(event_loop.py()).upgrade().is_some_and(|own| own.is(event_loop))
+    }
+
+    /// The bridge of `event_loop`, found or made.
+    fn of<'py>(event_loop: &Bound<'py, PyAny>) -> PyResult<Bound<'py, Self>> {
+        static BRIDGES: PyOnceLock<Py<PyAny>> = PyOnceLock::new();
+        let py = event_loop.py();
+        let bridges = BRIDGES
+            .get_or_try_init(py, || {
+                py.import("weakref")?.call_method0("WeakKeyDictionary").map(Bound::unbind)
+            })?
+            .bind(py);
+        let known = bridges.call_method1(intern!(py, "get"), (event_loop,))?;
+        if let Ok(weak) = known.cast::<PyWeakrefReference>()
+            && let Some(bridge) = weak.upgrade_as::<Self>()?
+        {
+            return Ok(bridge);
+        }
+        let bridge = Self::attach_to(event_loop)?;
+        bridges.set_item(event_loop, PyWeakrefReference::new(bridge.as_any())?)?;
+        Ok(bridge)
+    }
+
+    fn new(event_loop: &Bound<'_, PyAny>, signal: Arc<Signal>) -> PyResult<Self> {
+        Ok(Self {
+            event_loop: PyWeakrefReference::new(event_loop)?.unbind(),
+            signal,
+            waiting: Arc::default(),
+            next_token: AtomicU64::new(0),
+        })
+    }
+
+    fn attach_to<'py>(event_loop: &Bound<'py, PyAny>) -> PyResult<Bound<'py, Self>> {
+        let py = event_loop.py();
+        #[cfg(unix)]
+        {
+            let signal = Arc::new(Signal::watched()?);
+            let descriptor = signal.descriptor();
+            let bridge = Bound::new(py, Self::new(event_loop, signal)?)?;
+            let drain = bridge.getattr(intern!(py, "_drain"))?;
+            match event_loop.call_method1(intern!(py, "add_reader"), (descriptor, drain)) {
+                Ok(_) => return Ok(bridge),
+                Err(error) if error.is_instance_of::<PyNotImplementedError>(py) => {}
+                Err(error) => return Err(error),
+            }
+        }
+        Self::attach_with_thread(event_loop)
+    }
+
+    /// For loops that cannot watch a descriptor: a thread waits for the signal and calls into the loop.
+    fn attach_with_thread<'py>(event_loop: &Bound<'py, PyAny>) -> PyResult<Bound<'py, Self>> {
+        let py = event_loop.py();
+        let signal = Arc::new(Signal::awaited());
+        let bridge = Bound::new(py, Self::new(event_loop, Arc::clone(&signal))?)?;
+        let held = bridge.clone().unbind();
+        std::thread::Builder::new()
+            .name("nnrp-loop-bell".to_owned())
+            .spawn(move || {
+                while signal.wait() {
+                    let called = Python::try_attach(|py| held.get().call_loop(py, held.bind(py)));
+                    if !called.unwrap_or(false) {
+                        break;
+                    }
+                }
+            })
+            .map_err(|error| PyRuntimeError::new_err(format!("cannot start a thread: {error}")))?;
+        Ok(bridge)
+    }
+
+    /// Hands the queued tokens to the loop; `false` when the loop is gone or closed, and nobody waits for them any more.
+    fn call_loop(&self, py: Python<'_>, this: &Bound<'_, Self>) -> bool {
+        let Some(event_loop) = self.event_loop.bind(py).upgrade() else { return false };
+        let Ok(drain) = this.getattr(intern!(py, "_drain_tokens")) else { return false };
+        event_loop.call_method1(intern!(py, "call_soon_threadsafe"), (drain, self.signal.take())).is_ok()
+    }
+}
+
+#[pymethods]
+impl Bridge {
+    /// Wakes every task whose operation can make progress. Called by the event loop.
+    fn _drain(&self, py: Python<'_>) -> PyResult<()> {
+        self._drain_tokens(py, self.signal.take())
+    }
+
+    /// Wakes the tasks that wait under `tokens`.
+    fn _drain_tokens(&self, py: Python<'_>, tokens: Vec<Token>) -> PyResult<()> {
+        for token in tokens {
+            let Some(future) = self.waiting.remove(token) else { continue };
+            let future = future.bind(py);
+            // A task that was cancelled meanwhile has cancelled its future as well.
+            if !future.call_method0(intern!(py, "done"))?.is_truthy()? {
+                future.call_method1(intern!(py, "set_result"), (py.None(),))?;
+            }
+        }
+        Ok(())
+    }
+
+    fn __traverse__(&self, visit: PyVisit<'_>) -> Result<(), PyTraverseError> {
+        visit.call(&self.event_loop)?;
+        // The lock is only held for moments and never across Python code, so it is free while the collector runs.
+        if let Ok(waiting) = self.waiting.0.try_lock() {
+            for future in waiting.values() {
+                visit.call(future)?;
+            }
+        }
+        Ok(())
+    }
+
+    fn __clear__(&self) {
+        self.waiting.clear();
+    }
+}
+
+impl Drop for Bridge {
+    /// A bridge goes with its loop. The tasks that waited go too, although their operations share the table.
+    fn drop(&mut self) {
+        self.waiting.clear();
+    }
+}

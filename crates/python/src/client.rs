@@ -1,0 +1,181 @@
+//! A client's session, as `nnrp.client` wraps it.
+
+use std::sync::Arc;
+
+use nnrp::wire::MessageType;
+use nnrp::{FrameKey, Reply};
+use pyo3::prelude::*;
+use pyo3::types::PyDict;
+use tokio::sync::Mutex;
+
+use crate::errors;
+use crate::frame;
+use crate::open::Held;
+use crate::operation::Operation;
+use crate::packet::{Packet, Result as ReceivedResult};
+use crate::runtime::Owned;
+use crate::server::sending;
+use crate::wait::{Patience, optional_duration, timed_out};
+
+/// A session.
+#[pyclass(frozen, module = "nnrp._native")]
+pub(crate) struct ClientSession(Owned<Parts>);
+
+#[derive(Clone)]
+struct Parts {
+    session: nnrp::ClientSession,
+    held: Arc<Held>,
+}
+
+impl ClientSession {
+    pub(crate) fn new(session: nnrp::ClientSession, held: Arc<Held>) -> Self {
+        Self(Owned::new(Parts { session, held }))
+    }
+}
+
+#[pymethods]
+impl ClientSession {
+    /// The session's id.
+    #[getter]
+    fn session_id(&self) -> PyResult<u32> {
+        Ok(self.0.get()?.session.id())
+    }
+
+    /// The SERVER_HELLO_ACK.
+    #[getter]
+    fn ack_packet(&self) -> PyResult<Packet> {
+        Ok(Packet::new(self.0.get()?.session.ack_packet().clone()))
+    }
+
+    /// The model name the server told.
+    #[getter]
+    fn model_name(&self) -> PyResult<String> {
+        Ok(self.0.get()?.session.ack().model_name.clone())
+    }
+
+    /// Submits a frame; yields its stream id.
+    fn submit(&self, arguments: &Bound<'_, PyDict>) -> PyResult<Operation> {
+        let frame = frame::submit(arguments)?;
+        let Parts { session, held } = self.0.get()?.clone();
+        let transport = held.transport();
+        Operation::new(async move { session.send(&frame).await }, move |py, sent| match sent {
+            Ok(sent) => Ok(sent.stream_id.unwrap_or_default().into_pyobject(py)?.into_any().unbind()),
+            Err(error) => Err(errors::send(py, transport, &error)),
+        })
+    }
+
+    /// Yields the next result or drop, of any frame or of one; raises for a frame that failed.
+    #[pyo3(signature = (timeout, frame_id, view_id))]
+    fn receive_result(
+        &self,
+        timeout: Option<f64>,
+        frame_id: Option<u32>,
+        view_id: Option<u16>,
+    ) -> PyResult<Operation> {
+        let patience = Patience::from_seconds(timeout)?;
+        let Parts { session, held } = self.0.get()?.clone();
+        let transport = held.transport();
+        let receive = async move {
+            match frame_id {
+                Some(frame_id) => patience.limit(session.receive_for(frame_id, view_id)).await,
+                None => patience.limit(session.receive()).await,
+            }
+        };
+        Operation::new(receive, move |py, received| match received {
+            None => Err(timed_out()),
+            Some(Ok(Reply::Result(result))) => Ok(Py::new(py, ReceivedResult::from(*result))?.into_any()),
+            Some(Ok(Reply::Failed(failed))) => Err(errors::frame_failed(py, &failed)),
+            Some(Ok(_)) => Err(timed_out()),
+            Some(Err(error)) => Err(errors::session(py, transport, &error)),
+        })
+    }
+
+    /// Throws away what arrived and what still comes for a frame; returns how much had arrived.
+    fn discard_frame(&self, frame_id: u32, view_id: u16) -> PyResult<usize> {
+        Ok(self.0.get()?.session.discard(FrameKey { frame_id, view_id }))
+    }
+
+    /// Sends FRAME_CANCEL; yields the bytes of its packet.
+    fn cancel_frame(&self, frame_id: u32, view_id: u16) -> PyResult<Operation> {
+        let Parts { session, held } = self.0.get()?.clone();
+        sending(&held, async move { session.cancel(FrameKey { frame_id, view_id }).await })
+    }
+
+    /// Yields the round trip to the server's runtime in seconds.
+    #[pyo3(signature = (timeout))]
+    fn ping(&self, timeout: Option<f64>) -> PyResult<Operation> {
+        let limit = optional_duration(timeout)?.unwrap_or(std::time::Duration::MAX / 4);
+        let Parts { session, held } = self.0.get()?.clone();
+        let transport = held.transport();
+        Operation::new(async move { session.ping(limit).await }, move |py, answered| match answered {
+            Ok(time) => Ok(time.as_secs_f64().into_pyobject(py)?.into_any().unbind()),
+            Err(error) => Err(errors::session(py, transport, &error)),
+        })
+    }
+
+    /// Yields the next control packet, of any type or of one.
+    #[pyo3(signature = (timeout, message))]
+    fn receive_control(&self, timeout: Option<f64>, message: Option<u8>) -> PyResult<Operation> {
+        let patience = Patience::from_seconds(timeout)?;
+        let Parts { session, held } = self.0.get()?.clone();
+        let transport = held.transport();
+        let message = message.map(MessageType::from);
+        Operation::new(
+            async move { patience.limit(session.receive_control(message)).await },
+            move |py, received| match received {
+                None => Err(timed_out()),
+                Some(Ok(packet)) => Ok(Py::new(py, Packet::new(packet))?.into_any()),
+                Some(Err(error)) => Err(errors::session(py, transport, &error)),
+            },
+        )
+    }
+
+    /// The RESULT_HINTs from now on.
+    fn hints(&self) -> PyResult<Subscription> {
+        Ok(Subscription::new(Source::Hints(self.0.get()?.session.hints())))
+    }
+
+    /// The FLOW_UPDATEs from now on.
+    fn flow_updates(&self) -> PyResult<Subscription> {
+        Ok(Subscription::new(Source::FlowUpdates(self.0.get()?.session.flow_updates())))
+    }
+
+    /// Says CLOSE; waits until what was sent before has left.
+    fn close(&self) -> PyResult<Operation> {
+        let session = self.0.get()?.session.clone();
+        Operation::new(async move { session.close("").await }, |py, ()| Ok(py.None()))
+    }
+}
+
+enum Source {
+    Hints(nnrp::Subscription<nnrp::wire::ResultHintMetadata>),
+    FlowUpdates(nnrp::Subscription<nnrp::wire::FlowUpdateMetadata>),
+}
+
+/// Packets of one type from the moment of subscribing.
+#[pyclass(frozen, module = "nnrp._native")]
+pub(crate) struct Subscription(Owned<Arc<Mutex<Source>>>);
+
+impl Subscription {
+    fn new(source: Source) -> Self {
+        Self(Owned::new(Arc::new(Mutex::new(source))))
+    }
+}
+
+#[pymethods]
+impl Subscription {
+    /// Yields the next packet, `None` once the session is over.
+    fn next(&self) -> PyResult<Operation> {
+        let source = Arc::clone(self.0.get()?);
+        let receive = async move {
+            match &mut *source.lock().await {
+                Source::Hints(hints) => hints.next().await.map(|(packet, _)| packet),
+                Source::FlowUpdates(updates) => updates.next().await.map(|(packet, _)| packet),
+            }
+        };
+        Operation::new(receive, |py, packet| match packet {
+            Some(packet) => Ok(Py::new(py, Packet::new(packet))?.into_any()),
+            None => Ok(py.None()),
+        })
+    }
+}

@@ -1,0 +1,402 @@
+//! Connections, as `nnrp.adapters` wraps them.
+
+use std::net::{IpAddr, SocketAddr};
+use std::str::FromStr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use nnrp::wire::ClientHello;
+use nnrp::{
+    ClientConfig, ClientSession as FacadeClientSession, Filter, Item, PendingSession as FacadePendingSession,
+    QuicOptions, TcpOptions, Trust,
+};
+use pyo3::exceptions::PyValueError;
+use pyo3::prelude::*;
+use pyo3::types::PyBytes;
+
+use crate::client::ClientSession;
+use crate::listener::{HelloTerms, PendingSession, settings};
+use crate::open::Held;
+use crate::operation::Operation;
+use crate::packet::{self, Packet};
+use crate::runtime::Owned;
+use crate::wait::{Patience, optional_duration, timed_out};
+use crate::{buffer, errors};
+
+/// How a client keeps its session alive.
+#[derive(Clone, Copy, Default)]
+pub(crate) struct Keepalive {
+    interval: Option<Duration>,
+    timeout: Option<Duration>,
+}
+
+/// One transport connection.
+#[pyclass(frozen, module = "nnrp._native")]
+pub(crate) struct Connection {
+    held: Owned<Arc<Held>>,
+    keepalive: Keepalive,
+    max_frame_size: Option<u32>,
+}
+
+impl Connection {
+    pub(crate) fn new(held: Arc<Held>) -> Self {
+        Self { held: Owned::new(held), keepalive: Keepalive::default(), max_frame_size: None }
+    }
+
+    fn held(&self) -> PyResult<&Arc<Held>> {
+        self.held.get()
+    }
+}
+
+#[pymethods]
+impl Connection {
+    /// Host and port of the other end.
+    #[getter]
+    fn peer_address(&self) -> PyResult<(String, u16)> {
+        Ok(host_and_port(self.held()?.peer_addr()))
+    }
+
+    /// Host and port of this end.
+    #[getter]
+    fn local_address(&self) -> PyResult<(String, u16)> {
+        Ok(host_and_port(self.held()?.local_addr()))
+    }
+
+    /// The id of the session; 0 before there is one.
+    #[getter]
+    fn session_id(&self) -> PyResult<u32> {
+        Ok(self.held()?.session_id())
+    }
+
+    /// Whether either side has ended it.
+    #[getter]
+    fn is_closed(&self) -> PyResult<bool> {
+        Ok(!self.held()?.is_open())
+    }
+
+    /// Whether it is still open although this object is about to go away.
+    fn is_abandoned(&self) -> bool {
+        self.held.get().is_ok_and(|held| held.is_open())
+    }
+
+    /// The id of the control stream; 0 by definition.
+    #[getter]
+    fn control_stream_id(&self) -> u64 {
+        0
+    }
+
+    /// The stream of the last submit.
+    #[getter]
+    fn last_submit_stream_id(&self) -> PyResult<Option<u64>> {
+        let held = self.held()?;
+        Ok(if held.side() == nnrp::Side::Client {
+            held.last_sent_stream_id()
+        } else {
+            held.last_received_stream_id()
+        })
+    }
+
+    /// The stream of the last result.
+    #[getter]
+    fn last_result_stream_id(&self) -> PyResult<Option<u64>> {
+        let held = self.held()?;
+        Ok(if held.side() == nnrp::Side::Server {
+            held.last_sent_stream_id()
+        } else {
+            held.last_received_stream_id()
+        })
+    }
+
+    /// Raises the closed error if the connection has ended.
+    fn check_open(&self, py: Python<'_>) -> PyResult<()> {
+        let held = self.held()?;
+        held.ended().map_or(Ok(()), |reason| Err(errors::closed(py, held.transport(), &reason)))
+    }
+
+    /// Sends one packet; yields the stream id of a frame, else `None`.
+    fn send(
+        &self,
+        header: &[u8],
+        metadata: &Bound<'_, PyAny>,
+        body: &Bound<'_, PyAny>,
+    ) -> PyResult<Operation> {
+        let packet = packet::from_parts(header, metadata, body)?;
+        let held = Arc::clone(self.held()?);
+        let transport = held.transport();
+        Operation::new(async move { held.send(packet).await }, move |py, sent| match sent {
+            Ok(sent) => Ok(sent.stream_id.into_pyobject(py)?.into_any().unbind()),
+            Err(error) => Err(errors::send(py, transport, &error)),
+        })
+    }
+
+    /// Yields the next packet of a kind: `any`, `control`, `submit` or `result`.
+    #[pyo3(signature = (kind, timeout))]
+    fn receive(&self, kind: &str, timeout: Option<f64>) -> PyResult<Operation> {
+        let filter = match kind {
+            "any" => Filter::Any,
+            "control" => Filter::Control,
+            "submit" => Filter::Submit,
+            "result" => Filter::Result,
+            _ => return Err(PyValueError::new_err(format!("no such kind of packet: {kind}"))),
+        };
+        let patience = Patience::from_seconds(timeout)?;
+        let held = Arc::clone(self.held()?);
+        let transport = held.transport();
+        Operation::new(
+            async move { patience.limit(next_packet(&held, filter)).await },
+            move |py, received| match received {
+                None => Err(timed_out()),
+                Some(Ok(packet)) => Ok(Py::new(py, packet)?.into_any()),
+                Some(Err(reason)) => Err(errors::closed(py, transport, &reason)),
+            },
+        )
+    }
+
+    /// Begins to close.
+    fn close(&self, error_code: u32, reason: &str) -> PyResult<()> {
+        let held = self.held()?;
+        if held.is_open() {
+            held.with(|machine, now| {
+                if machine.is_raw() { machine.abort(error_code, reason) } else { machine.close(now, reason) }
+            });
+            held.claim();
+        }
+        Ok(())
+    }
+
+    /// Waits until the transport is gone.
+    fn wait_closed(&self) -> PyResult<Operation> {
+        let held = Arc::clone(self.held()?);
+        Operation::new(async move { held.gone().await }, |py, ()| Ok(py.None()))
+    }
+
+    /// Sends one datagram.
+    fn send_datagram(&self, payload: &Bound<'_, PyAny>) -> PyResult<()> {
+        let held = self.held()?;
+        let sent = held.send_datagram(buffer::take_bytes(payload)?);
+        sent.map_err(|error| errors::send(payload.py(), held.transport(), &error))
+    }
+
+    /// Yields the next datagram.
+    #[pyo3(signature = (timeout))]
+    fn receive_datagram(&self, timeout: Option<f64>) -> PyResult<Operation> {
+        let patience = Patience::from_seconds(timeout)?;
+        let held = Arc::clone(self.held()?);
+        let transport = held.transport();
+        Operation::new(async move { patience.limit(held.receive_datagram()).await }, move |py, received| {
+            match received {
+                None => Err(timed_out()),
+                Some(Ok(payload)) => Ok(PyBytes::new(py, &payload).into_any().unbind()),
+                Some(Err(error)) => Err(errors::receive(py, transport, &error)),
+            }
+        })
+    }
+
+    /// Waits until everything sent so far has been acknowledged by the other transport.
+    fn flush(&self) -> PyResult<Operation> {
+        let held = Arc::clone(self.held()?);
+        Operation::new(async move { held.flush().await }, |py, ()| Ok(py.None()))
+    }
+
+    /// Yields the client that says hello on this connection. `first` is a packet that was read already.
+    #[pyo3(signature = (terms, timeout, first = None))]
+    fn accept_hello(
+        &self,
+        terms: HelloTerms,
+        timeout: f64,
+        first: Option<(Vec<u8>, Bound<'_, PyAny>, Bound<'_, PyAny>)>,
+    ) -> PyResult<Operation> {
+        let held = Arc::clone(self.held()?);
+        let settings = settings(terms);
+        if let Some((header, metadata, body)) = first {
+            let packet = packet::from_parts(&header, &metadata, &body)?;
+            held.with(|machine, now| {
+                machine.serve(settings.clone());
+                machine.handle_packet(now, packet, nnrp::Arrival::Control);
+            });
+        }
+        let timeout = optional_duration(Some(timeout))?.unwrap_or(Duration::ZERO);
+        let transport = held.transport();
+        Operation::new(
+            async move {
+                let read = FacadePendingSession::read(held.connection(), settings, Some(timeout)).await;
+                read.map(|pending| (pending, held))
+            },
+            move |py, read| match read {
+                Ok((pending, held)) => Ok(Py::new(py, PendingSession::on(pending, held))?.into_any()),
+                Err(error) => Err(errors::handshake(py, transport, &error)),
+            },
+        )
+    }
+
+    /// Opens a session with a CLIENT_HELLO given as header, metadata and body; yields it.
+    fn open_session(
+        &self,
+        header: &[u8],
+        metadata: &Bound<'_, PyAny>,
+        body: &Bound<'_, PyAny>,
+        timeout: f64,
+    ) -> PyResult<Operation> {
+        let packet = packet::from_parts(header, metadata, body)?;
+        let hello = ClientHello::decode(&packet).map_err(|error| PyValueError::new_err(error.to_string()))?;
+        let timeout = optional_duration(Some(timeout))?.unwrap_or(Duration::ZERO);
+        let mut config = ClientConfig::from_hello(hello)
+            .handshake_timeout(timeout)
+            .keepalive(self.keepalive.interval, self.keepalive.timeout);
+        if let Some(bytes) = self.max_frame_size {
+            config = config.max_body_bytes(bytes);
+        }
+        let held = Arc::clone(self.held()?);
+        let transport = held.transport();
+        Operation::new(
+            async move {
+                let opened = FacadeClientSession::open(held.connection(), config).await;
+                opened.map(|session| (session, held))
+            },
+            move |py, opened| match opened {
+                Ok((session, held)) => Ok(Py::new(py, ClientSession::new(session, held))?.into_any()),
+                Err(error) => Err(errors::handshake(py, transport, &error)),
+            },
+        )
+    }
+}
+
+async fn next_packet(held: &Held, filter: Filter) -> Result<Packet, nnrp::Closed> {
+    loop {
+        let item = held.receive(filter).await?;
+        let packet = match item {
+            Item::Packet(packet) => packet,
+            Item::Submit(submit) => submit.packet,
+            Item::Result(result) => result.packet,
+            // What was refused has been answered; a reader of packets only sees packets.
+            _ => continue,
+        };
+        return Ok(Packet::new(packet));
+    }
+}
+
+fn host_and_port(address: SocketAddr) -> (String, u16) {
+    (address.ip().to_string(), address.port())
+}
+
+/// A numeric address, which may carry a scope (`fe80::1%eth0`).
+///
+/// # Errors
+/// `ValueError` when it is not one.
+pub(crate) fn socket_address(host: &str, port: u16) -> PyResult<SocketAddr> {
+    if let Ok(ip) = IpAddr::from_str(host) {
+        return Ok(SocketAddr::new(ip, port));
+    }
+    SocketAddr::from_str(&format!("[{host}]:{port}"))
+        .map_err(|_| PyValueError::new_err(format!("{host:?} is not a numeric address")))
+}
+
+fn opened(
+    connecting: impl Future<Output = Result<nnrp::Connection, nnrp::ConnectError>> + Send + 'static,
+    keepalive: Keepalive,
+    max_frame_size: Option<u32>,
+) -> PyResult<Operation> {
+    Operation::new(connecting, move |py, connected| {
+        let connection = connected.map_err(|error| errors::connect(py, &error))?;
+        let held = Owned::new(Held::new(connection)?);
+        Ok(Py::new(py, Connection { held, keepalive, max_frame_size })?.into_any())
+    })
+}
+
+/// Yields a connection over QUIC.
+#[pyfunction]
+#[pyo3(signature = (
+    host, port, *, server_name, roots, verify, alpn, idle_timeout, max_datagram_frame_size, keepalive_interval,
+    keepalive_timeout, timeout
+))]
+#[expect(clippy::too_many_arguments, reason = "keyword arguments of a Python configuration object")]
+pub(crate) fn connect_quic(
+    host: &str,
+    port: u16,
+    server_name: String,
+    roots: Option<Vec<u8>>,
+    verify: bool,
+    alpn: Vec<String>,
+    idle_timeout: Option<f64>,
+    max_datagram_frame_size: usize,
+    keepalive_interval: Option<f64>,
+    keepalive_timeout: Option<f64>,
+    timeout: Option<f64>,
+) -> PyResult<Operation> {
+    let address = socket_address(host, port)?;
+    let trust = match roots {
+        _ if !verify => Trust::DangerAcceptAnyone,
+        Some(roots) => Trust::Certificates(roots),
+        None => Trust::Platform,
+    };
+    let options = quic_options(alpn, idle_timeout, max_datagram_frame_size)?;
+    let keepalive = Keepalive {
+        interval: optional_duration(keepalive_interval)?,
+        timeout: optional_duration(keepalive_timeout)?,
+    };
+    let timeout = optional_duration(timeout)?;
+    let connecting =
+        async move { nnrp::quic::connect(address, &server_name, &trust, &options, timeout).await };
+    opened(connecting, keepalive, None)
+}
+
+pub(crate) fn quic_options(
+    alpn: Vec<String>,
+    idle_timeout: Option<f64>,
+    max_datagram_frame_size: usize,
+) -> PyResult<QuicOptions> {
+    let mut options = QuicOptions::default();
+    options.alpn = alpn;
+    options.idle_timeout = optional_duration(idle_timeout)?;
+    options.max_datagram_frame_size = max_datagram_frame_size;
+    Ok(options)
+}
+
+/// Yields a connection over TCP.
+#[pyfunction]
+#[pyo3(signature = (
+    host, port, *, idle_timeout, no_delay, max_frame_size, keepalive_interval, keepalive_timeout, timeout
+))]
+#[expect(clippy::too_many_arguments, reason = "keyword arguments of a Python configuration object")]
+pub(crate) fn connect_tcp(
+    host: &str,
+    port: u16,
+    idle_timeout: Option<f64>,
+    no_delay: bool,
+    max_frame_size: Option<u32>,
+    keepalive_interval: Option<f64>,
+    keepalive_timeout: Option<f64>,
+    timeout: Option<f64>,
+) -> PyResult<Operation> {
+    let address = socket_address(host, port)?;
+    let options = tcp_options(idle_timeout, no_delay)?;
+    let keepalive = Keepalive {
+        interval: optional_duration(keepalive_interval)?,
+        timeout: optional_duration(keepalive_timeout)?,
+    };
+    let timeout = optional_duration(timeout)?;
+    let connecting = async move { nnrp::tcp::connect(address, &options, timeout).await };
+    opened(connecting, keepalive, max_frame_size)
+}
+
+pub(crate) fn tcp_options(idle_timeout: Option<f64>, no_delay: bool) -> PyResult<TcpOptions> {
+    let mut options = TcpOptions::default();
+    options.idle_timeout = optional_duration(idle_timeout)?;
+    options.no_delay = no_delay;
+    Ok(options)
+}
+
+/// Raises `ValueError` unless certificate and key, PEM, belong in a TLS configuration.
+#[pyfunction]
+pub(crate) fn check_identity(certificate: &[u8], private_key: &[u8]) -> PyResult<()> {
+    nnrp::Identity::from_pem(certificate, private_key).map(drop).map_err(|error| errors::tls(&error))
+}
+
+/// Certificate and key, PEM, for loopback names.
+#[pyfunction]
+pub(crate) fn development_certificate<'py>(
+    py: Python<'py>,
+) -> PyResult<(Bound<'py, PyBytes>, Bound<'py, PyBytes>)> {
+    let made = nnrp::development_certificate().map_err(|error| errors::tls(&error))?;
+    Ok((PyBytes::new(py, made.certificate.as_bytes()), PyBytes::new(py, made.private_key.as_bytes())))
+}

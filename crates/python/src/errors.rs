@@ -1,0 +1,190 @@
+//! The one place where errors of the `nnrp` crate become Python exceptions. The classes are those of `nnrp.errors`.
+
+use nnrp::wire::rules::RuleId;
+use nnrp::wire::{Packet as WirePacket, TransportId};
+use nnrp::{
+    BindError, Closed, ConnectError, EndedBy, FailedFrame, Fault, HandshakeError, ReceiveError,
+    RejectedPacket, SendError, SessionError, TlsError,
+};
+use pyo3::exceptions::{PyOSError, PyTimeoutError, PyValueError};
+use pyo3::prelude::*;
+use pyo3::sync::PyOnceLock;
+use pyo3::types::PyType;
+
+use crate::packet::Packet;
+
+/// An exception class of `nnrp.errors`.
+macro_rules! exception {
+    ($py:expr, $name:literal, $message:expr) => {{
+        static CLASS: PyOnceLock<Py<PyType>> = PyOnceLock::new();
+        match CLASS.import($py, "nnrp.errors", $name) {
+            Ok(class) => PyErr::from_type(class.clone(), ($message,)),
+            Err(error) => error,
+        }
+    }};
+}
+
+/// Broken rules that mean "this is no sequence of packets" rather than "this packet is not allowed".
+const FRAMING_RULES: &[RuleId] = &[
+    RuleId::HDR_1,
+    RuleId::HDR_2,
+    RuleId::HDR_3,
+    RuleId::HDR_4,
+    RuleId::HDR_5,
+    RuleId::PKT_1,
+    RuleId::PKT_2,
+    RuleId::PKT_3,
+    RuleId::TCP_2,
+    RuleId::QUIC_5,
+];
+
+/// The connection is over.
+pub(crate) fn closed(py: Python<'_>, transport: TransportId, closed: &Closed) -> PyErr {
+    let ended = &closed.0;
+    if let Some(found) = ended.fault.as_ref().filter(|_| ended.by == EndedBy::Fault) {
+        let framing = found.rule.is_some_and(|rule| FRAMING_RULES.contains(&rule));
+        return if framing { stream_broken(py, transport, found.text.clone()) } else { fault(py, found, None) };
+    }
+    let text = closed.to_string();
+    if transport == TransportId::Quic {
+        exception!(py, "NnrpQuicConnectionClosedError", format!("connection terminated: {text}"))
+    } else {
+        exception!(py, "NnrpTcpConnectionClosedError", text)
+    }
+}
+
+/// The listener is closed.
+pub(crate) fn listener_closed(py: Python<'_>, transport: TransportId) -> PyErr {
+    if transport == TransportId::Quic {
+        exception!(py, "NnrpQuicConnectionClosedError", "connection terminated: the listener is closed")
+    } else {
+        exception!(py, "NnrpTcpConnectionClosedError", "the listener is closed")
+    }
+}
+
+fn stream_broken(py: Python<'_>, transport: TransportId, text: String) -> PyErr {
+    if transport == TransportId::Quic {
+        exception!(py, "NnrpQuicProtocolError", text)
+    } else {
+        exception!(py, "NnrpTcpProtocolError", text)
+    }
+}
+
+/// The peer reported an error, or broke a rule.
+pub(crate) fn fault(py: Python<'_>, fault: &Fault, packet: Option<&WirePacket>) -> PyErr {
+    static MAKE: PyOnceLock<Py<PyAny>> = PyOnceLock::new();
+    let made = || {
+        let packet = packet.map(|packet| Py::new(py, Packet::new(packet.clone()))).transpose()?;
+        MAKE.import(py, "nnrp._faults", "protocol_error")?.call1((
+            fault.to_string(),
+            fault.code.value(),
+            fault.scope.value(),
+            fault.fatal,
+            fault.retry_after_ms,
+            fault.session_id,
+            fault.frame_id,
+            fault.view_id,
+            fault.text.as_str(),
+            packet,
+        ))
+    };
+    match made() {
+        Ok(exception) => PyErr::from_value(exception),
+        Err(error) => error,
+    }
+}
+
+/// A packet was not sent.
+pub(crate) fn send(py: Python<'_>, transport: TransportId, error: &SendError) -> PyErr {
+    match error {
+        SendError::Closed(reason) => closed(py, transport, reason),
+        SendError::Command(nnrp::CommandError::State { .. }) => {
+            let text = error.to_string();
+            if transport == TransportId::Quic {
+                exception!(py, "NnrpQuicConnectionClosedError", format!("connection terminated: {text}"))
+            } else {
+                exception!(py, "NnrpTcpConnectionClosedError", text)
+            }
+        }
+        SendError::Unsupported(_) if transport == TransportId::Tcp => {
+            exception!(py, "NnrpTcpUnsupportedOperationError", error.to_string())
+        }
+        _ => PyValueError::new_err(error.to_string()),
+    }
+}
+
+/// Nothing more will be received.
+pub(crate) fn receive(py: Python<'_>, transport: TransportId, error: &ReceiveError) -> PyErr {
+    match error {
+        ReceiveError::Closed(reason) => closed(py, transport, reason),
+        ReceiveError::Fault(found) => fault(py, found, None),
+        _ if transport == TransportId::Tcp => {
+            exception!(py, "NnrpTcpUnsupportedOperationError", error.to_string())
+        }
+        _ => PyValueError::new_err(error.to_string()),
+    }
+}
+
+/// A session ended or something in it failed.
+pub(crate) fn session(py: Python<'_>, transport: TransportId, error: &SessionError) -> PyErr {
+    match error {
+        SessionError::Closed(reason) => closed(py, transport, reason),
+        SessionError::Send(error) => send(py, transport, error),
+        _ => PyTimeoutError::new_err(error.to_string()),
+    }
+}
+
+/// A handshake did not lead to a session.
+pub(crate) fn handshake(py: Python<'_>, transport: TransportId, error: &HandshakeError) -> PyErr {
+    match error {
+        HandshakeError::Refused(found) => fault(py, found, None),
+        HandshakeError::Closed(reason) => closed(py, transport, reason),
+        HandshakeError::Send(error) => send(py, transport, error),
+        _ => PyTimeoutError::new_err(error.to_string()),
+    }
+}
+
+/// A frame failed: the server refused it, or its result breaks a rule.
+pub(crate) fn frame_failed(py: Python<'_>, failed: &FailedFrame) -> PyErr {
+    fault(py, &failed.fault, failed.packet.as_ref())
+}
+
+/// The peer sent a packet that does not belong here.
+pub(crate) fn rejected(py: Python<'_>, rejected: &RejectedPacket) -> PyErr {
+    fault(py, &rejected.fault, rejected.packet.as_ref())
+}
+
+/// A listener could not be set up.
+pub(crate) fn bind(error: &BindError) -> PyErr {
+    match error {
+        BindError::Io { source, .. } => os_error(source, error.to_string()),
+        BindError::Tls(error) => tls(error),
+        _ => PyOSError::new_err(error.to_string()),
+    }
+}
+
+/// A connection could not be opened.
+pub(crate) fn connect(py: Python<'_>, error: &ConnectError) -> PyErr {
+    match error {
+        ConnectError::Io { source, .. } => os_error(source, error.to_string()),
+        ConnectError::Handshake { .. } => {
+            exception!(py, "NnrpQuicConnectionClosedError", error.to_string())
+        }
+        ConnectError::Timeout { .. } => PyTimeoutError::new_err(error.to_string()),
+        ConnectError::Tls(error) => tls(error),
+        _ => PyOSError::new_err(error.to_string()),
+    }
+}
+
+/// A certificate or key cannot be used.
+pub(crate) fn tls(error: &TlsError) -> PyErr {
+    PyValueError::new_err(error.to_string())
+}
+
+/// `OSError` chooses its subclass by the number, as it does for errors of Python's own sockets.
+fn os_error(source: &std::io::Error, text: String) -> PyErr {
+    match source.raw_os_error() {
+        Some(number) => PyOSError::new_err((number, text)),
+        None => PyOSError::new_err(text),
+    }
+}

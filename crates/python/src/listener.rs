@@ -1,0 +1,245 @@
+//! Listeners, and clients that wait to be admitted.
+
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use nnrp::wire::{ControlExtension, ControlExtensionFlags, ErrorCode};
+use nnrp::{HandshakeOptions, Identity, ServerConfig, ServerSettings};
+use pyo3::exceptions::PyRuntimeError;
+use pyo3::prelude::*;
+use pyo3::types::PyBytes;
+
+use crate::connection::{Connection, quic_options, socket_address, tcp_options};
+use crate::errors;
+use crate::open::Held;
+use crate::operation::Operation;
+use crate::packet::Packet;
+use crate::runtime::{Owned, lock};
+use crate::server::ServerSession;
+use crate::wait::{Patience, optional_duration, timed_out};
+
+/// What a server offers: frames at once, cache, sections, body bytes.
+pub(crate) type HelloTerms = (u16, bool, u16, u32);
+
+pub(crate) fn settings(
+    (max_concurrent_frames, _enable_cache, max_sections, max_body_bytes): HelloTerms,
+) -> ServerSettings {
+    let mut settings = ServerSettings::default();
+    settings.max_concurrent_frames = max_concurrent_frames;
+    settings.max_sections = max_sections;
+    settings.max_body_bytes = max_body_bytes;
+    settings
+}
+
+/// A bound socket that clients connect to.
+#[pyclass(frozen, module = "nnrp._native")]
+pub(crate) struct Listener(Owned<nnrp::Listener>);
+
+#[pymethods]
+impl Listener {
+    /// Host and port it is bound to.
+    #[getter]
+    fn address(&self) -> PyResult<(String, u16)> {
+        let address = self.0.get()?.local_addr();
+        Ok((address.ip().to_string(), address.port()))
+    }
+
+    /// Whether it accepts nobody any more.
+    #[getter]
+    fn is_closed(&self) -> PyResult<bool> {
+        Ok(self.0.get()?.is_closed())
+    }
+
+    /// Yields the next connection, raw.
+    #[pyo3(signature = (timeout))]
+    fn accept(&self, timeout: Option<f64>) -> PyResult<Operation> {
+        let patience = Patience::from_seconds(timeout)?;
+        let listener = self.0.get()?.clone();
+        let transport = listener.transport();
+        Operation::new(
+            async move { patience.limit(listener.accept_connection()).await },
+            move |py, accepted| match accepted {
+                None => Err(timed_out()),
+                Some(None) => Err(errors::listener_closed(py, transport)),
+                Some(Some(connection)) => {
+                    Ok(Py::new(py, Connection::new(Held::new(connection)?))?.into_any())
+                }
+            },
+        )
+    }
+
+    /// Yields the next client whose hello is complete, or raises for the next handshake that failed.
+    fn accept_hello(&self, terms: HelloTerms, timeout: f64) -> PyResult<Operation> {
+        let timeout = optional_duration(Some(timeout))?.unwrap_or(Duration::ZERO);
+        let options = HandshakeOptions { settings: settings(terms), timeout };
+        let listener = self.0.get()?.clone();
+        let transport = listener.transport();
+        Operation::new(async move { listener.accept_hello(&options).await }, move |py, accepted| {
+            match accepted {
+                None => Err(errors::listener_closed(py, transport)),
+                Some(Ok(pending)) => Ok(Py::new(py, PendingSession::from_listener(pending))?.into_any()),
+                Some(Err(error)) => Err(errors::handshake(py, transport, &error)),
+            }
+        })
+    }
+
+    /// Gives back a client nobody has decided about; the next accept gets it first.
+    fn put_back(&self, pending: &PendingSession) -> PyResult<()> {
+        if let Some(waiting) = lock(&pending.waiting).take() {
+            self.0.get()?.put_back(waiting);
+        }
+        Ok(())
+    }
+
+    /// Stops accepting.
+    fn close(&self) -> PyResult<()> {
+        self.0.get()?.close();
+        Ok(())
+    }
+
+    /// Waits until the socket is closed.
+    fn wait_closed(&self) -> PyResult<Operation> {
+        let listener = self.0.get()?.clone();
+        Operation::new(async move { listener.closed().await }, |py, ()| Ok(py.None()))
+    }
+}
+
+/// A client that has said hello and waits for a decision.
+#[pyclass(frozen, module = "nnrp._native")]
+pub(crate) struct PendingSession {
+    waiting: Mutex<Option<nnrp::PendingSession>>,
+    /// Set when the application holds the connection already.
+    held: Option<Owned<Arc<Held>>>,
+}
+
+impl PendingSession {
+    fn from_listener(pending: nnrp::PendingSession) -> Self {
+        Self { waiting: Mutex::new(Some(pending)), held: None }
+    }
+
+    /// A client on a connection that the application accepted.
+    pub(crate) fn on(pending: nnrp::PendingSession, held: Arc<Held>) -> Self {
+        Self { waiting: Mutex::new(Some(pending)), held: Some(Owned::new(held)) }
+    }
+
+    fn look<R>(&self, look: impl FnOnce(&nnrp::PendingSession) -> R) -> PyResult<R> {
+        lock(&self.waiting).as_ref().map(look).ok_or_else(decided)
+    }
+}
+
+fn decided() -> PyErr {
+    PyRuntimeError::new_err("this client has been decided about")
+}
+
+#[pymethods]
+impl PendingSession {
+    /// The CLIENT_HELLO.
+    #[getter]
+    fn packet(&self) -> PyResult<Packet> {
+        self.look(|pending| Packet::new(pending.hello().packet.clone()))
+    }
+
+    /// The client's credentials.
+    #[getter]
+    fn auth_block<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyBytes>> {
+        self.look(|pending| PyBytes::new(py, &pending.hello().hello.auth_block))
+    }
+
+    /// Type, flags and payload of each extension.
+    #[getter]
+    fn extensions<'py>(&self, py: Python<'py>) -> PyResult<Vec<(u16, u16, Bound<'py, PyBytes>)>> {
+        self.look(|pending| {
+            let entries = &pending.hello().hello.extensions;
+            entries
+                .iter()
+                .map(|entry| (entry.ext_type, entry.flags.bits(), PyBytes::new(py, &entry.payload)))
+                .collect()
+        })
+    }
+
+    /// Host and port of the client.
+    #[getter]
+    fn peer_address(&self) -> PyResult<(String, u16)> {
+        self.look(|pending| {
+            let address = pending.connection().peer_addr();
+            (address.ip().to_string(), address.port())
+        })
+    }
+
+    /// Sends SERVER_HELLO_ACK and returns the session.
+    #[pyo3(signature = (session_id, model_name, extensions))]
+    fn admit(
+        &self,
+        py: Python<'_>,
+        session_id: Option<u32>,
+        model_name: &str,
+        extensions: Vec<(u16, u16, Vec<u8>)>,
+    ) -> PyResult<ServerSession> {
+        let extension = |(ext_type, flags, payload): (u16, u16, Vec<u8>)| ControlExtension {
+            ext_type,
+            flags: ControlExtensionFlags::from_bits(flags),
+            payload: payload.into(),
+        };
+        let extensions = extensions.into_iter().map(extension).collect();
+        let pending = lock(&self.waiting).take().ok_or_else(decided)?;
+        let transport = pending.connection().transport();
+        let session = pending
+            .admit_as(session_id, model_name, extensions)
+            .map_err(|error| errors::handshake(py, transport, &error))?;
+        let held = match &self.held {
+            Some(held) => Arc::clone(held.get()?),
+            None => Held::new(session.connection().clone())?,
+        };
+        Ok(ServerSession::new(session, held))
+    }
+
+    /// Sends ERROR with `code` and `text`, then closes.
+    fn refuse(&self, code: u32, text: &str) -> PyResult<()> {
+        let pending = lock(&self.waiting).take().ok_or_else(decided)?;
+        pending.refuse(ErrorCode::from(code), text);
+        Ok(())
+    }
+}
+
+fn listening(
+    binding: impl Future<Output = Result<nnrp::Listener, nnrp::BindError>> + Send + 'static,
+) -> PyResult<Operation> {
+    Operation::new(binding, |py, bound| match bound {
+        Ok(listener) => Ok(Py::new(py, Listener(Owned::new(listener)))?.into_any()),
+        Err(error) => Err(errors::bind(&error)),
+    })
+}
+
+/// Yields a listener for QUIC.
+#[pyfunction]
+#[pyo3(signature = (host, port, *, certificate, private_key, alpn, idle_timeout, max_datagram_frame_size))]
+pub(crate) fn bind_quic(
+    host: &str,
+    port: u16,
+    certificate: &[u8],
+    private_key: &[u8],
+    alpn: Vec<String>,
+    idle_timeout: Option<f64>,
+    max_datagram_frame_size: usize,
+) -> PyResult<Operation> {
+    let address = socket_address(host, port)?;
+    let identity = Identity::from_pem(certificate, private_key).map_err(|error| errors::tls(&error))?;
+    let options = quic_options(alpn, idle_timeout, max_datagram_frame_size)?;
+    listening(
+        async move { nnrp::Listener::bind_quic(address, &identity, &options, ServerConfig::new()).await },
+    )
+}
+
+/// Yields a listener for TCP.
+#[pyfunction]
+#[pyo3(signature = (host, port, *, idle_timeout, no_delay))]
+pub(crate) fn bind_tcp(
+    host: &str,
+    port: u16,
+    idle_timeout: Option<f64>,
+    no_delay: bool,
+) -> PyResult<Operation> {
+    let address = socket_address(host, port)?;
+    let options = tcp_options(idle_timeout, no_delay)?;
+    listening(async move { nnrp::Listener::bind_tcp(address, options, ServerConfig::new()).await })
+}

@@ -1,0 +1,113 @@
+//! What this process has open.
+//!
+//! Every connection an application holds is known here, so that the interpreter's exit can say goodbye for it; and
+//! one that the application has let go of is kept until what was sent over it has left.
+
+use std::collections::HashMap;
+use std::ops::Deref;
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::sync::{Arc, LazyLock, Mutex};
+use std::time::Duration;
+
+use nnrp::{Connection, ConnectionState};
+use pyo3::PyResult;
+use tokio::runtime::Handle;
+use tokio::sync::Notify;
+use tokio::task::JoinSet;
+
+use crate::runtime::{self, lock};
+
+static OPEN: LazyLock<Mutex<HashMap<u64, Connection>>> = LazyLock::new(Mutex::default);
+static NEXT_ID: AtomicU64 = AtomicU64::new(0);
+/// Connections that were let go of and still have something to deliver.
+static LINGERING: AtomicUsize = AtomicUsize::new(0);
+static LINGERED: Notify = Notify::const_new();
+
+/// A connection held by Python objects. It closes when the last of them is gone.
+pub(crate) struct Held {
+    id: u64,
+    connection: Connection,
+    handle: Handle,
+}
+
+impl Held {
+    /// # Errors
+    /// `RuntimeError` while the interpreter exits.
+    pub(crate) fn new(connection: Connection) -> PyResult<Arc<Self>> {
+        let handle = runtime::handle()?;
+        let id = NEXT_ID.fetch_add(1, Ordering::Relaxed);
+        lock(&OPEN).insert(id, connection.clone());
+        Ok(Arc::new(Self { id, connection, handle }))
+    }
+
+    /// A clone of the connection, for the parts of the `nnrp` crate that take one.
+    pub(crate) fn connection(&self) -> Connection {
+        self.connection.clone()
+    }
+
+    /// Whether neither side has begun to close it.
+    pub(crate) fn is_open(&self) -> bool {
+        is_open(&self.connection)
+    }
+}
+
+fn is_open(connection: &Connection) -> bool {
+    connection.ended().is_none()
+        && !matches!(connection.state(), ConnectionState::Draining | ConnectionState::Closed)
+}
+
+impl Deref for Held {
+    type Target = Connection;
+
+    fn deref(&self) -> &Connection {
+        &self.connection
+    }
+}
+
+impl Drop for Held {
+    fn drop(&mut self) {
+        if lock(&OPEN).remove(&self.id).is_none() {
+            return; // the interpreter exits and has closed it already
+        }
+        let connection = self.connection.clone();
+        if is_open(&connection) {
+            end(&connection);
+        }
+        LINGERING.fetch_add(1, Ordering::Relaxed);
+        self.handle.spawn(async move {
+            connection.gone().await;
+            LINGERING.fetch_sub(1, Ordering::Relaxed);
+            LINGERED.notify_waiters();
+        });
+    }
+}
+
+/// A session says goodbye; a raw connection has nothing to say. What was sent before goes out either way.
+fn end(connection: &Connection) {
+    connection
+        .with(|machine, now| if machine.is_raw() { machine.abort(0, "") } else { machine.close(now, "") });
+    connection.claim();
+}
+
+/// Closes everything and waits, at most `limit`, until what was sent has left. Blocks.
+pub(crate) fn close_all(handle: &Handle, limit: Duration) {
+    let open = std::mem::take(&mut *lock(&OPEN));
+    handle.block_on(async {
+        let mut flushing = JoinSet::new();
+        for connection in open.into_values().filter(is_open) {
+            end(&connection);
+            flushing.spawn(async move { connection.flush().await });
+        }
+        let everything = async {
+            while flushing.join_next().await.is_some() {}
+            loop {
+                let lingered = LINGERED.notified();
+                if LINGERING.load(Ordering::Relaxed) == 0 {
+                    return;
+                }
+                lingered.await;
+            }
+        };
+        let _ = tokio::time::timeout(limit, everything).await;
+    });
+}

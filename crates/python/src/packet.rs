@@ -1,0 +1,306 @@
+//! Received packets and bodies, as the lazy Python objects read them.
+
+use std::time::Instant;
+
+use bytes::Bytes;
+use nnrp::wire::{self, FrameSubmitMetadata, Header, PayloadKind, ResultPushMetadata};
+use nnrp::{ReceivedSubmit, clock};
+use pyo3::prelude::*;
+use pyo3::types::{PyBytes, PyList, PyMemoryView, PyTuple};
+
+use crate::buffer;
+
+/// The numbers of a header in wire order.
+type HeaderValues = (u8, u8, u8, usize, u32, usize, usize, u32, u32, u16, u16, u64);
+/// Descriptor values, codec table, length table and payload of a section.
+type SectionParts<'py> = (Bound<'py, PyTuple>, Views<'py>, Views<'py>, Views<'py>);
+type Views<'py> = Bound<'py, PyMemoryView>;
+/// Kind, flags, namespace and the two halves of the key.
+type Reference = (u32, u16, u32, u32, u32);
+
+/// A received packet.
+#[pyclass(frozen, module = "nnrp._native")]
+pub(crate) struct Packet(wire::Packet);
+
+impl Packet {
+    pub(crate) fn new(packet: wire::Packet) -> Self {
+        Self(packet)
+    }
+}
+
+#[pymethods]
+impl Packet {
+    /// The header's numbers in wire order, without the magic.
+    #[getter]
+    fn header(&self) -> HeaderValues {
+        let header = &self.0.header;
+        let revision = wire::Revision::Current;
+        (
+            revision.version_major(),
+            revision.wire_format().value(),
+            header.msg_type.value(),
+            Header::LEN,
+            header.flags.bits(),
+            self.0.metadata.len(),
+            self.0.body.len(),
+            header.session_id,
+            header.frame_id,
+            header.view_id,
+            header.route_id,
+            header.trace_id,
+        )
+    }
+
+    /// The metadata, copied.
+    #[getter]
+    fn metadata<'py>(&self, py: Python<'py>) -> Bound<'py, PyBytes> {
+        PyBytes::new(py, &self.0.metadata)
+    }
+
+    /// The body, copied.
+    #[getter]
+    fn body<'py>(&self, py: Python<'py>) -> Bound<'py, PyBytes> {
+        PyBytes::new(py, &self.0.body)
+    }
+}
+
+/// The decoded body of a frame or result.
+#[pyclass(frozen, module = "nnrp._native")]
+#[derive(Clone)]
+pub(crate) struct FrameBody {
+    body: wire::FrameBody,
+    /// What the metadata announces.
+    kinds: PayloadKind,
+}
+
+#[pymethods]
+impl FrameBody {
+    /// The tile index block and the sections as views of one buffer; `None` without tensors.
+    fn tensor_body<'py>(&self, py: Python<'py>) -> PyResult<Option<(Views<'py>, Bound<'py, PyList>)>> {
+        let body = &self.body;
+        let referenced = body.section_count() > 0 && body.section_table().is_none();
+        if !self.kinds.contains(PayloadKind::TENSOR) || referenced {
+            return Ok(None);
+        }
+        let whole = View::new(py, body.body().clone())?;
+        let tile_index = whole.part(body.tile_index_block().unwrap_or_default())?;
+        let sections = PyList::empty(py);
+        for section in body.sections() {
+            let parts: SectionParts<'py> = (
+                descriptor(py, &section.desc)?,
+                whole.part(section.codec_table())?,
+                whole.part(section.length_table())?,
+                whole.part(section.payload())?,
+            );
+            sections.append(parts)?;
+        }
+        Ok(Some((tile_index, sections)))
+    }
+
+    /// The tile ids; empty when they were referenced and not resolved.
+    fn tile_ids<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyTuple>> {
+        PyTuple::new(py, self.body.tile_ids())
+    }
+
+    /// The camera block, copied; empty without one.
+    fn camera<'py>(&self, py: Python<'py>) -> Bound<'py, PyBytes> {
+        PyBytes::new(py, &self.body.camera().unwrap_or_default())
+    }
+
+    /// Kind, bytes and profile of each typed payload.
+    fn typed_payloads<'py>(&self, py: Python<'py>) -> Vec<(u32, Bound<'py, PyBytes>, u16)> {
+        self.body
+            .typed_payloads()
+            .map(|payload| (payload.kind.bits(), PyBytes::new(py, &payload.data), payload.profile_id))
+            .collect()
+    }
+
+    /// The values of each object reference.
+    fn references(&self) -> Vec<Reference> {
+        self.body
+            .references()
+            .map(|block| {
+                let kind = u32::from(block.object_kind.value());
+                (kind, block.ref_flags, block.cache_namespace, block.cache_key_hi, block.cache_key_lo)
+            })
+            .collect()
+    }
+}
+
+fn descriptor<'py>(py: Python<'py>, desc: &wire::TensorSectionDesc) -> PyResult<Bound<'py, PyTuple>> {
+    (
+        desc.role_id,
+        desc.codec_id,
+        desc.dtype_id.value(),
+        desc.layout_id.value(),
+        desc.scale_policy.value(),
+        desc.flags.bits(),
+        desc.element_count_per_tile,
+        desc.codec_table_bytes,
+        desc.length_table_bytes,
+        desc.payload_bytes,
+        desc.payload_stride_bytes,
+        desc.reserved,
+    )
+        .into_pyobject(py)
+}
+
+/// One `memoryview` of a body, of which parts are sliced, so that all views share one buffer object.
+struct View<'py> {
+    bytes: Bytes,
+    view: Views<'py>,
+}
+
+impl<'py> View<'py> {
+    fn new(py: Python<'py>, bytes: Bytes) -> PyResult<Self> {
+        let view = buffer::view(py, bytes.clone())?;
+        Ok(Self { bytes, view })
+    }
+
+    /// The view of `part`: of this body, or of an object that was resolved from the cache.
+    fn part(&self, part: Bytes) -> PyResult<Views<'py>> {
+        let py = self.view.py();
+        let start = (part.as_ptr() as usize).wrapping_sub(self.bytes.as_ptr() as usize);
+        match start.checked_add(part.len()) {
+            Some(end) if end <= self.bytes.len() => {
+                let slice = pyo3::types::PySlice::new(py, isize::try_from(start)?, isize::try_from(end)?, 1);
+                Ok(self.view.get_item(slice)?.cast_into()?)
+            }
+            _ => buffer::view(py, part),
+        }
+    }
+}
+
+/// A frame a client submitted.
+#[pyclass(frozen, module = "nnrp._native")]
+pub(crate) struct Submit {
+    packet: wire::Packet,
+    body: FrameBody,
+    received_at: Instant,
+}
+
+impl From<ReceivedSubmit> for Submit {
+    fn from(submit: ReceivedSubmit) -> Self {
+        let body = FrameBody { body: submit.body, kinds: submit.metadata.payload_kind_bitmap };
+        Self { packet: submit.packet, body, received_at: submit.received_at }
+    }
+}
+
+#[pymethods]
+impl Submit {
+    /// The packet.
+    #[getter]
+    fn packet(&self) -> Packet {
+        Packet::new(self.packet.clone())
+    }
+
+    /// Its body.
+    #[getter]
+    fn body(&self) -> FrameBody {
+        self.body.clone()
+    }
+
+    /// The frame's id.
+    #[getter]
+    fn frame_id(&self) -> u32 {
+        self.packet.header.frame_id
+    }
+
+    /// Milliseconds since it was received.
+    #[getter]
+    fn age_ms(&self) -> u64 {
+        let age = clock::now().saturating_duration_since(self.received_at);
+        u64::try_from(age.as_millis()).unwrap_or(u64::MAX)
+    }
+}
+
+/// What a server sent for a frame: a result, or a drop.
+#[pyclass(frozen, module = "nnrp._native")]
+pub(crate) struct Result {
+    packet: wire::Packet,
+    body: Option<FrameBody>,
+    drop_reason: Option<u32>,
+}
+
+impl From<nnrp::ReceivedResult> for Result {
+    fn from(result: nnrp::ReceivedResult) -> Self {
+        Self {
+            packet: result.packet,
+            body: result.push.map(|(metadata, body)| FrameBody { body, kinds: metadata.payload_kind_bitmap }),
+            drop_reason: result.drop_reason.map(wire::ResultHintReason::value),
+        }
+    }
+}
+
+#[pymethods]
+impl Result {
+    /// The packet.
+    #[getter]
+    fn packet(&self) -> Packet {
+        Packet::new(self.packet.clone())
+    }
+
+    /// The body of a result; `None` for a drop.
+    #[getter]
+    fn body(&self) -> Option<FrameBody> {
+        self.body.clone()
+    }
+
+    /// Why the frame was dropped, if a hint said so.
+    #[getter]
+    fn drop_reason(&self) -> Option<u32> {
+        self.drop_reason
+    }
+}
+
+/// Header, metadata and body as a caller hands them in.
+///
+/// # Errors
+/// `ValueError` for bytes that are no header, `TypeError` for objects that are not bytes-like.
+pub(crate) fn from_parts(
+    header: &[u8],
+    metadata: &Bound<'_, PyAny>,
+    body: &Bound<'_, PyAny>,
+) -> PyResult<wire::Packet> {
+    let raw: &[u8; Header::LEN] = header.try_into().map_err(|_| {
+        pyo3::exceptions::PyValueError::new_err(format!(
+            "expected {} bytes, got {}",
+            Header::LEN,
+            header.len()
+        ))
+    })?;
+    let header = Header::decode(raw).map_err(refused)?;
+    Ok(wire::Packet::build(header, buffer::take_bytes(metadata)?, buffer::take_bytes(body)?))
+}
+
+fn refused(error: wire::WireError) -> PyErr {
+    pyo3::exceptions::PyValueError::new_err(error.to_string())
+}
+
+/// Decodes a FRAME_SUBMIT that did not come over a connection of this package.
+#[pyfunction]
+pub(crate) fn decode_submit(
+    header: &[u8],
+    metadata: &Bound<'_, PyAny>,
+    body: &Bound<'_, PyAny>,
+) -> PyResult<Submit> {
+    let packet = from_parts(header, metadata, body)?;
+    let decoded = FrameSubmitMetadata::decode(&packet.metadata).map_err(refused)?;
+    let body = wire::FrameBody::decode_submit(&decoded, &packet.body, &[]).map_err(refused)?;
+    let body = FrameBody { body, kinds: decoded.payload_kind_bitmap };
+    Ok(Submit { packet, body, received_at: clock::now() })
+}
+
+/// Decodes a RESULT_PUSH that did not come over a connection of this package.
+#[pyfunction]
+pub(crate) fn decode_result(
+    header: &[u8],
+    metadata: &Bound<'_, PyAny>,
+    body: &Bound<'_, PyAny>,
+) -> PyResult<Result> {
+    let packet = from_parts(header, metadata, body)?;
+    let decoded = ResultPushMetadata::decode(&packet.metadata).map_err(refused)?;
+    let body = wire::FrameBody::decode_result(&decoded, &packet.body, &[]).map_err(refused)?;
+    let body = FrameBody { body, kinds: decoded.payload_kind_bitmap };
+    Ok(Result { packet, body: Some(body), drop_reason: None })
+}

@@ -1,0 +1,154 @@
+//! The process's tokio runtime: started when first needed, never shared with a forked child, stopped at exit.
+//!
+//! None of its threads ever takes the interpreter's lock. They speak to Python only through a [`Signal`], and the one
+//! thing of Python's they may hold is a reference to a `bytes` object that is being sent; dropping that reference goes
+//! through pyo3's deferred pool.
+//!
+//! [`Signal`]: crate::signal::Signal
+
+use std::mem;
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use pyo3::exceptions::PyRuntimeError;
+use pyo3::prelude::*;
+use tokio::runtime::{Builder, Handle, Runtime};
+
+/// Enough to serve one busy core's worth of sockets while another connection's cryptography runs; the event loop and
+/// the application's own threads need the rest of the machine.
+const WORKER_THREADS: usize = 2;
+
+/// How long the interpreter's exit waits for what was accepted for sending to reach the network.
+const EXIT_FLUSH: Duration = Duration::from_secs(1);
+
+/// Counts forks: state made under another value belongs to the parent process.
+static EPOCH: AtomicU32 = AtomicU32::new(0);
+
+/// The runtime and the process it lives in.
+///
+/// The lock is only taken while the interpreter's lock is held and never across a call into Python, so no other thread
+/// can own it while the process forks.
+static RUNNING: Mutex<State> = Mutex::new(State::Idle);
+
+enum State {
+    Idle,
+    Running(u32, Runtime),
+    Stopped(u32),
+}
+
+/// Takes a lock that no panic can leave in a bad state, because what it guards is replaced whole.
+pub(crate) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// A handle on this process's runtime, which is started if it is not running.
+pub(crate) fn handle() -> PyResult<Handle> {
+    let epoch = EPOCH.load(Ordering::Relaxed);
+    let mut state = lock(&RUNNING);
+    match &*state {
+        State::Running(owner, runtime) if *owner == epoch => return Ok(runtime.handle().clone()),
+        State::Stopped(owner) if *owner == epoch => {
+            return Err(PyRuntimeError::new_err("nnrp cannot do network work while the interpreter exits"));
+        }
+        _ => {}
+    }
+    let runtime = Builder::new_multi_thread()
+        .worker_threads(WORKER_THREADS)
+        .thread_name("nnrp-io")
+        .enable_all()
+        .build()
+        .map_err(|error| PyRuntimeError::new_err(format!("cannot start the network threads: {error}")))?;
+    let handle = runtime.handle().clone();
+    // A parent's runtime has no threads here; joining or even waking them could block for ever.
+    mem::forget(mem::replace(&mut *state, State::Running(epoch, runtime)));
+    Ok(handle)
+}
+
+/// A native value that must not be used, nor even dropped, in a forked child: the threads it talks to are not there.
+pub(crate) struct Owned<T> {
+    epoch: u32,
+    value: Option<T>,
+}
+
+impl<T> Owned<T> {
+    pub(crate) fn new(value: T) -> Self {
+        Self { epoch: EPOCH.load(Ordering::Relaxed), value: Some(value) }
+    }
+
+    /// The value.
+    ///
+    /// # Errors
+    /// `RuntimeError` in a process other than the one that made it.
+    pub(crate) fn get(&self) -> PyResult<&T> {
+        match &self.value {
+            Some(value) if self.is_ours() => Ok(value),
+            _ => Err(inherited()),
+        }
+    }
+
+    /// The value, for changing it.
+    ///
+    /// # Errors
+    /// As [`get`](Self::get).
+    pub(crate) fn get_mut(&mut self) -> PyResult<&mut T> {
+        let ours = self.is_ours();
+        match &mut self.value {
+            Some(value) if ours => Ok(value),
+            _ => Err(inherited()),
+        }
+    }
+
+    fn is_ours(&self) -> bool {
+        self.epoch == EPOCH.load(Ordering::Relaxed)
+    }
+}
+
+impl<T> Drop for Owned<T> {
+    fn drop(&mut self) {
+        if !self.is_ours() {
+            mem::forget(self.value.take());
+        }
+    }
+}
+
+fn inherited() -> PyErr {
+    PyRuntimeError::new_err(
+        "this nnrp object belongs to the process that created it; after a fork, create a new one",
+    )
+}
+
+/// Called by `os.register_at_fork` in a new child.
+#[pyfunction]
+fn _after_fork_in_child() {
+    EPOCH.fetch_add(1, Ordering::Relaxed);
+}
+
+/// Called by `atexit`: gives what was accepted for sending a moment to leave, then stops the threads.
+#[pyfunction]
+fn _stop_runtime(py: Python<'_>) {
+    let epoch = EPOCH.load(Ordering::Relaxed);
+    let state = mem::replace(&mut *lock(&RUNNING), State::Stopped(epoch));
+    match state {
+        State::Running(owner, runtime) if owner == epoch => py.detach(move || {
+            crate::open::close_all(runtime.handle(), EXIT_FLUSH);
+            runtime.shutdown_background();
+        }),
+        inherited => mem::forget(inherited),
+    }
+}
+
+/// Registers what the interpreter has to tell this module.
+pub(crate) fn register(module: &Bound<'_, PyModule>) -> PyResult<()> {
+    let py = module.py();
+    let after_fork = wrap_pyfunction!(_after_fork_in_child, module)?;
+    let stop = wrap_pyfunction!(_stop_runtime, module)?;
+    let os = py.import("os")?;
+    if os.hasattr("register_at_fork")? {
+        let arguments = pyo3::types::PyDict::new(py);
+        arguments.set_item("after_in_child", after_fork)?;
+        os.call_method("register_at_fork", (), Some(&arguments))?;
+    }
+    py.import("atexit")?.call_method1("register", (stop,))?;
+    Ok(())
+}

@@ -1,0 +1,175 @@
+//! A server's session, as `nnrp.server` wraps it.
+
+use std::sync::Arc;
+
+use nnrp::wire::{Header, HeaderFlags, MessageType, ResultHintMetadata, ResultHintReason};
+use nnrp::{DropFrame, FrameKey, Received};
+use pyo3::exceptions::PyValueError;
+use pyo3::prelude::*;
+use pyo3::types::{PyBytes, PyDict};
+
+use crate::connection::Connection;
+use crate::errors;
+use crate::frame;
+use crate::open::Held;
+use crate::operation::Operation;
+use crate::packet::{Packet, Submit};
+use crate::runtime::Owned;
+use crate::wait::{Patience, timed_out};
+
+/// A session.
+#[pyclass(frozen, module = "nnrp._native")]
+pub(crate) struct ServerSession(Owned<Parts>);
+
+#[derive(Clone)]
+struct Parts {
+    session: nnrp::ServerSession,
+    held: Arc<Held>,
+}
+
+impl ServerSession {
+    pub(crate) fn new(session: nnrp::ServerSession, held: Arc<Held>) -> Self {
+        Self(Owned::new(Parts { session, held }))
+    }
+}
+
+#[pymethods]
+impl ServerSession {
+    /// The connection underneath.
+    #[getter]
+    fn connection(&self) -> PyResult<Connection> {
+        Ok(Connection::new(Arc::clone(&self.0.get()?.held)))
+    }
+
+    /// The session's id.
+    #[getter]
+    fn session_id(&self) -> PyResult<u32> {
+        Ok(self.0.get()?.session.id())
+    }
+
+    /// The metadata of SERVER_HELLO_ACK.
+    #[getter]
+    fn ack_metadata<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyBytes>> {
+        Ok(PyBytes::new(py, &self.0.get()?.session.ack().metadata.encode()))
+    }
+
+    /// Yields the next frame; raises for a packet that was refused.
+    #[pyo3(signature = (timeout))]
+    fn receive(&self, timeout: Option<f64>) -> PyResult<Operation> {
+        let patience = Patience::from_seconds(timeout)?;
+        let Parts { session, held } = self.0.get()?.clone();
+        let transport = held.transport();
+        Operation::new(async move { patience.limit(session.receive()).await }, move |py, received| {
+            match received {
+                None => Err(timed_out()),
+                Some(Ok(Received::Submit(submit))) => Ok(Py::new(py, Submit::from(*submit))?.into_any()),
+                Some(Ok(Received::Rejected(rejected))) => Err(errors::rejected(py, &rejected)),
+                Some(Ok(_)) => Err(PyValueError::new_err("a message that a server does not take")),
+                Some(Err(error)) => Err(errors::session(py, transport, &error)),
+            }
+        })
+    }
+
+    /// Yields the next control packet the runtime does not answer by itself.
+    #[pyo3(signature = (timeout))]
+    fn receive_control(&self, timeout: Option<f64>) -> PyResult<Operation> {
+        let patience = Patience::from_seconds(timeout)?;
+        let Parts { session, held } = self.0.get()?.clone();
+        let transport = held.transport();
+        Operation::new(async move { patience.limit(session.receive_control()).await }, move |py, received| {
+            match received {
+                None => Err(timed_out()),
+                Some(Ok(packet)) => Ok(Py::new(py, Packet::new(packet))?.into_any()),
+                Some(Err(error)) => Err(errors::session(py, transport, &error)),
+            }
+        })
+    }
+
+    /// Sends one result; yields the bytes of its packet.
+    fn send_result(&self, arguments: &Bound<'_, PyDict>) -> PyResult<Operation> {
+        let result = frame::result(arguments)?;
+        let Parts { session, held } = self.0.get()?.clone();
+        sending(&held, async move { session.send_result(result).await })
+    }
+
+    /// Ends a frame without a result; yields the bytes of the drop.
+    fn send_drop(
+        &self,
+        frame_id: u32,
+        reason: u32,
+        flags: u32,
+        view_id: u16,
+        route_id: u16,
+        trace_id: u64,
+    ) -> PyResult<Operation> {
+        let reason = ResultHintReason::from(reason);
+        let drop = DropFrame {
+            frame_id,
+            view_id,
+            reason: (reason != ResultHintReason::None).then_some(reason),
+            flags: HeaderFlags::from_bits(flags),
+            route_id,
+            trace_id,
+        };
+        let Parts { session, held } = self.0.get()?.clone();
+        sending(&held, async move { session.send_drop(drop).await })
+    }
+
+    /// Sends a RESULT_HINT with packed metadata; yields the bytes of its packet.
+    fn send_hint(
+        &self,
+        metadata: &[u8],
+        frame_id: u32,
+        route_id: u16,
+        trace_id: u64,
+        flags: u32,
+    ) -> PyResult<Operation> {
+        let hint =
+            ResultHintMetadata::decode(metadata).map_err(|error| PyValueError::new_err(error.to_string()))?;
+        let header = Header {
+            frame_id,
+            route_id,
+            trace_id,
+            flags: HeaderFlags::from_bits(flags),
+            ..Header::new(MessageType::ResultHint)
+        };
+        let Parts { session, held } = self.0.get()?.clone();
+        sending(&held, async move { session.send_hint(header, &hint).await })
+    }
+
+    /// Whether the client cancelled a frame.
+    fn frame_cancelled(&self, frame_id: u32, view_id: u16) -> PyResult<bool> {
+        Ok(self.0.get()?.session.frame_cancelled(FrameKey { frame_id, view_id }))
+    }
+
+    /// Says CLOSE; waits until what was sent before has left.
+    fn close(&self) -> PyResult<Operation> {
+        let session = self.0.get()?.session.clone();
+        Operation::new(async move { session.close("").await }, |py, ()| Ok(py.None()))
+    }
+
+    /// Counters by name.
+    fn stats<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyDict>> {
+        let stats = self.0.get()?.held.stats();
+        let named = PyDict::new(py);
+        named.set_item("packets_received", stats.packets_received)?;
+        named.set_item("bytes_received", stats.bytes_received)?;
+        named.set_item("packets_sent", stats.packets_sent)?;
+        named.set_item("bytes_sent", stats.bytes_sent)?;
+        named.set_item("packets_refused", stats.packets_refused)?;
+        named.set_item("control_discarded", stats.control_discarded)?;
+        Ok(named)
+    }
+}
+
+/// An operation that yields how many bytes were sent.
+pub(crate) fn sending(
+    held: &Held,
+    sending: impl Future<Output = Result<usize, nnrp::SendError>> + Send + 'static,
+) -> PyResult<Operation> {
+    let transport = held.transport();
+    Operation::new(sending, move |py, sent| match sent {
+        Ok(bytes) => Ok(bytes.into_pyobject(py)?.into_any().unbind()),
+        Err(error) => Err(errors::send(py, transport, &error)),
+    })
+}

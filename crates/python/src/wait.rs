@@ -1,0 +1,71 @@
+//! Timeouts as Python callers give them: seconds, or `None` for ever.
+
+use std::future::{Future, poll_fn};
+use std::pin::pin;
+use std::task::Poll;
+use std::time::Duration;
+
+use pyo3::exceptions::{PyTimeoutError, PyValueError};
+use pyo3::prelude::*;
+
+/// Longer waits are as good as endless, and would overflow the timer: a century.
+const ENDLESS_SECONDS: f64 = 100.0 * 365.0 * 86400.0;
+
+/// How long an operation may take.
+#[derive(Clone, Copy)]
+pub(crate) enum Patience {
+    /// For ever.
+    Endless,
+    /// It must be ready now.
+    None,
+    /// This long.
+    For(Duration),
+}
+
+impl Patience {
+    /// # Errors
+    /// `ValueError` when `seconds` is not a number.
+    pub(crate) fn from_seconds(seconds: Option<f64>) -> PyResult<Self> {
+        match seconds {
+            None => Ok(Self::Endless),
+            Some(seconds) if seconds.is_nan() => {
+                Err(PyValueError::new_err("timeout must be a number of seconds"))
+            }
+            Some(seconds) if seconds <= 0.0 => Ok(Self::None),
+            Some(seconds) if seconds >= ENDLESS_SECONDS => Ok(Self::Endless),
+            Some(seconds) => Ok(Self::For(Duration::from_secs_f64(seconds))),
+        }
+    }
+
+    /// What `future` yields, or `None` when it takes too long. Dropping an unfinished `future` is all that expiry does.
+    pub(crate) async fn limit<F: Future>(self, future: F) -> Option<F::Output> {
+        match self {
+            Self::Endless => Some(future.await),
+            Self::For(time) => tokio::time::timeout(time, future).await.ok(),
+            Self::None => {
+                let mut future = pin!(future);
+                poll_fn(|context| match future.as_mut().poll(context) {
+                    Poll::Ready(output) => Poll::Ready(Some(output)),
+                    Poll::Pending => Poll::Ready(None),
+                })
+                .await
+            }
+        }
+    }
+}
+
+/// A setting in seconds where `None`, zero and less mean "off".
+///
+/// # Errors
+/// As [`Patience::from_seconds`].
+pub(crate) fn optional_duration(seconds: Option<f64>) -> PyResult<Option<Duration>> {
+    match Patience::from_seconds(seconds)? {
+        Patience::For(time) => Ok(Some(time)),
+        Patience::Endless | Patience::None => Ok(None),
+    }
+}
+
+/// What Python callers get when a wait expires.
+pub(crate) fn timed_out() -> PyErr {
+    PyTimeoutError::new_err("timed out")
+}

@@ -1,0 +1,142 @@
+"""Received objects whose fields are made when they are first read.
+
+What the session methods return are subclasses of the public dataclasses. They start with no field set and a native
+source beside them; reading a field that is not set makes it from the source and keeps it. Nobody pays for fields
+nobody reads, and payload bytes are not copied before they are asked for as ``bytes``. Comparison, ``repr``,
+``dataclasses.fields``, ``replace`` and pickling behave as for the public class.
+"""
+
+from __future__ import annotations
+
+from dataclasses import fields
+from typing import TYPE_CHECKING, Any, ClassVar, Self
+
+from nnrp.core import (
+    NnrpHeader,
+    NnrpPacket,
+    TensorBodyView,
+    TensorSectionData,
+    TensorSectionDesc,
+    TensorSectionView,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+    from nnrp import _native
+
+_set = object.__setattr__
+
+
+class Lazy:
+    """Mixin for a subclass of a slots dataclass; put it first among the bases.
+
+    Class attributes:
+        _public: the dataclass that is subclassed.
+        _build: for each of its fields, a function from this object to the field's value.
+    """
+
+    __slots__ = ()
+
+    _public: ClassVar[type]
+    _build: ClassVar[Mapping[str, Callable[[Any], Any]]]
+    _source: Any
+
+    def __init_subclass__(cls) -> None:
+        """Let the subclass show itself under the public name."""
+        if not hasattr(cls, "_public"):
+            return
+        cls.__name__ = cls._public.__name__
+        cls.__qualname__ = cls._public.__qualname__
+        cls.__module__ = cls._public.__module__
+
+    @classmethod
+    def _from_source(cls, source: Any) -> Self:
+        lazy = object.__new__(cls)
+        _set(lazy, "_source", source)
+        return lazy
+
+    def __getattr__(self, name: str) -> Any:
+        build = self._build.get(name)
+        if build is None:
+            raise AttributeError(f"{self._public.__name__!r} object has no attribute {name!r}")
+        value = build(self)
+        _set(self, name, value)
+        return value
+
+    def __eq__(self, other: object) -> bool:
+        if not isinstance(other, self._public):
+            return NotImplemented
+        return all(
+            getattr(self, field.name) == getattr(other, field.name) for field in fields(self._public) if field.compare
+        )
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        plain = {field.name: getattr(self, field.name) for field in fields(self._public)}
+        return (_rebuild, (self._public, plain))
+
+
+class LazyFrozen(Lazy):
+    """The same for frozen dataclasses, which are hashable."""
+
+    __slots__ = ()
+
+    __eq__ = Lazy.__eq__  # a class that defines only __hash__ would inherit it anyway; this keeps the pair together
+
+    def __hash__(self) -> int:
+        return hash(tuple(getattr(self, field.name) for field in fields(self._public) if field.compare))
+
+
+def _rebuild(public: type, values: dict[str, Any]) -> Any:
+    return public(**values)
+
+
+class LazyPacket(Lazy, NnrpPacket):
+    """A packet over a native one."""
+
+    __slots__ = ("_source",)
+
+    _source: _native.Packet
+    _public = NnrpPacket
+    _build: ClassVar = {
+        "header": lambda self: NnrpHeader._from_wire(self._source.header),  # noqa: SLF001
+        "metadata": lambda self: self._source.metadata,
+        "body": lambda self: self._source.body,
+    }
+
+
+def packet_from_native(native: _native.Packet) -> NnrpPacket:
+    """Return the public packet over a received one."""
+    return LazyPacket._from_source(native)  # noqa: SLF001
+
+
+class LazySection(LazyFrozen, TensorSectionData):
+    """Tensor data over a view: the payloads become ``bytes`` when they are read, and are sent on without a copy."""
+
+    __slots__ = ("_source",)
+
+    _source: TensorSectionView
+    _public = TensorSectionData
+    _build: ClassVar = {
+        field.name: (lambda self, name=field.name: getattr(self._source, name)) for field in fields(TensorSectionData)
+    }
+
+
+def section_from_view(view: TensorSectionView) -> TensorSectionData:
+    """Return the section as data, without copying its payload yet."""
+    return LazySection._from_source(view)  # noqa: SLF001
+
+
+def tensor_body_from_native(body: _native.FrameBody) -> TensorBodyView | None:
+    """Return views of the tensor part of a body, ``None`` if it has none."""
+    parts = body.tensor_body()
+    if parts is None:
+        return None
+    tile_index_block, sections = parts
+    return TensorBodyView(
+        tile_index_block,
+        tuple(
+            TensorSectionView(TensorSectionDesc._from_wire(values), codecs, lengths, payload)  # noqa: SLF001
+            for values, codecs, lengths, payload in sections
+        ),
+    )

@@ -1,0 +1,91 @@
+"""What QUIC and TCP listeners have in common."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Generic, Self, TypeVar
+
+from nnrp._opening import Closing
+from nnrp.adapters._connection import Connection
+from nnrp.errors import NnrpConnectionClosedError
+
+if TYPE_CHECKING:
+    from types import TracebackType
+
+    from nnrp import _native
+
+_C = TypeVar("_C", bound=Connection)
+
+
+class Listener(Generic[_C]):
+    """Accepts connections on one address.
+
+    Made by ``serve_*``, not by its constructor. As an async context manager it closes on exit; iterating over it
+    yields raw connections until it is closed.
+
+    Attributes:
+        host: the host that was asked for.
+        port: the port it is bound to.
+    """
+
+    __slots__ = ("__weakref__", "_native", "host", "port")
+
+    _connection_type: type[_C]
+    _native: _native.Listener
+    host: str
+    port: int
+
+    def __init__(self) -> None:
+        raise TypeError(f"{type(self).__name__} objects are made by serve_quic and serve_tcp")
+
+    @classmethod
+    def _wrap(cls, native: _native.Listener, host: str) -> Self:
+        listener = object.__new__(cls)
+        listener._native = native  # noqa: SLF001
+        listener.host = host
+        listener.port = native.address[1]
+        return listener
+
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}(host={self.host!r}, port={self.port!r})"
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        await self.close()
+
+    def __aiter__(self) -> Self:
+        return self
+
+    async def __anext__(self) -> _C:
+        try:
+            return await self.accept()
+        except NnrpConnectionClosedError:
+            raise StopAsyncIteration from None
+
+    async def accept(self, timeout: float | None = None) -> _C:
+        """Return the next raw connection, after its transport handshake.
+
+        A connection is claimed once: here or by :func:`~nnrp.server.accept_server_session`.
+
+        Raises:
+            TimeoutError: none came within ``timeout`` seconds.
+            NnrpConnectionClosedError: the listener is closed.
+
+        Timeouts and cancellation lose no connection.
+        """
+        return self._connection_type._wrap(await self._native.accept(timeout))  # noqa: SLF001
+
+    def close(self, *, sessions: bool = False) -> Closing:
+        """Stop accepting and refuse new connections; with ``sessions``, close accepted ones as well.
+
+        The close begins at once. The returned object may be ignored, or awaited to wait for its end.
+        """
+        self._native.close(sessions)
+        return Closing(self.wait_closed)
+
+    async def wait_closed(self) -> None:
+        """Wait until the listener is closed. Cancel-safe."""
+        await self._native.wait_closed()

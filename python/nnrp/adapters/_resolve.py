@@ -1,0 +1,66 @@
+"""Host names to addresses, and trying several of them."""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+from typing import TYPE_CHECKING, TypeVar
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable
+
+_T = TypeVar("_T")
+
+#: Head start of one address before the next is tried beside it, in seconds (RFC 8305 recommends 250 ms).
+_ATTEMPT_DELAY = 0.25
+
+
+async def resolve(host: str, port: int, *, kind: socket.SocketKind, passive: bool) -> list[tuple[str, int]]:
+    """Return the addresses of ``host``, best first.
+
+    Raises:
+        OSError: the name does not resolve.
+    """
+    found = await asyncio.get_running_loop().getaddrinfo(
+        host or None, port, type=kind, flags=socket.AI_PASSIVE if passive else 0
+    )
+    addresses = [(str(address[0]), int(address[1])) for *_, address in found]
+    if not addresses:
+        raise OSError(f"{host!r} has no address")
+    return list(dict.fromkeys(addresses))
+
+
+async def first_to_connect(
+    addresses: list[tuple[str, int]], connect: Callable[[str, int], Awaitable[_T]], discard: Callable[[_T], object]
+) -> _T:
+    """Connect to the first address that answers, starting an attempt every 250 ms or as soon as one fails.
+
+    Attempts that lose are cancelled, or given to ``discard`` if they had succeeded. Raises the first address's error
+    if none answers.
+    """
+    if len(addresses) == 1:
+        return await connect(*addresses[0])
+    attempts: list[asyncio.Task[_T]] = []
+
+    async def attempt(host: str, port: int) -> _T:
+        return await connect(host, port)
+
+    try:
+        remaining = iter(addresses)
+        while True:
+            address = next(remaining, None)
+            if address is not None:
+                attempts.append(asyncio.create_task(attempt(*address)))
+            running = [task for task in attempts if not task.done()]
+            if not running:
+                return attempts[0].result()
+            delay = None if address is None else _ATTEMPT_DELAY
+            done, _ = await asyncio.wait(running, timeout=delay, return_when=asyncio.FIRST_COMPLETED)
+            for task in done:
+                if task.exception() is None:
+                    attempts.remove(task)
+                    return task.result()
+    finally:
+        for task in attempts:
+            if not task.cancel() and not task.cancelled() and task.exception() is None:
+                discard(task.result())

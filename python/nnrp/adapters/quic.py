@@ -1,0 +1,430 @@
+"""NNRP over QUIC."""
+
+from __future__ import annotations
+
+import socket
+import ssl
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+from nnrp import _native
+from nnrp._opening import Opening
+from nnrp.adapters._connection import Connection
+from nnrp.adapters._listener import Listener
+from nnrp.adapters._resolve import first_to_connect, resolve
+from nnrp.core import WireFormat
+from nnrp.errors import NnrpQuicConnectionClosedError, NnrpQuicError, NnrpQuicProtocolError
+
+__all__ = [
+    "NNRP_ALPN",
+    "NNRP_CURRENT_ALPN",
+    "DevelopmentCertificate",
+    "NnrpQuicConnection",
+    "NnrpQuicConnectionClosedError",
+    "NnrpQuicError",
+    "NnrpQuicListener",
+    "NnrpQuicProtocolError",
+    "QuicConfiguration",
+    "alpn_for_wire_format",
+    "connect_quic",
+    "create_development_certificate",
+    "create_quic_client_configuration",
+    "create_quic_server_configuration",
+    "serve_quic",
+]
+
+#: The protocol name in the TLS handshake.
+NNRP_ALPN: Final = "nnrp/1"
+NNRP_CURRENT_ALPN: Final = NNRP_ALPN
+
+
+def alpn_for_wire_format(wire_format: WireFormat) -> str:
+    """Return the TLS protocol name of a wire format.
+
+    Raises:
+        ValueError: there is no such wire format.
+    """
+    names = {WireFormat.CURRENT: NNRP_CURRENT_ALPN}
+    return names[WireFormat(wire_format)]
+
+
+class QuicConfiguration:
+    """How to connect or serve over QUIC. Read when it is used; later changes affect later uses.
+
+    Attributes:
+        alpn_protocols: protocol names offered or accepted in the TLS handshake.
+        is_client: whether this is for connecting.
+        idle_timeout: seconds of silence after which the connection counts as lost, ``None`` for never.
+        max_datagram_frame_size: largest datagram accepted, in bytes.
+        verify_mode: ``ssl.CERT_REQUIRED`` verifies the peer, ``ssl.CERT_NONE`` does not.
+        server_name: the name to verify, instead of the host that is connected to.
+        cafile: file with trusted certificates, PEM.
+        capath: directory with trusted certificates.
+        cadata: trusted certificates, PEM.
+        keepalive_interval: seconds between a client's PINGs, ``None`` for none.
+        keepalive_timeout: seconds without an answer after which a client gives up, ``None`` for never.
+    """
+
+    def __init__(
+        self,
+        *,
+        is_client: bool = True,
+        alpn_protocols: list[str] | None = None,
+        idle_timeout: float | None = 120.0,
+        max_datagram_frame_size: int = 65536,
+        verify_mode: ssl.VerifyMode | None = None,
+        server_name: str | None = None,
+        cafile: str | Path | None = None,
+        capath: str | Path | None = None,
+        cadata: str | bytes | None = None,
+        keepalive_interval: float | None = 15.0,
+        keepalive_timeout: float | None = 45.0,
+    ) -> None:
+        self.alpn_protocols = list(alpn_protocols) if alpn_protocols is not None else [NNRP_CURRENT_ALPN]
+        self.is_client = is_client
+        self.idle_timeout = idle_timeout
+        self.max_datagram_frame_size = max_datagram_frame_size
+        self.verify_mode = verify_mode if verify_mode is not None else ssl.CERT_REQUIRED
+        self.server_name = server_name
+        self.cafile = cafile
+        self.capath = capath
+        self.cadata = cadata
+        self.keepalive_interval = keepalive_interval
+        self.keepalive_timeout = keepalive_timeout
+        self._certificate: bytes | None = None
+        self._private_key: bytes | None = None
+        self._trusted_roots()
+
+    def __repr__(self) -> str:
+        role = "client" if self.is_client else "server"
+        return f"<QuicConfiguration of a {role}, alpn_protocols={self.alpn_protocols!r}>"
+
+    def load_cert_chain(
+        self,
+        certfile: str | Path | bytes,
+        keyfile: str | Path | bytes | None = None,
+        password: bytes | str | None = None,
+    ) -> None:
+        """Load the certificate chain and private key to serve with.
+
+        Args:
+            certfile: a PEM file, or PEM as ``bytes``; the leaf certificate comes first.
+            keyfile: likewise; the certificate file also holds the key if ``None``.
+            password: encrypted keys are not supported.
+
+        Raises:
+            OSError: a file cannot be read.
+            ValueError: the contents are not a certificate chain and its private key.
+        """
+        if password is not None:
+            raise ValueError("encrypted private keys are not supported; decrypt the key first")
+        certificate = _read_pem(certfile)
+        private_key = _read_pem(keyfile) if keyfile is not None else certificate
+        _native.check_identity(certificate, private_key)
+        self._certificate, self._private_key = certificate, private_key
+
+    def load_verify_locations(
+        self,
+        cafile: str | Path | None = None,
+        capath: str | Path | None = None,
+        cadata: str | bytes | None = None,
+    ) -> None:
+        """Trust the given certificates instead of the platform's.
+
+        Raises:
+            OSError: a file cannot be read.
+            ValueError: no certificate is found.
+        """
+        self.cafile, self.capath, self.cadata = cafile, capath, cadata
+        self._trusted_roots()
+
+    def _trusted_roots(self) -> bytes | None:
+        """Return the trusted certificates as PEM, ``None`` for the platform's."""
+        parts: list[bytes] = []
+        if self.cafile is not None:
+            parts.append(Path(self.cafile).read_bytes())
+        if self.capath is not None:
+            parts.extend(entry.read_bytes() for entry in sorted(Path(self.capath).iterdir()) if entry.is_file())
+        if self.cadata is not None:
+            parts.append(self.cadata.encode() if isinstance(self.cadata, str) else bytes(self.cadata))
+        if not parts:
+            return None
+        roots = b"\n".join(parts)
+        _native.check_roots(roots)
+        return roots
+
+    def _identity(self) -> tuple[bytes, bytes]:
+        if self._certificate is None or self._private_key is None:
+            raise ValueError("a QUIC server needs a certificate: use create_quic_server_configuration")
+        return self._certificate, self._private_key
+
+
+def _read_pem(source: str | Path | bytes) -> bytes:
+    return bytes(source) if isinstance(source, bytes | bytearray | memoryview) else Path(source).read_bytes()
+
+
+def create_quic_client_configuration(
+    *,
+    wire_format: WireFormat = WireFormat.CURRENT,
+    alpn_protocols: list[str] | None = None,
+    verify_mode: ssl.VerifyMode = ssl.CERT_REQUIRED,
+    max_datagram_frame_size: int = 65536,
+    idle_timeout: float | None = 120.0,
+    cafile: str | Path | None = None,
+    capath: str | Path | None = None,
+    cadata: str | bytes | None = None,
+    insecure_skip_verify: bool = False,
+    server_name: str | None = None,
+    keepalive_interval: float | None = 15.0,
+    keepalive_timeout: float | None = 45.0,
+) -> QuicConfiguration:
+    """Make a configuration for connecting.
+
+    The server's certificate is verified, against ``cafile``, ``capath`` and ``cadata`` if one of them is given and
+    against the platform's roots otherwise. A self-signed certificate that is named here verifies too.
+
+    Args:
+        wire_format: decides the TLS protocol name.
+        alpn_protocols: other TLS protocol names.
+        verify_mode: ``ssl.CERT_NONE`` turns verification off.
+        max_datagram_frame_size: largest datagram accepted, in bytes.
+        idle_timeout: seconds of silence after which the connection counts as lost, ``None`` for never.
+        cafile: file with trusted certificates, PEM.
+        capath: directory with trusted certificates.
+        cadata: trusted certificates, PEM.
+        insecure_skip_verify: another way of turning verification off.
+        server_name: the name to verify, instead of the host that is connected to.
+        keepalive_interval: seconds between PINGs, ``None`` for none.
+        keepalive_timeout: seconds without an answer after which the client gives up, ``None`` for never. It counts
+            only once the server has answered a PING, because some never do.
+
+    Raises:
+        OSError: a file cannot be read.
+        ValueError: it holds no certificate.
+    """
+    return QuicConfiguration(
+        is_client=True,
+        alpn_protocols=alpn_protocols if alpn_protocols is not None else [alpn_for_wire_format(wire_format)],
+        verify_mode=ssl.CERT_NONE if insecure_skip_verify else verify_mode,
+        max_datagram_frame_size=max_datagram_frame_size,
+        idle_timeout=idle_timeout,
+        cafile=cafile,
+        capath=capath,
+        cadata=cadata,
+        server_name=server_name,
+        keepalive_interval=keepalive_interval,
+        keepalive_timeout=keepalive_timeout,
+    )
+
+
+def create_quic_server_configuration(
+    certificate: str | Path | bytes,
+    private_key: str | Path | bytes,
+    *,
+    wire_format: WireFormat = WireFormat.CURRENT,
+    alpn_protocols: list[str] | None = None,
+    max_datagram_frame_size: int = 65536,
+    idle_timeout: float | None = 120.0,
+) -> QuicConfiguration:
+    """Make a configuration for serving.
+
+    Args:
+        certificate: a PEM file, or PEM as ``bytes``; a chain starts with the leaf.
+        private_key: likewise; PKCS#8, PKCS#1 or SEC1.
+        wire_format: decides the TLS protocol name.
+        alpn_protocols: other TLS protocol names.
+        max_datagram_frame_size: largest datagram accepted, in bytes.
+        idle_timeout: seconds of silence after which a connection counts as lost, ``None`` for never.
+
+    Raises:
+        OSError: a file cannot be read.
+        ValueError: the contents are not a certificate chain and its private key.
+    """
+    configuration = QuicConfiguration(
+        is_client=False,
+        alpn_protocols=alpn_protocols if alpn_protocols is not None else [alpn_for_wire_format(wire_format)],
+        max_datagram_frame_size=max_datagram_frame_size,
+        idle_timeout=idle_timeout,
+    )
+    configuration.load_cert_chain(certificate, private_key)
+    return configuration
+
+
+@dataclass(frozen=True, slots=True)
+class DevelopmentCertificate:
+    """A self-signed certificate for this machine.
+
+    Attributes:
+        certificate: PEM; for the server's configuration, and for ``cadata`` of the client's.
+        private_key: PEM.
+    """
+
+    certificate: bytes
+    private_key: bytes
+
+
+def create_development_certificate() -> DevelopmentCertificate:
+    """Make a fresh self-signed certificate that is only good for ``localhost``, ``127.0.0.1`` and ``::1``."""
+    return DevelopmentCertificate(*_native.development_certificate())
+
+
+class NnrpQuicConnection(Connection):
+    """A QUIC connection; see :class:`~nnrp.adapters._connection.Connection` for what it shares with TCP.
+
+    Submits and results travel on streams of their own, everything else on the control stream.
+    """
+
+    __slots__ = ()
+
+    async def ensure_control_stream(self) -> int:
+        """Return the id of the control stream, which a client's first control packet opens.
+
+        Raises:
+            NnrpQuicConnectionClosedError: the connection has ended.
+        """
+        self._native.check_open()
+        return 0
+
+    def send_datagram(self, payload: bytes) -> None:
+        """Send one datagram, which may be lost.
+
+        Raises:
+            ValueError: it is larger than the peer accepts.
+            NnrpQuicConnectionClosedError: the connection has ended.
+        """
+        self._native.send_datagram(payload)
+
+    async def receive_datagram(self, timeout: float | None = None) -> bytes:
+        """Return the next datagram.
+
+        Raises:
+            TimeoutError: none came within ``timeout`` seconds.
+            NnrpQuicConnectionClosedError: the connection has ended.
+        """
+        return await self._native.receive_datagram(timeout)
+
+    async def ping(self) -> None:
+        """Wait for one round trip of the transport, without an NNRP packet.
+
+        Raises:
+            NnrpQuicConnectionClosedError: the connection has ended.
+        """
+        await self._native.transport_ping()
+
+
+class NnrpQuicListener(Listener[NnrpQuicConnection]):
+    """Accepts QUIC connections; see :class:`~nnrp.adapters._listener.Listener`."""
+
+    __slots__ = ()
+
+    _connection_type = NnrpQuicConnection
+
+
+def one_configuration(config: object, configuration: object) -> object:
+    """Return the one configuration that was given, ``None`` for none.
+
+    Raises:
+        TypeError: both were given.
+    """
+    if config is not None and configuration is not None:
+        raise TypeError("give the configuration once, as 'config' or as 'configuration'")
+    return config if config is not None else configuration
+
+
+def _quic_configuration(config: object, configuration: object) -> QuicConfiguration | None:
+    chosen = one_configuration(config, configuration)
+    if chosen is None or isinstance(chosen, QuicConfiguration):
+        return chosen
+    raise TypeError(f"a QuicConfiguration is required, not {type(chosen).__name__}")
+
+
+def serve_quic(
+    host: str,
+    port: int,
+    config: QuicConfiguration | None = None,
+    *,
+    configuration: QuicConfiguration | None = None,
+) -> Opening[NnrpQuicListener]:
+    """Serve QUIC connections on ``host`` and ``port``; port 0 picks a free one.
+
+    Use it as ``async with serve_quic(…) as listener`` or ``listener = await serve_quic(…)``. Leaving the block stops
+    accepting; sessions that were accepted live on.
+
+    Raises:
+        TypeError: no configuration, or two, were given.
+        OSError: the address cannot be bound.
+        ValueError: the configuration has no certificate.
+    """
+    chosen = _quic_configuration(config, configuration)
+    if chosen is None:
+        raise TypeError("serve_quic needs a configuration with a certificate: create_quic_server_configuration(…)")
+
+    async def open_() -> NnrpQuicListener:
+        certificate, private_key = chosen._identity()  # noqa: SLF001
+        [address, *_] = await resolve(host, port, kind=socket.SOCK_DGRAM, passive=True)
+        native = await _native.bind_quic(
+            *address,
+            certificate=certificate,
+            private_key=private_key,
+            alpn=chosen.alpn_protocols,
+            idle_timeout=chosen.idle_timeout,
+            max_datagram_frame_size=chosen.max_datagram_frame_size,
+        )
+        return NnrpQuicListener._wrap(native, host)  # noqa: SLF001
+
+    async def leave(listener: NnrpQuicListener) -> None:
+        await listener.close()
+
+    return Opening(open_, leave)
+
+
+def connect_quic(
+    host: str,
+    port: int,
+    config: QuicConfiguration | None = None,
+    *,
+    configuration: QuicConfiguration | None = None,
+    timeout: float = 5.0,
+) -> Opening[NnrpQuicConnection]:
+    """Connect to ``host`` and ``port`` over QUIC; nothing of NNRP is sent.
+
+    Use it as ``async with connect_quic(…) as connection`` or ``connection = await connect_quic(…)``.
+
+    Raises:
+        TypeError: two configurations were given.
+        OSError: the host is unknown or unreachable.
+        TimeoutError: nobody answered within ``timeout`` seconds.
+        NnrpQuicConnectionClosedError: the TLS handshake failed.
+
+    Cancelling closes the half-open connection.
+    """
+    chosen = _quic_configuration(config, configuration)
+
+    async def open_() -> NnrpQuicConnection:
+        settings = chosen if chosen is not None else create_quic_client_configuration()
+        roots = settings._trusted_roots()  # noqa: SLF001
+
+        async def connect(address: str, number: int) -> _native.Connection:
+            return await _native.connect_quic(
+                address,
+                number,
+                server_name=settings.server_name or host,
+                roots=roots,
+                verify=settings.verify_mode is not ssl.CERT_NONE,
+                alpn=settings.alpn_protocols,
+                idle_timeout=settings.idle_timeout,
+                max_datagram_frame_size=settings.max_datagram_frame_size,
+                keepalive_interval=settings.keepalive_interval,
+                keepalive_timeout=settings.keepalive_timeout,
+                timeout=timeout,
+            )
+
+        addresses = await resolve(host, port, kind=socket.SOCK_DGRAM, passive=False)
+        native = await first_to_connect(addresses, connect, lambda lost: lost.close(0, ""))
+        return NnrpQuicConnection._wrap(native)  # noqa: SLF001
+
+    async def leave(connection: NnrpQuicConnection) -> None:
+        await connection.close()
+
+    return Opening(open_, leave)

@@ -1,0 +1,142 @@
+"""Every exception of the package.
+
+The bases follow what callers already catch: a protocol violation is a ``ValueError``, a transport failure a
+``RuntimeError``, and a connection that ended additionally a ``ConnectionResetError``.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from nnrp.core.enums import ErrorCode
+from nnrp.core.messages.control import ErrorScope
+
+if TYPE_CHECKING:
+    from nnrp.core import NnrpPacket
+
+__all__ = [
+    "NnrpAuthenticationError",
+    "NnrpConnectionClosedError",
+    "NnrpError",
+    "NnrpProtocolError",
+    "NnrpQuicConnectionClosedError",
+    "NnrpQuicError",
+    "NnrpQuicProtocolError",
+    "NnrpTcpConnectionClosedError",
+    "NnrpTcpError",
+    "NnrpTcpProtocolError",
+    "NnrpTcpUnsupportedOperationError",
+    "NnrpTransportError",
+]
+
+
+class NnrpError(Exception):
+    """Base of all errors that this package defines."""
+
+
+class NnrpProtocolError(NnrpError, ValueError):
+    """The peer reported an error, or broke a rule of the protocol.
+
+    Attributes:
+        error_code: what went wrong; an ``int`` if the peer sent a code this version does not know.
+        error_scope: how far it reaches: the connection, the session, or one frame.
+        is_fatal: whether the connection ends because of it.
+        retry_after_ms: when the peer suggests to try again, in milliseconds; 0 if it said nothing.
+        session_id: the session concerned, 0 if none is named.
+        frame_id: the frame concerned, 0 if none is named.
+        view_id: the frame's view.
+        diagnostic: the peer's explanation, or ours.
+        packet: the packet that carried the error; ``None`` if the violation was found here.
+    """
+
+    def __init__(
+        self,
+        message: str = "",
+        *,
+        error_code: ErrorCode | int = ErrorCode.INVALID_STATE,
+        error_scope: ErrorScope = ErrorScope.SESSION,
+        is_fatal: bool = False,
+        retry_after_ms: int = 0,
+        session_id: int = 0,
+        frame_id: int = 0,
+        view_id: int = 0,
+        diagnostic: str = "",
+        packet: NnrpPacket | None = None,
+    ) -> None:
+        super().__init__(message)
+        self.error_code = error_code
+        self.error_scope = error_scope
+        self.is_fatal = is_fatal
+        self.retry_after_ms = retry_after_ms
+        self.session_id = session_id
+        self.frame_id = frame_id
+        self.view_id = view_id
+        self.diagnostic = diagnostic
+        self.packet = packet
+
+
+class NnrpAuthenticationError(NnrpProtocolError):
+    """The server did not accept the client's auth block (``ErrorCode.AUTH_FAILED``)."""
+
+    def __init__(
+        self,
+        message: str = "",
+        *,
+        error_code: ErrorCode | int = ErrorCode.AUTH_FAILED,
+        error_scope: ErrorScope = ErrorScope.CONNECTION,
+        is_fatal: bool = True,
+        retry_after_ms: int = 0,
+        session_id: int = 0,
+        frame_id: int = 0,
+        view_id: int = 0,
+        diagnostic: str = "",
+        packet: NnrpPacket | None = None,
+    ) -> None:
+        super().__init__(
+            message,
+            error_code=error_code,
+            error_scope=error_scope,
+            is_fatal=is_fatal,
+            retry_after_ms=retry_after_ms,
+            session_id=session_id,
+            frame_id=frame_id,
+            view_id=view_id,
+            diagnostic=diagnostic,
+            packet=packet,
+        )
+
+
+class NnrpTransportError(NnrpError, RuntimeError):
+    """The transport below the protocol failed."""
+
+
+class NnrpConnectionClosedError(NnrpTransportError, ConnectionResetError):
+    """The connection ended; nothing can be sent and nothing is left to receive."""
+
+
+class NnrpQuicError(NnrpTransportError):
+    """A QUIC connection failed."""
+
+
+class NnrpQuicConnectionClosedError(NnrpQuicError, NnrpConnectionClosedError):
+    """A QUIC connection ended, or could not be established."""
+
+
+class NnrpQuicProtocolError(NnrpQuicError):
+    """The peer used QUIC streams in a way the protocol does not allow."""
+
+
+class NnrpTcpError(NnrpTransportError):
+    """A TCP connection failed."""
+
+
+class NnrpTcpConnectionClosedError(NnrpTcpError, NnrpConnectionClosedError):
+    """A TCP connection ended."""
+
+
+class NnrpTcpProtocolError(NnrpTcpError):
+    """The byte stream does not divide into packets."""
+
+
+class NnrpTcpUnsupportedOperationError(NnrpTcpError):
+    """The operation needs a transport with datagrams, which TCP is not."""

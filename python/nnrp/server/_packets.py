@@ -1,0 +1,130 @@
+"""A server session over packets: what it does on connections that are not the package's own.
+
+Applications test their handlers with fakes that pass packets around; this module gives those sessions the same
+behaviour that the native session has.
+"""
+
+from __future__ import annotations
+
+import inspect
+from dataclasses import fields
+from typing import TYPE_CHECKING, Any
+
+from nnrp import _native
+from nnrp.core import (
+    FlowUpdateMetadata,
+    FlowUpdateScopeKind,
+    FrameSubmitMetadata,
+    HeaderFlags,
+    MessageType,
+    NnrpPacket,
+    ResultHintBudgetPolicy,
+    ResultHintMetadata,
+    ResultHintReason,
+    ServerHelloAckMetadata,
+    WireFormat,
+    build_flow_update_packet,
+    build_result_drop_packet,
+    build_result_hint_packet,
+)
+from nnrp.server.context import ReceivedSubmit, received_submit
+
+if TYPE_CHECKING:
+    from nnrp.server.session import ServerSession
+
+
+async def receive_submit(session: ServerSession, timeout: float | None) -> ReceivedSubmit:
+    """Receive and decode the next FRAME_SUBMIT packet of ``session``."""
+    packet = await session.connection.receive_submit_packet(timeout=timeout)
+    header = packet.header
+    if header.msg_type is not MessageType.FRAME_SUBMIT:
+        raise ValueError(f"expected FRAME_SUBMIT, got {getattr(header.msg_type, 'name', header.msg_type)}")
+    if header.session_id != session.session_id:
+        raise ValueError(f"expected session_id {session.session_id}, got {header.session_id}")
+    if header.wire_format is not WireFormat.CURRENT:
+        raise ValueError(f"wire_format {header.wire_format} is not supported")
+    FrameSubmitMetadata.unpack(packet.metadata)
+    return received_submit(_native.decode_submit(header.pack(), packet.metadata, packet.body))
+
+
+async def send_result(session: ServerSession, arguments: tuple[Any, ...]) -> int:
+    """Encode a result from the arguments of ``send_result`` and send its packet."""
+    packet = NnrpPacket.unpack(_native.encode_result(session.session_id, *arguments))
+    await session.connection.send_result_packet(packet)
+    return len(packet.pack())
+
+
+async def send_result_drop(
+    session: ServerSession,
+    frame_id: int,
+    reason: ResultHintReason,
+    flags: HeaderFlags,
+    view_id: int,
+    route_id: int,
+    trace_id: int,
+) -> int:
+    """Send a RESULT_DROP packet, and before it the hint that carries the reason."""
+    if reason is not ResultHintReason.NONE:
+        hint = ResultHintMetadata(applied_budget_policy=ResultHintBudgetPolicy.DROP, reason=reason)
+        await send_result_hint(session, hint, frame_id, route_id, trace_id, HeaderFlags.NONE)
+    packet = build_result_drop_packet(
+        session_id=session.session_id,
+        frame_id=frame_id,
+        flags=flags,
+        view_id=view_id,
+        route_id=route_id,
+        trace_id=trace_id,
+    )
+    await session.connection.send_result_packet(packet)
+    return len(packet.pack())
+
+
+async def send_result_hint(
+    session: ServerSession,
+    metadata: ResultHintMetadata,
+    frame_id: int,
+    route_id: int,
+    trace_id: int,
+    flags: HeaderFlags,
+) -> int:
+    """Send a RESULT_HINT packet."""
+    packet = build_result_hint_packet(
+        metadata=metadata,
+        session_id=session.session_id,
+        frame_id=frame_id,
+        route_id=route_id,
+        trace_id=trace_id,
+        flags=flags,
+    )
+    await session.connection.send_control_packet(packet)
+    return len(packet.pack())
+
+
+async def send_flow_update(
+    connection: Any, session_id: int, metadata: FlowUpdateMetadata, trace_id: int, flags: HeaderFlags
+) -> int:
+    """Send a FLOW_UPDATE packet, which names the session unless it concerns the whole connection."""
+    scoped = metadata.scope_kind is not FlowUpdateScopeKind.CONNECTION
+    packet = build_flow_update_packet(
+        metadata=metadata, session_id=session_id if scoped else 0, trace_id=trace_id, flags=flags
+    )
+    await connection.send_control_packet(packet)
+    return len(packet.pack())
+
+
+async def close(connection: Any) -> None:
+    """Close a connection whose ``close`` may be plain or async, and wait for it if it can be waited for."""
+    closing = connection.close()
+    if inspect.isawaitable(closing):
+        await closing
+    wait_closed = getattr(connection, "wait_closed", None)
+    if wait_closed is not None:
+        waiting = wait_closed()
+        if inspect.isawaitable(waiting):
+            await waiting
+
+
+def parameters(ack_metadata: bytes) -> dict[str, Any]:
+    """Return the fields of SERVER_HELLO_ACK by name."""
+    ack = ServerHelloAckMetadata.unpack(ack_metadata)
+    return {field.name: getattr(ack, field.name) for field in fields(ack)}

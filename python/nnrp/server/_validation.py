@@ -1,0 +1,48 @@
+"""Asking the application whether a client may in."""
+
+from __future__ import annotations
+
+import asyncio
+import concurrent.futures
+import contextvars
+import inspect
+import threading
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable
+
+
+async def validate(validator: Callable[[bytes], Any], auth_block: bytes) -> bool:
+    """Call ``validator`` on a thread of its own and return its verdict.
+
+    The thread is not the event loop's, so a validator may bridge to the loop and wait; and it is a daemon, so one that
+    never returns holds up neither other clients nor the interpreter's exit. If the validator returns something to
+    await, it is awaited here, on the event loop. Whatever the validator raises is raised.
+    """
+    if inspect.iscoroutinefunction(validator):
+        return bool(await validator(auth_block))
+    verdict = await _on_thread(validator, auth_block)
+    if isinstance(verdict, concurrent.futures.Future):
+        verdict = await asyncio.wrap_future(verdict)
+    elif inspect.isawaitable(verdict):
+        verdict = await verdict
+    return bool(verdict)
+
+
+def _on_thread(validator: Callable[[bytes], Any], auth_block: bytes) -> Awaitable[Any]:
+    outcome: concurrent.futures.Future[Any] = concurrent.futures.Future()
+    context = contextvars.copy_context()
+
+    def run() -> None:
+        if not outcome.set_running_or_notify_cancel():
+            return
+        try:
+            verdict = context.run(validator, auth_block)
+        except BaseException as error:  # noqa: BLE001  # whatever it is refuses the client, on the other thread
+            outcome.set_exception(error)
+        else:
+            outcome.set_result(verdict)
+
+    threading.Thread(target=run, name="nnrp-validator", daemon=True).start()
+    return asyncio.wrap_future(outcome)

@@ -1,0 +1,336 @@
+"""Letting clients in."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import math
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Literal, TypeAlias
+
+from nnrp.adapters._connection import Connection
+from nnrp.adapters._listener import Listener
+from nnrp.adapters.quic import NnrpQuicConnection, NnrpQuicListener
+from nnrp.adapters.tcp import NnrpTcpConnection, NnrpTcpListener
+from nnrp.core import ControlExtensionEntry, ErrorCode, NnrpPacket, TransportId, pack_control_extension_block
+from nnrp.errors import NnrpAuthenticationError, NnrpConnectionClosedError, NnrpProtocolError
+from nnrp.server._validation import validate
+from nnrp.server.context import ClientHelloContext, hello_context
+from nnrp.server.profile import ServerProfile, check_profile
+from nnrp.server.session import ServerSession
+
+if TYPE_CHECKING:
+    from nnrp import _native
+
+__all__ = [
+    "ServerConnection",
+    "ServerListener",
+    "ServerSessionAcceptResolution",
+    "SessionResolver",
+    "accept_server_connection",
+    "accept_server_session",
+]
+
+_log = logging.getLogger("nnrp.server")
+
+ServerListener = NnrpQuicListener | NnrpTcpListener
+ServerConnection = NnrpQuicConnection | NnrpTcpConnection
+
+#: Seconds a client has for its hello, and the application for its verdict, unless told otherwise.
+_HANDSHAKE_TIMEOUT = 10.0
+_U32_MAX = 0xFFFF_FFFF
+
+
+@dataclass(frozen=True)
+class ServerSessionAcceptResolution:
+    """What a session resolver decides about an admitted client.
+
+    Attributes:
+        session_id: the id of its session (u32, not 0).
+        active_model_name: the model name it is told.
+    """
+
+    session_id: int
+    active_model_name: str = ""
+
+
+SessionResolver: TypeAlias = Callable[
+    [ClientHelloContext], ServerSessionAcceptResolution | Awaitable[ServerSessionAcceptResolution]
+]
+
+
+@dataclass(frozen=True)
+class _Terms:
+    """How one call admits clients."""
+
+    profile: ServerProfile
+    model_name: str
+    session_id: int | None
+    extra_extensions: tuple[ControlExtensionEntry, ...]
+    auth_validator: Callable[[bytes], Any] | None
+    session_resolver: SessionResolver | None
+    handshake_timeout: float
+
+
+class _Refused(Exception):  # noqa: N818  # it never leaves this module
+    """A client that was told no; the cause is what the caller of a connection-level accept gets."""
+
+    def __init__(self, error: Exception) -> None:
+        super().__init__(str(error))
+        self.error = error
+
+
+def _one_of(names: str, first: Any, second: Any, absent: Any) -> Any:
+    if first != absent and second != absent and first != second:
+        raise TypeError(f"{names} are two names for one thing and were given different values")
+    return first if first != absent else second
+
+
+async def accept_server_session(
+    listener_or_connection: ServerListener | ServerConnection | None = None,
+    profile: ServerProfile | None = None,
+    *,
+    model_name: str = "",
+    extra_extensions: tuple[ControlExtensionEntry, ...] = (),
+    auth_validator: Callable[[bytes], bool] | None = None,
+    active_model_name: str = "",
+    server_profile: ServerProfile | None = None,
+    session_id: int | None = None,
+    timeout: float | None = None,
+    handshake_timeout: float = _HANDSHAKE_TIMEOUT,
+    on_rejected: Literal["continue", "raise"] | None = None,
+    session_resolver: SessionResolver | None = None,
+    listener: ServerListener | None = None,
+) -> ServerSession:
+    """Wait for a client, shake hands, and return its session.
+
+    On a listener, the handshakes of all waiting clients go on at the same time, and the next one that is ready is
+    taken: a client that connects and says nothing delays nobody.
+
+    Args:
+        listener_or_connection: where clients come from, or the one connection to shake hands on.
+        profile: what to announce; the defaults of :class:`ServerProfile` if ``None``.
+        model_name: the model name to tell the client.
+        extra_extensions: extensions for the acknowledgement; one of a type the library answers replaces its answer.
+        auth_validator: decides about the client's auth block, once per connection. A plain function runs on a thread of
+            its own, a coroutine function on the event loop. A falsy verdict or an exception refuses the client. Without
+            a validator everybody is admitted.
+        active_model_name: another name of ``model_name``.
+        server_profile: another name of ``profile``.
+        session_id: the id to give the session, instead of the one the client asks for.
+        timeout: seconds the whole call may take; ``None`` waits for ever.
+        handshake_timeout: seconds a client has for its hello, and the validator for its verdict. Defaults to
+            ``timeout`` if only that is given.
+        on_rejected: whether a refused client ends the call (``"raise"``) or is logged and passed over
+            (``"continue"``, the default on a listener and impossible on a connection).
+        session_resolver: decides about session id and model name after the validator; may be async.
+        listener: another name of the first parameter.
+
+    Raises:
+        TimeoutError: no client came in time.
+        NnrpAuthenticationError: the validator refused (connection, or ``on_rejected="raise"``).
+        NnrpProtocolError: the handshake broke a rule (likewise).
+        NnrpConnectionClosedError: the listener was closed, or the connection ended.
+        TypeError: the first argument is neither listener nor connection, or arguments contradict each other.
+        ValueError: the profile cannot be announced.
+
+    Cancelling loses no client on a listener; a connection is closed.
+    """
+    source = listener_or_connection if listener_or_connection is not None else listener
+    if listener is not None and source is not listener:
+        raise TypeError("listener_or_connection and listener are two names for one thing and were given both")
+    chosen = _one_of("profile and server_profile", profile, server_profile, None)
+    if timeout is not None and handshake_timeout == _HANDSHAKE_TIMEOUT:
+        handshake_timeout = max(timeout, 0.0)
+    terms = _terms(
+        profile=chosen,
+        model_name=_one_of("model_name and active_model_name", model_name, active_model_name, ""),
+        session_id=session_id,
+        extra_extensions=extra_extensions,
+        auth_validator=auth_validator,
+        session_resolver=session_resolver,
+        handshake_timeout=handshake_timeout,
+    )
+    if on_rejected not in ("continue", "raise", None):
+        raise ValueError(f'on_rejected must be "continue" or "raise", not {on_rejected!r}')
+    if isinstance(source, Connection):
+        if on_rejected == "continue":
+            raise ValueError('on_rejected="continue" needs a listener: there is no other client on a connection')
+        return await _accept_connection(source, terms, timeout)
+    if not isinstance(source, Listener):
+        raise TypeError(f"a listener or a connection is required, not {type(source).__name__}")
+    try:
+        async with asyncio.timeout(timeout):
+            return await _accept_from(source, terms, skip_refused=on_rejected != "raise")
+    except TimeoutError:
+        raise TimeoutError(f"no client within {timeout} s") from None
+
+
+async def accept_server_connection(
+    connection: ServerConnection,
+    *,
+    first_packet: NnrpPacket | None = None,
+    session_id: int | None = None,
+    active_model_name: str = "",
+    server_profile: ServerProfile | None = None,
+    timeout: float = _HANDSHAKE_TIMEOUT,
+    session_resolver: SessionResolver | None = None,
+    auth_validator: Callable[[bytes], bool] | None = None,
+    extra_extensions: tuple[ControlExtensionEntry, ...] = (),
+) -> ServerSession:
+    """Shake hands on an accepted connection whose first packet may have been read already.
+
+    Args:
+        connection: the connection.
+        first_packet: what was read from it.
+        session_id: as for :func:`accept_server_session`, like the rest.
+        active_model_name: likewise.
+        server_profile: likewise.
+        timeout: seconds for the whole handshake.
+        session_resolver: likewise.
+        auth_validator: likewise.
+        extra_extensions: likewise.
+
+    Raises:
+        TimeoutError: the client did not finish in time.
+        NnrpAuthenticationError: the validator refused.
+        NnrpProtocolError: the handshake broke a rule.
+        NnrpConnectionClosedError: the connection ended.
+
+    Cancelling closes the connection.
+    """
+    terms = _terms(
+        profile=server_profile,
+        model_name=active_model_name,
+        session_id=session_id,
+        extra_extensions=extra_extensions,
+        auth_validator=auth_validator,
+        session_resolver=session_resolver,
+        handshake_timeout=timeout,
+    )
+    return await _accept_connection(connection, terms, timeout, first_packet)
+
+
+def _terms(
+    *,
+    profile: ServerProfile | None,
+    model_name: str,
+    session_id: int | None,
+    extra_extensions: tuple[ControlExtensionEntry, ...],
+    auth_validator: Callable[[bytes], Any] | None,
+    session_resolver: SessionResolver | None,
+    handshake_timeout: float,
+) -> _Terms:
+    settings = profile if profile is not None else ServerProfile()
+    check_profile(settings)
+    if session_id is not None and not 0 < session_id <= _U32_MAX:
+        raise ValueError(f"session_id must be between 1 and {_U32_MAX}, got {session_id}")
+    if math.isnan(handshake_timeout):
+        raise ValueError("handshake_timeout must be a number")
+    return _Terms(
+        settings,
+        model_name,
+        session_id,
+        tuple(extra_extensions),
+        auth_validator,
+        session_resolver,
+        handshake_timeout,
+    )
+
+
+async def _accept_from(source: Listener[Any], terms: _Terms, *, skip_refused: bool) -> ServerSession:
+    native = source._native  # noqa: SLF001
+    while True:
+        try:
+            pending = await native.accept_hello(_settings(terms.profile), terms.handshake_timeout)
+            connection = source._connection_type._wrap(pending.connection)  # noqa: SLF001
+            try:
+                return await _decide(connection, pending, terms)
+            except asyncio.CancelledError:
+                native.put_back(pending)
+                raise
+        except _Refused as refused:
+            error = refused.error
+        except NnrpConnectionClosedError:
+            if native.is_closed:
+                raise
+            continue  # a client that left
+        except (NnrpProtocolError, TimeoutError) as failed:
+            error = failed
+        if not skip_refused:
+            raise error
+        _log.warning("client refused: %s", error)
+
+
+async def _accept_connection(
+    connection: Connection, terms: _Terms, timeout: float | None, first_packet: NnrpPacket | None = None
+) -> ServerSession:
+    try:
+        async with asyncio.timeout(timeout):
+            first = None
+            if first_packet is not None:
+                first = (first_packet.header.pack(), first_packet.metadata, first_packet.body)
+            pending = await connection._native.accept_hello(  # noqa: SLF001
+                _settings(terms.profile), terms.handshake_timeout, first
+            )
+            return await _decide(connection, pending, terms)
+    except _Refused as refused:
+        raise refused.error from refused.error.__cause__
+    except BaseException:
+        connection.close()
+        raise
+
+
+def _settings(profile: ServerProfile) -> tuple[int, bool, int, int]:
+    return (
+        profile.max_concurrent_frames,
+        bool(profile.enable_cache),
+        profile.max_sections,
+        profile.max_body_bytes,
+    )
+
+
+async def _decide(connection: Connection, pending: _native.PendingSession, terms: _Terms) -> ServerSession:
+    """Ask the application about a client, then admit or refuse it."""
+    hello = hello_context(pending)
+    try:
+        async with asyncio.timeout(terms.handshake_timeout):
+            if terms.auth_validator is not None and not await validate(terms.auth_validator, hello.auth_block):
+                raise _refusal(pending, "the auth block was not accepted", None)
+            resolution = await _resolve(terms, hello)
+    except TimeoutError as error:
+        raise _refusal(pending, f"no verdict within {terms.handshake_timeout} s", error) from error
+    except (asyncio.CancelledError, _Refused):
+        raise
+    except Exception as error:
+        raise _refusal(pending, "the validator failed", error) from error
+    extensions = pack_control_extension_block(terms.extra_extensions)
+    session = pending.admit(resolution.session_id or None, resolution.active_model_name, extensions)
+    connection._server_session = session  # noqa: SLF001
+    return ServerSession(
+        connection=connection,  # type: ignore[arg-type]  # a Connection is one of the two
+        transport_id=TransportId.QUIC if isinstance(connection, NnrpQuicConnection) else TransportId.TCP,
+        hello=hello,
+        session_id=session.session_id,
+        active_model_name=resolution.active_model_name,
+        server_profile=terms.profile,
+    )
+
+
+async def _resolve(terms: _Terms, hello: ClientHelloContext) -> ServerSessionAcceptResolution:
+    if terms.session_resolver is None:
+        return ServerSessionAcceptResolution(terms.session_id or 0, terms.model_name)
+    resolution = terms.session_resolver(hello)
+    if not isinstance(resolution, ServerSessionAcceptResolution):
+        resolution = await resolution
+    return resolution
+
+
+def _refusal(pending: _native.PendingSession, why: str, cause: Exception | None) -> _Refused:
+    """Tell a client that it is not let in, and say so to the caller."""
+    host, port = pending.connection.peer_address
+    pending.refuse(ErrorCode.AUTH_FAILED, "authentication failed")
+    error = NnrpAuthenticationError(f"authentication failed for {host}:{port}: {why}", diagnostic=why)
+    error.__cause__ = cause
+    return _Refused(error)

@@ -1,0 +1,152 @@
+"""What a server gets to see: the hello of a client, and the frames it submits."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass, fields
+from typing import TYPE_CHECKING, Any, ClassVar
+
+from nnrp._lazy import LazyFrozen, packet_from_native, section_from_view, tensor_body_from_native
+from nnrp.client.request import SubmitRequest, TypedPayload
+from nnrp.core import (
+    CacheObjectKind,
+    ClientHelloMetadata,
+    ControlExtensionEntry,
+    ControlExtensionFlags,
+    FrameSubmitMetadata,
+    NnrpPacket,
+    ObjectReferenceBlock,
+    PayloadKind,
+    TensorBodyView,
+)
+
+if TYPE_CHECKING:
+    from nnrp import _native
+
+__all__ = ["ClientHelloContext", "ReceivedSubmit"]
+
+
+@dataclass(frozen=True, slots=True)
+class ClientHelloContext:
+    """What a client said in its CLIENT_HELLO.
+
+    Attributes:
+        packet: the packet.
+        metadata: its metadata.
+        auth_block: the client's credentials, untouched.
+        control_extensions: every extension, known or not, in wire order.
+    """
+
+    packet: NnrpPacket
+    metadata: ClientHelloMetadata
+    auth_block: bytes
+    control_extensions: tuple[ControlExtensionEntry, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class ReceivedSubmit:
+    """A frame that a client submitted.
+
+    Attributes:
+        packet: the packet.
+        metadata: its metadata, with ``frame_id`` and ``deadline_ms`` filled in.
+        request: the same frame as the client wrote it.
+        tensor_body: views over the received body; ``None`` without tensor payload, and if the section table came by a
+            reference that was not resolved.
+    """
+
+    packet: NnrpPacket
+    metadata: FrameSubmitMetadata
+    request: SubmitRequest
+    tensor_body: TensorBodyView | None = None
+
+
+def hello_context(native: _native.PendingSession) -> ClientHelloContext:
+    """Return the hello of a client that waits to be admitted."""
+    packet = packet_from_native(native.packet)
+    return ClientHelloContext(
+        packet=packet,
+        metadata=ClientHelloMetadata.unpack(packet.metadata),
+        auth_block=native.auth_block,
+        control_extensions=tuple(
+            ControlExtensionEntry(kind, ControlExtensionFlags(flags), payload)
+            for kind, flags, payload in native.extensions
+        ),
+    )
+
+
+def _metadata(submit: LazySubmit) -> FrameSubmitMetadata:
+    source = submit._source  # noqa: SLF001
+    values = FrameSubmitMetadata.STRUCT.unpack(source.packet.metadata)
+    metadata = FrameSubmitMetadata._from_wire(values)  # noqa: SLF001
+    metadata.frame_id = source.frame_id
+    if metadata.latency_budget_ms:
+        received_ms = time.time_ns() // 1_000_000 - source.age_ms
+        metadata.deadline_ms = received_ms + metadata.latency_budget_ms
+    return metadata
+
+
+class LazySubmit(LazyFrozen, ReceivedSubmit):
+    """A received submit whose parts are decoded when they are read."""
+
+    __slots__ = ("_source",)
+
+    _source: _native.Submit
+    _public = ReceivedSubmit
+    _build: ClassVar = {
+        "packet": lambda self: packet_from_native(self._source.packet),
+        "metadata": _metadata,
+        "request": lambda self: LazyRequest._from_source(self),  # noqa: SLF001
+        "tensor_body": lambda self: tensor_body_from_native(self._source.body),
+    }
+
+
+def received_submit(native: _native.Submit) -> ReceivedSubmit:
+    """Return the public object over a received submit."""
+    return LazySubmit._from_source(native)  # noqa: SLF001
+
+
+def _sections(request: LazyRequest) -> tuple[Any, ...]:
+    body = request._source.tensor_body  # noqa: SLF001
+    return tuple(section_from_view(view) for view in body.sections) if body is not None else ()
+
+
+def typed_payloads(body: _native.FrameBody) -> tuple[TypedPayload, ...]:
+    """Return the typed payloads of a received body."""
+    return tuple(
+        TypedPayload(PayloadKind(kind), payload, profile_id) for kind, payload, profile_id in body.typed_payloads()
+    )
+
+
+def _reference(request: LazyRequest, kind: CacheObjectKind) -> ObjectReferenceBlock | None:
+    references = request._source._source.body.references()  # noqa: SLF001
+    for values in references:
+        if values[0] == kind:
+            return ObjectReferenceBlock._from_wire(values)  # noqa: SLF001
+    return None
+
+
+class LazyRequest(LazyFrozen, SubmitRequest):
+    """The request a received submit was made from; its source is the :class:`LazySubmit`."""
+
+    __slots__ = ("_source",)
+
+    _source: LazySubmit
+    _public = SubmitRequest
+    _build: ClassVar = {
+        **{
+            field.name: (lambda self, name=field.name: getattr(self._source.metadata, name))
+            for field in fields(SubmitRequest)
+        },
+        **{
+            name: (lambda self, name=name: getattr(self._source.packet.header, name))
+            for name in ("frame_id", "view_id", "route_id", "trace_id", "flags")
+        },
+        "tile_ids": lambda self: self._source._source.body.tile_ids(),  # noqa: SLF001
+        "sections": _sections,
+        "camera_block": lambda self: self._source._source.body.camera(),  # noqa: SLF001
+        "typed_payloads": lambda self: typed_payloads(self._source._source.body),  # noqa: SLF001
+        "camera_reference": lambda self: _reference(self, CacheObjectKind.CAMERA_BLOCK),
+        "tile_index_reference": lambda self: _reference(self, CacheObjectKind.TILE_INDEX_BLOCK),
+        "tensor_section_table_reference": lambda self: _reference(self, CacheObjectKind.TENSOR_SECTION_TABLE),
+    }

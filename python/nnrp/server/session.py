@@ -1,0 +1,381 @@
+"""A server's side of a session."""
+
+from __future__ import annotations
+
+import logging
+from dataclasses import dataclass, field
+from types import MappingProxyType
+from typing import TYPE_CHECKING, Any, Self
+
+from nnrp._lazy import packet_from_native
+from nnrp.adapters._connection import Connection
+from nnrp.adapters.quic import NnrpQuicConnection
+from nnrp.adapters.tcp import NnrpTcpConnection
+from nnrp.core import (
+    BudgetPolicy,
+    FlowUpdateMetadata,
+    HeaderFlags,
+    NnrpPacket,
+    PayloadKind,
+    ResultClass,
+    ResultFlags,
+    ResultHintBudgetPolicy,
+    ResultHintCongestionState,
+    ResultHintMetadata,
+    ResultHintReason,
+    TensorSectionData,
+    TileIndexMode,
+    TransportId,
+)
+from nnrp.server import _packets
+from nnrp.server.context import ClientHelloContext, ReceivedSubmit, received_submit
+from nnrp.server.profile import ServerProfile
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+    from types import TracebackType
+
+    from nnrp import _native
+    from nnrp.client.request import TypedPayload
+
+__all__ = ["ServerSession"]
+
+_log = logging.getLogger("nnrp.server")
+
+#: What applications call the reasons for dropping a frame, with case, ``-`` and ``_`` left out.
+_DROP_REASONS = {
+    "queueoverflow": ResultHintReason.QUEUE_FULL,
+    "queuefull": ResultHintReason.QUEUE_FULL,
+    "serverbusy": ResultHintReason.SERVER_BUSY,
+    "busy": ResultHintReason.SERVER_BUSY,
+    "overloaded": ResultHintReason.SERVER_BUSY,
+    "budgetexceeded": ResultHintReason.BUDGET_EXCEEDED,
+    "deadlineexceeded": ResultHintReason.BUDGET_EXCEEDED,
+    "expired": ResultHintReason.BUDGET_EXCEEDED,
+    "timeout": ResultHintReason.BUDGET_EXCEEDED,
+    "superseded": ResultHintReason.SUPERSEDED,
+    "stale": ResultHintReason.SUPERSEDED,
+}
+
+
+def drop_reason(reason: str | int | ResultHintReason | None, frame_id: int) -> ResultHintReason:
+    """Return the code for an application's reason; a text without a code is logged.
+
+    Raises:
+        ValueError: an integer that is no :class:`~nnrp.core.ResultHintReason`.
+    """
+    if reason is None or reason == "":
+        return ResultHintReason.NONE
+    if not isinstance(reason, str):
+        return ResultHintReason(reason)
+    code = _DROP_REASONS.get(reason.lower().replace("-", "").replace("_", ""))
+    if code is None:
+        _log.info("frame %d dropped: %s", frame_id, reason)
+        return ResultHintReason.NONE
+    return code
+
+
+def _native_session(connection: object) -> _native.ServerSession | None:
+    return connection._server_session if isinstance(connection, Connection) else None  # noqa: SLF001
+
+
+@dataclass(slots=True)
+class ServerSession:
+    """One client's session, made by :func:`~nnrp.server.accept_server_session`.
+
+    All methods may be called from any number of tasks at once; each packet is sent whole, and two sends awaited one
+    after the other leave in that order. As an async context manager it closes on exit.
+
+    The constructor also accepts any object with the coroutine methods ``receive_submit_packet(timeout=)``,
+    ``send_result_packet(packet)``, ``send_control_packet(packet)`` and ``close()``, which is what tests use.
+
+    Attributes:
+        connection: the connection the session is on; state beyond these fields lives there.
+        transport_id: its transport.
+        hello: what the client said when it connected.
+        session_id: the session's id.
+        active_model_name: the model name the client was told.
+        server_profile: what the server announced.
+    """
+
+    connection: NnrpQuicConnection | NnrpTcpConnection
+    transport_id: TransportId
+    hello: ClientHelloContext
+    session_id: int
+    active_model_name: str = ""
+    server_profile: ServerProfile = field(default_factory=ServerProfile)
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        await self.close()
+
+    async def receive_submit(self, timeout: float | None = None) -> ReceivedSubmit:
+        """Wait for the next frame of this session, at most ``timeout`` seconds.
+
+        Raises:
+            ValueError: the client sent something a server must not receive here. It has been answered with an ERROR,
+                and the session stays usable.
+            TimeoutError: nothing came in time.
+            NnrpConnectionClosedError: the connection ended and nothing is left to deliver.
+            NnrpProtocolError: the client reported a fatal error.
+
+        Timeouts and cancellation lose nothing: what arrived is returned by the next call.
+        """
+        native = _native_session(self.connection)
+        if native is None:
+            return await _packets.receive_submit(self, timeout)
+        return received_submit(await native.receive(timeout))
+
+    async def send_result(
+        self,
+        *,
+        frame_id: int,
+        tile_ids: Sequence[int] = (),
+        sections: Sequence[TensorSectionData] = (),
+        typed_payloads: Sequence[TypedPayload] = (),
+        result_flags: ResultFlags = ResultFlags.NONE,
+        active_profile_id: int = 0,
+        inference_ms: int = 0,
+        queue_ms: int = 0,
+        server_total_ms: int = 0,
+        status_code: int = 0,
+        tile_index_mode: TileIndexMode = TileIndexMode.RAW_U16,
+        tile_base_id: int = 0,
+        result_class: ResultClass = ResultClass.COMPLETE,
+        applied_budget_policy: BudgetPolicy = BudgetPolicy.NONE,
+        reused_frame_id: int = 0,
+        covered_tile_count: int | None = None,
+        dropped_tile_count: int = 0,
+        payload_kind_bitmap: PayloadKind = PayloadKind.TENSOR,
+        payload_frame_count: int = 0,
+        flags: HeaderFlags = HeaderFlags.NONE,
+        view_id: int = 0,
+        route_id: int = 0,
+        trace_id: int = 0,
+    ) -> int:
+        """Send one result for a frame; several are allowed, for a stream of partial ones.
+
+        Args:
+            frame_id: the frame.
+            tile_ids: which tiles the sections hold. If empty, the tiles the frame's submit asked for when the sections
+                have that many, else a dense range from ``tile_base_id``.
+            sections: tensor data, one payload per tile in each section.
+            typed_payloads: payloads that are not tensors.
+            result_flags: see :class:`~nnrp.core.ResultFlags`.
+            active_profile_id: how to read the tensors, agreed between the applications.
+            inference_ms: time spent in the model, in milliseconds. Above 65535 it saturates, as do the next two.
+            queue_ms: time spent waiting.
+            server_total_ms: time from arrival to answer.
+            status_code: the application's status.
+            tile_index_mode: ``RAW_U16`` or ``DENSE_RANGE``; a result cannot express others.
+            tile_base_id: first tile of a dense range.
+            result_class: how complete the result is.
+            applied_budget_policy: which of the client's allowances was used; the one that belongs to
+                ``result_class`` if left at ``NONE``.
+            reused_frame_id: the frame a stale result was made from.
+            covered_tile_count: tiles with fresh content; all but the dropped ones if ``None``.
+            dropped_tile_count: tiles without content.
+            payload_kind_bitmap: kinds of payload of a result without sections and typed payloads.
+            payload_frame_count: number of typed payloads of such a result.
+            flags: header flags.
+            view_id: the frame's view.
+            route_id: routing hint.
+            trace_id: for correlating logs.
+
+        Returns:
+            The bytes of the packet: header, metadata and body.
+
+        Raises:
+            ValueError: the arguments do not make a result; nothing is sent.
+            NnrpConnectionClosedError: the connection has ended.
+
+        Returns when the packet is in the bounded send buffer. Cancelling sends all of it or nothing.
+        """
+        arguments = (
+            frame_id,
+            tile_ids,
+            sections,
+            typed_payloads,
+            result_flags,
+            active_profile_id,
+            inference_ms,
+            queue_ms,
+            server_total_ms,
+            status_code,
+            tile_index_mode,
+            tile_base_id,
+            result_class,
+            applied_budget_policy,
+            reused_frame_id,
+            covered_tile_count,
+            dropped_tile_count,
+            payload_kind_bitmap,
+            payload_frame_count,
+            flags,
+            view_id,
+            route_id,
+            trace_id,
+        )
+        native = _native_session(self.connection)
+        if native is None:
+            return await _packets.send_result(self, arguments)
+        return await native.send_result(*arguments)
+
+    async def send_result_drop(
+        self,
+        frame_id: int,
+        reason: str | int | ResultHintReason | None = None,
+        *,
+        flags: HeaderFlags = HeaderFlags.NONE,
+        view_id: int = 0,
+        route_id: int = 0,
+        trace_id: int = 0,
+    ) -> int:
+        """Tell the client that a frame will have no result.
+
+        Args:
+            frame_id: the frame.
+            reason: why. ``queue_overflow``, ``server_busy``, ``budget_exceeded``, ``superseded`` and their like reach
+                the client as a :class:`~nnrp.core.ResultHintReason`, in a RESULT_HINT just before the drop; any other
+                text is only logged.
+            flags: header flags.
+            view_id: the frame's view.
+            route_id: routing hint.
+            trace_id: for correlating logs.
+
+        Returns:
+            The bytes of the RESULT_DROP packet.
+
+        Raises:
+            ValueError: a value is out of range; nothing is sent.
+            NnrpConnectionClosedError: the connection has ended.
+
+        Cancelling sends all of it or nothing.
+        """
+        code = drop_reason(reason, frame_id)
+        native = _native_session(self.connection)
+        if native is None:
+            return await _packets.send_result_drop(self, frame_id, code, flags, view_id, route_id, trace_id)
+        return await native.send_drop(frame_id, code, flags, view_id, route_id, trace_id)
+
+    async def send_result_hint(
+        self,
+        congestion_state: ResultHintCongestionState | ResultHintMetadata = ResultHintCongestionState.NONE,
+        *,
+        applied_budget_policy: ResultHintBudgetPolicy = ResultHintBudgetPolicy.NONE,
+        reason: ResultHintReason = ResultHintReason.NONE,
+        retry_after_ms: int = 0,
+        frame_id: int = 0,
+        route_id: int = 0,
+        trace_id: int = 0,
+        flags: HeaderFlags = HeaderFlags.NONE,
+    ) -> int:
+        """Tell the client how the server is doing.
+
+        Args:
+            congestion_state: the state, or a complete hint; with the latter leave the next three at their defaults.
+            applied_budget_policy: what the server does about it.
+            reason: why.
+            retry_after_ms: when to try again, in milliseconds.
+            frame_id: the frame concerned; 0 for the whole session.
+            route_id: routing hint.
+            trace_id: for correlating logs.
+            flags: header flags.
+
+        Returns:
+            The bytes of the packet.
+
+        Raises:
+            TypeError: a complete hint is combined with other values.
+            ValueError: a value is out of range; nothing is sent.
+            NnrpConnectionClosedError: the connection has ended.
+
+        Cancelling sends all of it or nothing.
+        """
+        if isinstance(congestion_state, ResultHintMetadata):
+            if (applied_budget_policy, reason, retry_after_ms) != (0, 0, 0):
+                raise TypeError("a complete ResultHintMetadata leaves no room for further values")
+            metadata = congestion_state
+        else:
+            metadata = ResultHintMetadata(
+                applied_budget_policy=ResultHintBudgetPolicy(applied_budget_policy),
+                congestion_state=ResultHintCongestionState(congestion_state),
+                reason=ResultHintReason(reason),
+                retry_after_ms=retry_after_ms,
+            )
+        packed = metadata.pack()
+        native = _native_session(self.connection)
+        if native is None:
+            return await _packets.send_result_hint(self, metadata, frame_id, route_id, trace_id, flags)
+        return await native.send_hint(packed, frame_id, route_id, trace_id, flags)
+
+    async def send_flow_update(
+        self, metadata: FlowUpdateMetadata, *, trace_id: int = 0, flags: HeaderFlags = HeaderFlags.NONE
+    ) -> int:
+        """Grant or take back credit. An update of connection scope is sent with session id 0.
+
+        Returns:
+            The bytes of the packet.
+
+        Raises:
+            ValueError: the metadata breaks the rules of its scope; nothing is sent.
+            NnrpConnectionClosedError: the connection has ended.
+
+        Cancelling sends all of it or nothing.
+        """
+        return await _packets.send_flow_update(self.connection, self.session_id, metadata, trace_id, flags)
+
+    async def close(self) -> None:
+        """Say CLOSE and end the session. Idempotent; never raises because the client is already gone.
+
+        Frames without an answer are dropped, so that no client waits for ever. Returns when everything sent before
+        has reached the client, or after five seconds; cancelling leaves the close to go on in the background.
+        """
+        native = _native_session(self.connection)
+        if native is None:
+            await _packets.close(self.connection)
+        else:
+            await native.close()
+
+    def frame_cancelled(self, frame_id: int, view_id: int = 0) -> bool:
+        """Return whether the client has cancelled a frame."""
+        native = _native_session(self.connection)
+        return native is not None and native.frame_cancelled(frame_id, view_id)
+
+    async def receive_control(self, timeout: float | None = None) -> NnrpPacket:
+        """Return the next control packet that the runtime does not answer by itself.
+
+        Raises:
+            TimeoutError: none came within ``timeout`` seconds.
+            NnrpConnectionClosedError: the connection ended and nothing is left.
+        """
+        native = _native_session(self.connection)
+        if native is None:
+            return await self.connection.receive_control_packet(timeout)
+        return packet_from_native(await native.receive_control(timeout))
+
+    @property
+    def is_closed(self) -> bool:
+        """Whether the session has ended, from either side."""
+        return self.connection.is_closed
+
+    @property
+    def peer_address(self) -> tuple[str, int]:
+        """Host and port of the client."""
+        return self.connection.peer_address
+
+    @property
+    def stats(self) -> Mapping[str, int]:
+        """Counters: packets and bytes in both directions, refused and discarded packets."""
+        native = _native_session(self.connection)
+        return MappingProxyType(native.stats() if native is not None else {})
+
+    @property
+    def parameters(self) -> Mapping[str, Any]:
+        """The negotiated values of SERVER_HELLO_ACK by field name."""
+        native = _native_session(self.connection)
+        return MappingProxyType(_packets.parameters(native.ack_metadata) if native is not None else {})
