@@ -200,6 +200,7 @@ def render_init(layout: Layout) -> str:
         out.append("        @overload\n        def __init__(\n            self,\n")
         out += ["    " + line for line in parameters]
         out.append("        ) -> None: ...\n")
+    out.append("        def __init__(self, *args: Any, **kwargs: Any) -> None: ...\n")
     return "".join(out) + "\n"
 
 
@@ -284,7 +285,7 @@ def render_metadata(tables: dict[str, Any]) -> str:
     out = [HEADER, '"""The fixed layouts: one class for each metadata record and each block of a body."""\n\n']
     out.append("from __future__ import annotations\n\n")
     out.append("from dataclasses import dataclass, field\nfrom struct import Struct\n")
-    out.append("from typing import TYPE_CHECKING, ClassVar, Final, overload\n\n")
+    out.append("from typing import TYPE_CHECKING, Any, ClassVar, Final, overload\n\n")
     out.append("from nnrp.core._base import FrameNote, Metadata, as_member, init_alias, saturate_u16\n")
     out.append("from nnrp.core._enums import (\n" + "".join(f"    {kind},\n" for kind in sorted(kinds)) + ")\n\n")
     out.append("if TYPE_CHECKING:\n    from typing import Self\n\n")

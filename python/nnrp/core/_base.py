@@ -73,7 +73,7 @@ def saturate_u16(milliseconds: int) -> int:
 
 
 def init_alias(**aliases: str) -> Callable[[type[_ClassT]], type[_ClassT]]:
-    """Let the constructor of a class take other keywords for some of its fields: `init_alias(keyword="field")`."""
+    """Let the constructor of a class take another keyword for a field: `init_alias(keyword="field")`."""
 
     def decorate(cls: type[_ClassT]) -> type[_ClassT]:
         plain = cls.__init__
@@ -171,5 +171,5 @@ class FrameNote(Metadata):
 
     @property
     def frame_id(self) -> int:
-        """The frame of the packet this arrived in (u32); 0 for an object that was not received, or for no frame."""
+        """The frame of the packet this arrived in (u32); 0 for none, or when it was not received."""
         return getattr(self, "_frame_id", 0)

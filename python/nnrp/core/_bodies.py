@@ -6,7 +6,6 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, TypeAlias, overload
 
 from nnrp._native import codec
-
 from nnrp.core._base import as_view
 from nnrp.core._enums import MessageType, PayloadKind
 from nnrp.core._metadata import FrameSubmitMetadata, ResultPushMetadata
@@ -16,6 +15,8 @@ from nnrp.core._regions import BodyView, region_views, unpack_regions
 from nnrp.core._tensor import TensorBodyView, section_views
 
 if TYPE_CHECKING:
+    from collections.abc import Set as AbstractSet
+
     from nnrp.core._base import BytesLike
 
 __all__ = [
@@ -44,40 +45,46 @@ class PacketBody:
 
 
 @overload
-def unpack_body(body: NnrpPacket) -> PacketBody: ...
+def unpack_body(body: NnrpPacket, *, known_extension_kinds: AbstractSet[int] | None = None) -> PacketBody: ...
 @overload
-def unpack_body(body: BytesLike) -> BodyView: ...
-def unpack_body(body: NnrpPacket | BytesLike) -> PacketBody | BodyView:
+def unpack_body(body: BytesLike, *, known_extension_kinds: AbstractSet[int] | None = None) -> BodyView: ...
+def unpack_body(
+    body: NnrpPacket | BytesLike, *, known_extension_kinds: AbstractSet[int] | None = None
+) -> PacketBody | BodyView:
     """Return the regions of a composed body, or everything that a whole packet holds.
 
     Args:
         body: a composed body as bytes; its regions are checked each by itself, without metadata. Or a
             FRAME_SUBMIT or RESULT_PUSH packet; then metadata and body are checked together.
+        known_extension_kinds: the extension frame kinds that the caller understands; a critical frame of another kind is
+            refused. When not given, every kind is taken.
 
     Raises:
         ValueError: a rule about metadata or bodies is broken, or the packet is another message.
 
     """
-    return _unpack_packet(body) if isinstance(body, NnrpPacket) else unpack_regions(body)
+    if isinstance(body, NnrpPacket):
+        return _unpack_packet(body, known_extension_kinds)
+    return unpack_regions(body, known_extension_kinds)
 
 
-def _unpack_packet(packet: NnrpPacket) -> PacketBody:
+def _unpack_packet(packet: NnrpPacket, known: AbstractSet[int] | None) -> PacketBody:
     metadata: FrameSubmitMetadata | ResultPushMetadata
     match packet.header.msg_type:
         case MessageType.FRAME_SUBMIT:
             metadata = FrameSubmitMetadata.unpack(packet.metadata)
             metadata.frame_id = packet.header.frame_id
-            parts = codec.check_submit_body(packet.metadata, packet.body, composed=False)
+            parts = codec.check_submit_body(packet.metadata, packet.body, composed=False, known=known)
         case MessageType.RESULT_PUSH:
             metadata = ResultPushMetadata.unpack(packet.metadata)
-            parts = codec.check_result_body(packet.metadata, packet.body, composed=False)
+            parts = codec.check_result_body(packet.metadata, packet.body, composed=False, known=known)
         case other:
             raise ValueError(f"expected FRAME_SUBMIT or RESULT_PUSH, got {other.name}")
     view = as_view(packet.body)
     composed, camera, tile_index, table = parts
     tensors = None
     if metadata.payload_kind_bitmap & PayloadKind.TENSOR:
-        sections = section_views(_part(view, table), metadata.section_count if table else 0)
+        sections = section_views(view, table[0], metadata.section_count) if table else ()
         tensors = TensorBodyView(_part(view, tile_index), sections)
     regions = region_views(view) if composed else None
     payloads: tuple[TypedPayloadFrame, ...] = ()
@@ -94,11 +101,18 @@ def _part(view: memoryview, where: _Range) -> memoryview:
 
 
 @overload
-def validate_frame_submit_body(metadata: FrameSubmitMetadata, body: BytesLike) -> BodyView: ...
-@overload
-def validate_frame_submit_body(metadata: NnrpPacket, body: FrameSubmitMetadata) -> BodyView | None: ...
 def validate_frame_submit_body(
-    metadata: FrameSubmitMetadata | NnrpPacket, body: BytesLike | FrameSubmitMetadata
+    metadata: FrameSubmitMetadata, body: BytesLike, *, known_extension_kinds: AbstractSet[int] | None = None
+) -> BodyView: ...
+@overload
+def validate_frame_submit_body(
+    metadata: NnrpPacket, body: FrameSubmitMetadata, *, known_extension_kinds: AbstractSet[int] | None = None
+) -> BodyView | None: ...
+def validate_frame_submit_body(
+    metadata: FrameSubmitMetadata | NnrpPacket,
+    body: BytesLike | FrameSubmitMetadata,
+    *,
+    known_extension_kinds: AbstractSet[int] | None = None,
 ) -> BodyView | None:
     """Check the body of a FRAME_SUBMIT against its metadata and return its regions.
 
@@ -113,20 +127,29 @@ def validate_frame_submit_body(
     if isinstance(metadata, NnrpPacket):
         if not isinstance(body, FrameSubmitMetadata):
             raise TypeError("the body of a packet is validated against FrameSubmitMetadata")
-        composed, *_ = codec.check_submit_body(body.pack(), metadata.body, composed=False)
+        composed, *_ = codec.check_submit_body(
+            body.pack(), metadata.body, composed=False, known=known_extension_kinds
+        )
         return region_views(as_view(metadata.body)) if composed else None
     if isinstance(body, FrameSubmitMetadata):
         raise TypeError("metadata is validated against a bytes-like body")
-    codec.check_submit_body(metadata.pack(), body, composed=True)
+    codec.check_submit_body(metadata.pack(), body, composed=True, known=known_extension_kinds)
     return region_views(as_view(body))
 
 
 @overload
-def validate_result_push_body(metadata: ResultPushMetadata, body: BytesLike) -> BodyView: ...
-@overload
-def validate_result_push_body(metadata: NnrpPacket, body: ResultPushMetadata) -> BodyView | None: ...
 def validate_result_push_body(
-    metadata: ResultPushMetadata | NnrpPacket, body: BytesLike | ResultPushMetadata
+    metadata: ResultPushMetadata, body: BytesLike, *, known_extension_kinds: AbstractSet[int] | None = None
+) -> BodyView: ...
+@overload
+def validate_result_push_body(
+    metadata: NnrpPacket, body: ResultPushMetadata, *, known_extension_kinds: AbstractSet[int] | None = None
+) -> BodyView | None: ...
+def validate_result_push_body(
+    metadata: ResultPushMetadata | NnrpPacket,
+    body: BytesLike | ResultPushMetadata,
+    *,
+    known_extension_kinds: AbstractSet[int] | None = None,
 ) -> BodyView | None:
     """Check the body of a RESULT_PUSH against its metadata and return its regions.
 
@@ -140,11 +163,13 @@ def validate_result_push_body(
     if isinstance(metadata, NnrpPacket):
         if not isinstance(body, ResultPushMetadata):
             raise TypeError("the body of a packet is validated against ResultPushMetadata")
-        composed, *_ = codec.check_result_body(body.pack(), metadata.body, composed=False)
+        composed, *_ = codec.check_result_body(
+            body.pack(), metadata.body, composed=False, known=known_extension_kinds
+        )
         return region_views(as_view(metadata.body)) if composed else None
     if isinstance(body, ResultPushMetadata):
         raise TypeError("metadata is validated against a bytes-like body")
-    codec.check_result_body(metadata.pack(), body, composed=True)
+    codec.check_result_body(metadata.pack(), body, composed=True, known=known_extension_kinds)
     return region_views(as_view(body))
 
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final
 
 from nnrp._native import codec
-
 from nnrp.core._enums import HeaderFlags, MessageType, WireFormat
 from nnrp.core._packet import VERSION_MAJOR, NnrpPacket
 

@@ -7,7 +7,6 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
 from nnrp._native import codec
-
 from nnrp.core._base import as_bytes, as_member, misfit
 from nnrp.core._enums import (
     CLIENT_HELLO_LOSS_TOLERANCE_EXTENSION,
@@ -232,7 +231,7 @@ def _parse(entry: ControlExtensionEntry, ext_type: int, layout: struct.Struct) -
 def build_client_hello_transport_policy_extension(
     extension: ClientHelloTransportPolicyExtension,
 ) -> ControlExtensionEntry:
-    """Return the entry for `extension`, not critical; `ValueError` for values that are not assigned (R-HX-2)."""
+    """Return the entry for `extension`, not critical; `ValueError` for unassigned values (R-HX-2)."""
     return _build(
         CLIENT_HELLO_TRANSPORT_POLICY_EXTENSION,
         _TRANSPORT_POLICY,
@@ -252,7 +251,7 @@ def parse_client_hello_transport_policy_extension(
 def build_server_hello_ack_transport_policy_extension(
     extension: ServerHelloAckTransportPolicyExtension,
 ) -> ControlExtensionEntry:
-    """Return the entry for `extension`, not critical; `ValueError` for values that are not assigned (R-HX-2)."""
+    """Return the entry for `extension`, not critical; `ValueError` for unassigned values (R-HX-2)."""
     return _build(
         SERVER_HELLO_ACK_TRANSPORT_POLICY_EXTENSION,
         _TRANSPORT_POLICY_ACK,
@@ -276,7 +275,7 @@ def parse_server_hello_ack_transport_policy_extension(
 def build_client_hello_loss_tolerance_extension(
     extension: ClientHelloLossToleranceExtension,
 ) -> ControlExtensionEntry:
-    """Return the entry for `extension`, not critical; `ValueError` for a level that is not assigned (R-HX-3)."""
+    """Return the entry for `extension`, not critical; `ValueError` for an unassigned level (R-HX-3)."""
     return _build(CLIENT_HELLO_LOSS_TOLERANCE_EXTENSION, _LOSS_TOLERANCE, extension.session_loss_tolerance)
 
 
@@ -291,7 +290,7 @@ def parse_client_hello_loss_tolerance_extension(
 def build_server_hello_ack_loss_tolerance_extension(
     extension: ServerHelloAckLossToleranceExtension,
 ) -> ControlExtensionEntry:
-    """Return the entry for `extension`, not critical; `ValueError` for a level that is not assigned (R-HX-3)."""
+    """Return the entry for `extension`, not critical; `ValueError` for an unassigned level (R-HX-3)."""
     return _build(
         SERVER_HELLO_ACK_LOSS_TOLERANCE_EXTENSION, _LOSS_TOLERANCE, extension.accepted_loss_tolerance
     )

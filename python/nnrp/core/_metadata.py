@@ -5,7 +5,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from struct import Struct
-from typing import TYPE_CHECKING, ClassVar, Final, overload
+from typing import TYPE_CHECKING, Any, ClassVar, Final, overload
 
 from nnrp.core._base import FrameNote, Metadata, as_member, init_alias, saturate_u16
 from nnrp.core._enums import (
@@ -872,6 +872,7 @@ class FrameSubmitMetadata(Metadata):
             frame_id: int = ...,
             deadline_ms: int = ...,
         ) -> None: ...
+        def __init__(self, *args: Any, **kwargs: Any) -> None: ...
 
     def __post_init__(self) -> None:
         self.input_profile = as_member(InputProfile, self.input_profile)

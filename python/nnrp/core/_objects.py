@@ -1,4 +1,4 @@
-"""Low-frequency objects in composed bodies: inline blocks, references into the cache, and the bitmap of kinds."""
+"""Low-frequency objects of composed bodies: inline blocks, references into the cache, the bitmap of kinds."""
 
 from __future__ import annotations
 
@@ -8,7 +8,6 @@ from operator import or_
 from typing import TYPE_CHECKING, Final
 
 from nnrp._native import codec
-
 from nnrp.core._base import as_bytes, as_view
 from nnrp.core._enums import CacheObjectKind
 from nnrp.core._metadata import (

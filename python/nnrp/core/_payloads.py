@@ -1,4 +1,4 @@
-"""Typed payloads and extension frames: a region of 16-byte descriptors, and a region of the bytes they describe."""
+"""Typed payloads and extension frames: a region of descriptors, and a region of the bytes they describe."""
 
 from __future__ import annotations
 
@@ -6,7 +6,6 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from nnrp._native import codec
-
 from nnrp.core._base import as_bytes, as_member, as_view
 from nnrp.core._enums import ExtensionFrameFlags, PayloadKind
 from nnrp.core._metadata import ExtensionFrameDescriptor, TypedPayloadDescriptor
@@ -118,7 +117,7 @@ def build_typed_payload_frame(
 
 
 def build_token_chunk_frame(payload: BytesLike, *, profile_id: int = 0) -> TypedPayloadFrame:
-    """Return a `TOKEN_CHUNK`, a piece of generated text or tokens; `profile_id` is a u16, else `ValueError`."""
+    """Return a `TOKEN_CHUNK`, a piece of generated text; `profile_id` is a u16, else `ValueError`."""
     return build_typed_payload_frame(PayloadKind.TOKEN_CHUNK, payload, profile_id=profile_id)
 
 
@@ -143,7 +142,7 @@ def build_tool_delta_frame(payload: BytesLike, *, profile_id: int = 0) -> TypedP
 
 
 def build_opaque_bytes_frame(payload: BytesLike, *, profile_id: int = 0) -> TypedPayloadFrame:
-    """Return `OPAQUE_BYTES`, which only the application understands; `profile_id` is a u16, else `ValueError`."""
+    """Return `OPAQUE_BYTES`, which the application understands; `profile_id` is a u16, else `ValueError`."""
     return build_typed_payload_frame(PayloadKind.OPAQUE_BYTES, payload, profile_id=profile_id)
 
 

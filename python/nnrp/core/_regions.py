@@ -7,11 +7,12 @@ from itertools import accumulate, pairwise
 from typing import TYPE_CHECKING
 
 from nnrp._native import codec
-
 from nnrp.core._base import as_view
 from nnrp.core._metadata import BODY_REGION_PRELUDE_LENGTH, BodyRegionPrelude
 
 if TYPE_CHECKING:
+    from collections.abc import Set as AbstractSet
+
     from nnrp.core._base import BytesLike
 
 __all__ = ["BodyView", "pack_body", "unpack_regions"]
@@ -71,7 +72,7 @@ def region_views(view: memoryview) -> BodyView:
     return BodyView(prelude, *(view[start:end] for start, end in pairwise(ends)))
 
 
-def unpack_regions(body: BytesLike) -> BodyView:
+def unpack_regions(body: BytesLike, known_extension_kinds: AbstractSet[int] | None) -> BodyView:
     """Return the regions of a composed body, each of them well-formed by itself.
 
     Whether they go with the metadata of a frame or result is for `validate_frame_submit_body` and
@@ -82,5 +83,5 @@ def unpack_regions(body: BytesLike) -> BodyView:
             R-TYP-1 to 4, R-XF-1 to 3).
 
     """
-    codec.check_regions(body)
+    codec.check_regions(body, known_extension_kinds)
     return region_views(as_view(body))

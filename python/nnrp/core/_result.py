@@ -5,7 +5,6 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from nnrp._native import codec
-
 from nnrp.core._enums import (
     BudgetPolicy,
     HeaderFlags,

@@ -5,7 +5,6 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from nnrp._native import codec
-
 from nnrp.core._enums import (
     BudgetPolicy,
     HeaderFlags,
@@ -167,7 +166,7 @@ def build_frame_submit_packet(
             "tile_height": tile_height if has_tensor else 0,
             "tile_ids": tile_ids,
             "sections": sections,
-            "camera_block": camera_block,
+            "camera_block": camera_block if camera_reference is None else b"",
             "frame_class": frame_class,
             "input_profile": input_profile,
             "tile_index_mode": tile_index_mode,
@@ -270,7 +269,7 @@ def build_frame_submit_mixed_packet(
 
     """
     require_frames(frames)
-    if not (len(tile_ids) or len(sections) or len(camera_block)):
+    if not (len(tile_ids) or len(sections) or memoryview(camera_block).nbytes):
         raise ValueError("mixed FRAME_SUBMIT current builder requires tensor body content")
     metadata, body = codec.encode_submit(
         {

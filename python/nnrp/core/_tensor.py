@@ -8,7 +8,6 @@ from itertools import accumulate, pairwise
 from typing import TYPE_CHECKING, Final
 
 from nnrp._native import codec
-
 from nnrp.core._base import as_bytes, as_member, as_view
 from nnrp.core._enums import ScalePolicy, TensorDType, TensorLayout, TileIndexMode
 from nnrp.core._metadata import TENSOR_SECTION_DESC_LENGTH, TensorSectionDesc
@@ -50,7 +49,7 @@ class TensorSectionData:
     """
 
     role_id: int
-    """What the section means to the application (u16). The sections of a frame are in ascending order of it."""
+    """What the section means to the application (u16); a frame has its sections in ascending order of it."""
     default_codec_id: int
     """How the tiles are compressed (u8), 0 for not at all; a number that both ends agree on."""
     dtype_id: TensorDType
@@ -110,7 +109,7 @@ class TensorSectionView:
         return struct.unpack(f"<{self.length_table.nbytes // 4}I", self.length_table)
 
     def payload_slices(self) -> tuple[memoryview, ...]:
-        """Return the bytes of each tile as read-only views, in tile order; the padding of slots is left out."""
+        """Return the bytes of each tile as read-only views, in tile order, without the padding of slots."""
         lengths, payload = self.tile_lengths(), self.payload
         stride = self.desc.payload_stride_bytes
         if stride:
@@ -189,19 +188,18 @@ class TensorBodyView:
     sections: tuple[TensorSectionView, ...]
 
 
-def section_views(table: memoryview, section_count: int) -> tuple[TensorSectionView, ...]:
-    """Return the sections in a table of sections that the native rules have accepted."""
+def section_views(body: memoryview, position: int, section_count: int) -> tuple[TensorSectionView, ...]:
+    """Return the sections behind `position` of a body that the native rules have accepted."""
     sections = []
-    position = 0
     for _ in range(section_count):
         start = align(position)
-        values = TensorSectionDesc.STRUCT.unpack_from(table, start)
+        values = TensorSectionDesc.STRUCT.unpack_from(body, start)
         desc = TensorSectionDesc._from_wire(values)  # noqa: SLF001  # the cheap constructor is for us
         codecs = start + TENSOR_SECTION_DESC_LENGTH
         lengths = codecs + desc.codec_table_bytes
         payload = lengths + desc.length_table_bytes
         position = payload + desc.payload_bytes
-        parts = table[codecs:lengths], table[lengths:payload], table[payload:position]
+        parts = body[codecs:lengths], body[lengths:payload], body[payload:position]
         sections.append(TensorSectionView(desc, *parts))
     return tuple(sections)
 
@@ -229,7 +227,7 @@ def unpack_tensor_body(
     view = as_view(body)
     codec.check_tensor_body(body, tile_index_bytes, section_count, tile_count)
     tile_index = view[:tile_index_bytes]
-    return TensorBodyView(tile_index, section_views(view[align(tile_index_bytes) :], section_count))
+    return TensorBodyView(tile_index, section_views(view, tile_index_bytes, section_count))
 
 
 def pack_tensor_section(

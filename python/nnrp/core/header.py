@@ -7,7 +7,6 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
 from nnrp._native import codec
-
 from nnrp.core._base import as_member, misfit
 from nnrp.core._enums import HeaderFlags, MessageType, WireFormat
 from nnrp.core._metadata import HEADER_LENGTH, HEADER_MAGIC
@@ -124,7 +123,7 @@ class NnrpHeader:
 
     @classmethod
     def _from_wire(cls, values: tuple[int, ...]) -> Self:
-        """Build a header from its numbers in the order of the wire, without the magic; nothing is checked again."""
+        """Build a header from its numbers in the order of the wire, without the magic and without checks."""
         self = object.__new__(cls)
         (
             self.version_major,

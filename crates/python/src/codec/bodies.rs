@@ -2,8 +2,9 @@
 
 use bytes::Bytes;
 use nnrp_wire::{
-    BodyLayout, BodyRegions, ExtensionFrames, FrameBody, FrameSubmitMetadata, InlineObjects, ObjectReferences, PayloadKind,
-    ResultPushMetadata, Sections, TileIndexMode, TypedPayloads, WireError, tile_index,
+    BodyLayout, BodyRegions, ExtensionFrames, FrameBody, FrameSubmitMetadata, InlineObjects,
+    ObjectReferences, PayloadKind, ResultPushMetadata, Sections, TileIndexMode, TypedPayloads, WireError,
+    tile_index,
 };
 use pyo3::exceptions::PyValueError;
 use pyo3::prelude::*;
@@ -17,33 +18,51 @@ type Range = Option<(usize, usize)>;
 /// Whether the body has a prelude, then where camera block, tile index and section table are.
 type Parts = (bool, Range, Range, Range);
 
-/// Checks the body of a FRAME_SUBMIT against its metadata. With `composed` the body is read as one with a prelude even when
-/// its metadata says that it is a plain one.
+/// Checks the body of a FRAME_SUBMIT against its metadata.
+///
+/// With `composed` the body is read as one with a prelude even when its metadata says that it is a plain one. `known` are the
+/// kinds a critical extension frame may have; `None` for any.
 #[pyfunction]
 pub(super) fn check_submit_body(
     metadata: &Bound<'_, PyAny>,
     body: &Bound<'_, PyAny>,
     composed: bool,
+    known: Option<&Bound<'_, PyAny>>,
 ) -> PyResult<Parts> {
     let mut metadata = with_bytes(metadata, FrameSubmitMetadata::decode)?.map_err(|error| refused(&error))?;
     if composed {
         metadata.payload_kind_bitmap = force_composed(metadata.payload_kind_bitmap);
     }
-    parts(FrameBody::decode_submit(&metadata, &take_bytes(body)?, &[]))
+    let body = take_bytes(body)?;
+    parts(FrameBody::decode_submit(&metadata, &body, &known_kinds(&body, known)?))
 }
 
-/// Checks the body of a RESULT_PUSH against its metadata; `composed` as in [`check_submit_body`].
+/// Checks the body of a RESULT_PUSH against its metadata; the arguments are those of [`check_submit_body`].
 #[pyfunction]
 pub(super) fn check_result_body(
     metadata: &Bound<'_, PyAny>,
     body: &Bound<'_, PyAny>,
     composed: bool,
+    known: Option<&Bound<'_, PyAny>>,
 ) -> PyResult<Parts> {
     let mut metadata = with_bytes(metadata, ResultPushMetadata::decode)?.map_err(|error| refused(&error))?;
     if composed {
         metadata.payload_kind_bitmap = force_composed(metadata.payload_kind_bitmap);
     }
-    parts(FrameBody::decode_result(&metadata, &take_bytes(body)?, &[]))
+    let body = take_bytes(body)?;
+    parts(FrameBody::decode_result(&metadata, &body, &known_kinds(&body, known)?))
+}
+
+/// The extension frame kinds that count as known: those that are listed, else every kind that the body has.
+fn known_kinds(body: &Bytes, known: Option<&Bound<'_, PyAny>>) -> PyResult<Vec<u16>> {
+    if let Some(known) = known {
+        return values::numbers(known, "known_extension_kinds");
+    }
+    let frames = BodyRegions::decode(body).and_then(|regions| {
+        ExtensionFrames::decode(&regions.extension_descriptors, &regions.extension_payloads, None)
+    });
+    // A body that does not parse is plain or refused below.
+    Ok(frames.map_or_else(|_| Vec::new(), |frames| frames.map(|frame| frame.kind).collect()))
 }
 
 /// The kinds that have the same meaning for every rule about a composed body but cannot stand for another layout: a kind
@@ -66,16 +85,17 @@ fn parts(decoded: Result<FrameBody, WireError>) -> PyResult<Parts> {
     Ok((composed, range(frame.camera()), range(frame.tile_index_block()), range(frame.section_table())))
 }
 
-/// Checks a composed body by itself: the prelude, and each region without regard to metadata.
+/// Checks a composed body by itself: the prelude, and each region without regard to metadata; `known` as in [`check_submit_body`].
 #[pyfunction]
-pub(super) fn check_regions(body: &Bound<'_, PyAny>) -> PyResult<()> {
+pub(super) fn check_regions(body: &Bound<'_, PyAny>, known: Option<&Bound<'_, PyAny>>) -> PyResult<()> {
     let body = take_bytes(body)?;
+    let known = known_kinds(&body, known)?;
     let check = || {
         let regions = BodyRegions::decode(&body)?;
         InlineObjects::decode(&regions.inline_objects)?;
         ObjectReferences::decode(&regions.object_references)?;
         TypedPayloads::decode(&regions.typed_payload_descriptors, &regions.typed_payload_frames)?;
-        ExtensionFrames::decode(&regions.extension_descriptors, &regions.extension_payloads, None)?;
+        ExtensionFrames::decode(&regions.extension_descriptors, &regions.extension_payloads, Some(&known))?;
         Ok(())
     };
     check().map_err(|error: WireError| refused(&error))
@@ -95,7 +115,10 @@ pub(super) fn check_object_references(region: &Bound<'_, PyAny>) -> PyResult<()>
 
 /// Checks a region of typed payload descriptors against the region of their bytes.
 #[pyfunction]
-pub(super) fn check_typed_payloads(descriptors: &Bound<'_, PyAny>, payloads: &Bound<'_, PyAny>) -> PyResult<()> {
+pub(super) fn check_typed_payloads(
+    descriptors: &Bound<'_, PyAny>,
+    payloads: &Bound<'_, PyAny>,
+) -> PyResult<()> {
     TypedPayloads::decode(&take_bytes(descriptors)?, &take_bytes(payloads)?)
         .map(drop)
         .map_err(|error| refused(&error))
@@ -130,7 +153,9 @@ pub(super) fn check_tensor_body(
     let index_end = values::number::<u32>(tile_index_bytes, "tile_index_bytes")? as usize;
     if index_end > body.len() {
         let left = body.len();
-        return Err(PyValueError::new_err(format!("expected at least {index_end} tile index bytes, got {left}")));
+        return Err(PyValueError::new_err(format!(
+            "expected at least {index_end} tile index bytes, got {left}"
+        )));
     }
     // Sections are aligned from the start of the body, and padded only when there are any.
     let sections = if section_count == 0 { index_end } else { index_end.next_multiple_of(8).min(body.len()) };

@@ -1,9 +1,9 @@
 //! Control extension blocks, and checks of the six entries of the handshake.
 
 use nnrp_wire::{
-    ControlExtension, ControlExtensions, Detail, LossToleranceAckExtension, LossToleranceExtension, MessageType,
-    PayloadCapabilitiesAckExtension, PayloadCapabilitiesExtension, TransportPolicyAckExtension, TransportPolicyExtension,
-    WireError,
+    ControlExtension, ControlExtensions, Detail, LossToleranceAckExtension, LossToleranceExtension,
+    MessageType, PayloadCapabilitiesAckExtension, PayloadCapabilitiesExtension, TransportPolicyAckExtension,
+    TransportPolicyExtension, WireError,
 };
 use pyo3::exceptions::{PyKeyError, PyValueError};
 use pyo3::prelude::*;
@@ -49,7 +49,8 @@ pub(super) fn decode_extensions<'py>(
     // A block by itself belongs to no message; ERROR is the one whose blocks have no rules beyond those of every block.
     let entries = ControlExtensions::decode(&take_bytes(block)?, known.as_deref(), MessageType::Error)
         .map_err(|error| refused(&error))?;
-    let entry = |entry: ControlExtension| (entry.ext_type, entry.flags.bits(), PyBytes::new(py, &entry.payload));
+    let entry =
+        |entry: ControlExtension| (entry.ext_type, entry.flags.bits(), PyBytes::new(py, &entry.payload));
     Ok(entries.into_iter().map(entry).collect())
 }
 
@@ -68,7 +69,9 @@ pub(super) fn check_extension(
         LossToleranceExtension::TYPE => LossToleranceExtension::from_extension(&entry).map(drop),
         LossToleranceAckExtension::TYPE => LossToleranceAckExtension::from_extension(&entry).map(drop),
         PayloadCapabilitiesExtension::TYPE => PayloadCapabilitiesExtension::from_extension(&entry).map(drop),
-        PayloadCapabilitiesAckExtension::TYPE => PayloadCapabilitiesAckExtension::from_extension(&entry).map(drop),
+        PayloadCapabilitiesAckExtension::TYPE => {
+            PayloadCapabilitiesAckExtension::from_extension(&entry).map(drop)
+        }
         _ => return Err(PyKeyError::new_err(expected)),
     };
     checked.map_err(|error| match error.detail {

@@ -27,7 +27,9 @@ numbers!(u8 u16 u32 u64);
 pub(crate) fn number<T: Number>(value: &Bound<'_, PyAny>, what: &str) -> PyResult<T> {
     match value.extract::<u64>() {
         Ok(wide) => T::try_from(wide).map_err(|_| out_of_range::<T>(value, what)),
-        Err(error) if error.is_instance_of::<PyOverflowError>(value.py()) => Err(out_of_range::<T>(value, what)),
+        Err(error) if error.is_instance_of::<PyOverflowError>(value.py()) => {
+            Err(out_of_range::<T>(value, what))
+        }
         Err(_) => {
             let kind = value.get_type().name()?;
             Err(PyTypeError::new_err(format!("{what} must be an integer, not {kind}")))

@@ -1,0 +1,3 @@
+# The native half of the package.
+
+from nnrp._native import codec as codec
