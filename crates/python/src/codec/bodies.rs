@@ -1,7 +1,7 @@
 //! Checks of bodies and their parts. Python slices its own views; what is handed back is where things are.
 
 use bytes::Bytes;
-use nnrp_wire::{
+use nnrp::wire::{
     BodyLayout, BodyRegions, ExtensionFrames, FrameBody, FrameSubmitMetadata, InlineObjects,
     ObjectReferences, PayloadKind, ResultPushMetadata, Sections, TileIndexMode, TypedPayloads, WireError,
     tile_index,

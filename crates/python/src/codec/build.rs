@@ -1,7 +1,7 @@
 //! The encoder behind the builders of `nnrp.core`: the one that sessions use, on values that come from Python.
 
 use bytes::Bytes;
-use nnrp_wire::{
+use nnrp::wire::{
     EncodedPacket, Header, MessageType, ObjectRefMask, ObjectReferenceBlock, Packet, PayloadKind,
     ResultFrame, Revision, SubmitFrame, SubmitMode, TileIndexMode, tile_index,
 };
@@ -152,7 +152,7 @@ fn reference(given: &Arguments<'_, '_>, name: &str) -> PyResult<Option<ObjectRef
     with_bytes(&block, ObjectReferenceBlock::decode)?.map(Some).map_err(|error| refused(&error))
 }
 
-fn parts(py: Python<'_>, encoded: Result<EncodedPacket, nnrp_wire::WireError>) -> PyResult<Parts<'_>> {
+fn parts(py: Python<'_>, encoded: Result<EncodedPacket, nnrp::wire::WireError>) -> PyResult<Parts<'_>> {
     let encoded = encoded.map_err(|error| refused(&error))?;
     let metadata = encoded.metadata();
     let mut rest = encoded.pieces().iter().map(Bytes::as_ref);

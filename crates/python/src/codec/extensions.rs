@@ -1,6 +1,6 @@
 //! Control extension blocks, and checks of the six entries of the handshake.
 
-use nnrp_wire::{
+use nnrp::wire::{
     ControlExtension, ControlExtensions, Detail, LossToleranceAckExtension, LossToleranceExtension,
     MessageType, PayloadCapabilitiesAckExtension, PayloadCapabilitiesExtension, TransportPolicyAckExtension,
     TransportPolicyExtension, WireError,

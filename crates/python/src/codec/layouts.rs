@@ -1,6 +1,6 @@
 //! Checks of single layouts: the header and the fixed metadata.
 
-use nnrp_wire::{self as wire, Header, RuleId, WireError};
+use nnrp::wire::{self, Header, RuleId, WireError};
 use pyo3::exceptions::{PyKeyError, PyValueError};
 use pyo3::prelude::*;
 
@@ -33,7 +33,7 @@ macro_rules! layouts {
         }
     };
 }
-// One line for each row of `nnrp_wire::meta::METADATA`; a test compares the two through Python.
+// One line for each row of `nnrp::wire::meta::METADATA`; a test compares the two through Python.
 layouts! {
     ClientHelloMetadata ServerHelloAckMetadata SessionPatchMetadata SessionPatchAckMetadata
     TensorProfilePatchBlock TensorProfilePatchAckBlock ErrorMetadata

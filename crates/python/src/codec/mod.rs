@@ -10,7 +10,7 @@ mod layouts;
 mod tables;
 pub(crate) mod values;
 
-use nnrp_wire::WireError;
+use nnrp::wire::WireError;
 use pyo3::exceptions::PyValueError;
 use pyo3::prelude::*;
 use pyo3::types::PyBytes;

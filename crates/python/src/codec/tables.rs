@@ -1,9 +1,9 @@
 //! The tables of the wire crate as Python objects, for the generator of `nnrp.core` and for the tests that hold the two
 //! together.
 
-use nnrp_wire::codes::{CodeTable, ENUMS, MASKS};
-use nnrp_wire::meta::{INHERIT, METADATA};
-use nnrp_wire::{FieldKind, FieldSpec, Header, MAGIC, Reserved, Revision, StructSpec, extension};
+use nnrp::wire::codes::{CodeTable, ENUMS, MASKS};
+use nnrp::wire::meta::{INHERIT, METADATA};
+use nnrp::wire::{FieldKind, FieldSpec, Header, MAGIC, Reserved, Revision, StructSpec, extension};
 use pyo3::prelude::*;
 use pyo3::types::{PyBytes, PyDict};
 
@@ -47,7 +47,7 @@ fn layout<'py>(py: Python<'py>, spec: &StructSpec) -> PyResult<Bound<'py, PyDict
     let dict = PyDict::new(py);
     dict.set_item("name", spec.name)?;
     dict.set_item("length", spec.len)?;
-    dict.set_item("message", spec.message.and_then(nnrp_wire::MessageType::name))?;
+    dict.set_item("message", spec.message.and_then(nnrp::wire::MessageType::name))?;
     dict.set_item("doc", spec.doc)?;
     dict.set_item("fields", fields)?;
     Ok(dict)

@@ -1,7 +1,7 @@
 //! Numbers and sections out of Python objects, with errors that name what is wrong.
 
 use bytes::Bytes;
-use nnrp_wire::{PayloadKind, Section, TypedPayload};
+use nnrp::wire::{PayloadKind, Section, TypedPayload};
 use pyo3::exceptions::{PyOverflowError, PyTypeError, PyValueError};
 use pyo3::intern;
 use pyo3::prelude::*;
