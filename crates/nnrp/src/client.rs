@@ -92,7 +92,7 @@ impl ClientSession {
     /// [`HandshakeError`]; the connection is closed.
     pub async fn open(connection: Connection, config: ClientConfig) -> Result<Self, HandshakeError> {
         let timeout = config.settings.handshake_timeout;
-        let opened = connection.with(|machine, now| machine.open(now, &config.hello, config.settings));
+        let opened = connection.adopt(|machine, now| machine.open(now, &config.hello, config.settings));
         match opened {
             Ok(()) => {}
             Err(CommandError::State { .. }) if connection.ended().is_some() => {
@@ -103,7 +103,6 @@ impl ClientSession {
             Err(error) => return Err(HandshakeError::Send(SendError::Command(error))),
         }
         let guard = CloseOnDrop(Some(connection.clone()));
-        connection.replay();
         let item = connection.receive(Filter::Handshake).await?;
         guard.keep();
         match item {

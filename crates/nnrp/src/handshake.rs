@@ -48,7 +48,7 @@ impl PendingSession {
         if let Some(closed) = connection.ended() {
             return Err(closed.into());
         }
-        connection.with(|machine, _| {
+        connection.adopt(|machine, _| {
             if machine.is_raw() {
                 machine.serve(settings.clone());
             } else {
@@ -57,7 +57,6 @@ impl PendingSession {
         });
         let guard = CloseOnDrop(Some(connection.clone()));
         connection.claim();
-        connection.replay();
         let receive = connection.receive(Filter::Handshake);
         let item = match timeout {
             None => receive.await,

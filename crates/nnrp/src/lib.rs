@@ -64,9 +64,9 @@ pub use error::{
 pub use handshake::PendingSession;
 pub use listener::{HandshakeOptions, Listener, MAX_PENDING_HANDSHAKES};
 pub use nnrp_session::{
-    Arrival, ClientSettings, CommandError, ConnectionState, DRAIN_TIME, DropFrame, Ended, EndedBy, FailedFrame, Fault, FrameKey,
-    HANDSHAKE_TIMEOUT, IDLE_TIMEOUT, ReceivedHello, ReceivedResult, ReceivedSubmit, RejectedPacket,
-    ServerSettings, Side,
+    Arrival, ClientSettings, CommandError, ConnectionState, DRAIN_TIME, DropFrame, Ended, EndedBy,
+    FailedFrame, Fault, FrameKey, HANDSHAKE_TIMEOUT, IDLE_TIMEOUT, ReceivedHello, ReceivedResult,
+    ReceivedSubmit, RejectedPacket, ServerSettings, Side,
 };
 pub use nnrp_transport::quic::QuicOptions;
 pub use nnrp_transport::tcp::TcpOptions;

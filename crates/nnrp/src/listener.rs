@@ -314,7 +314,7 @@ async fn accept_quic(inner: Arc<Inner>, acceptor: QuicAcceptor) {
 /// Waits for one client's hello, in its own task, while the accept clock runs.
 async fn shake_hands(inner: Arc<Inner>, connection: Connection, options: HandshakeOptions) {
     let deadline = inner.clock.elapsed() + options.timeout;
-    connection.with(|machine, _| machine.serve(options.settings));
+    connection.adopt(|machine, _| machine.serve(options.settings));
     connection.claim();
     let outcome = tokio::select! {
         item = connection.receive(Filter::Handshake) => item,

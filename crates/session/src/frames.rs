@@ -202,6 +202,8 @@ pub(crate) struct ClientFrames {
     /// Frames whose later results are thrown away, oldest first: cancelled, or given up by the application.
     given_up: VecDeque<FrameKey>,
     outstanding: usize,
+    /// Whether any live frame may be lingering; most clients never see a partial result.
+    lingering: bool,
 }
 
 #[derive(Debug)]
@@ -266,11 +268,15 @@ impl ClientFrames {
     pub(crate) fn partial(&mut self, key: FrameKey, now: Instant) {
         if let Some(frame) = self.live.get_mut(&key) {
             frame.linger_until = Some(now + frame.linger);
+            self.lingering = true;
         }
     }
 
     /// When the next partially answered frame counts as delivered.
     pub(crate) fn next_linger(&self) -> Option<Instant> {
+        if !self.lingering {
+            return None;
+        }
         self.live.values().filter_map(|frame| frame.linger_until).min()
     }
 
@@ -285,6 +291,7 @@ impl ClientFrames {
         for key in over {
             self.ended(key);
         }
+        self.lingering = self.live.values().any(|frame| frame.linger_until.is_some());
     }
 
     /// Cancelled or discarded: later results are of no interest, the credit returns with the terminal message.

@@ -10,7 +10,7 @@ use nnrp_session::{
     CommandError, ConnectionState, Ended, EndedBy, Event, FrameKey, Machine, Side, Transmit, TransportEnd,
 };
 use nnrp_wire::{FlowUpdateMetadata, Header, Packet, ResultHintMetadata, TransportId};
-use tokio::sync::{Notify, Semaphore, broadcast, watch};
+use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore, broadcast, watch};
 
 use crate::buffer::BufferPool;
 use crate::clock;
@@ -346,11 +346,10 @@ impl Connection {
         }
     }
 
-    /// Hands what a raw connection has received to the session just built on it.
-    pub fn replay(&self) {
-        for (packet, room) in self.shared().inbox.take_packets() {
-            self.shared().handle_packet(packet, nnrp_session::Arrival::Control, room);
-        }
+    /// Builds a session on a raw connection: `act` gives the machine its role, then the session gets what the raw
+    /// connection had received, in one step, so that nothing arrives in between.
+    pub fn adopt<R>(&self, act: impl FnOnce(&mut Machine, std::time::Instant) -> R) -> R {
+        self.shared().adopt(act)
     }
 
     /// The number of the last stream a frame was sent on.
@@ -403,14 +402,30 @@ impl Shared {
     pub(crate) fn with<R>(&self, act: impl FnOnce(&mut Machine, std::time::Instant) -> R) -> R {
         let now = clock::now();
         let mut machine = self.lock();
-        let was_raw = machine.is_raw();
+        let deadline = machine.poll_timeout();
         let result = act(&mut machine, now);
-        if was_raw && !machine.is_raw() {
-            // The session brings its own limits; nothing has been received under the old ones yet.
-            let budget = Arc::new(Semaphore::new(receive_budget(&machine)));
-            *self.receive_bytes.lock().unwrap_or_else(PoisonError::into_inner) = budget;
-        }
         self.publish(&mut machine, &mut Room::default());
+        let wants_writer = machine.has_transmits() || machine.poll_timeout() != deadline;
+        drop(machine);
+        if wants_writer {
+            self.wake_writer.notify_one();
+        }
+        result
+    }
+
+    fn adopt<R>(&self, act: impl FnOnce(&mut Machine, std::time::Instant) -> R) -> R {
+        let now = clock::now();
+        let mut machine = self.lock();
+        let result = act(&mut machine, now);
+        // The session brings its own limits.
+        let budget = Arc::new(Semaphore::new(receive_budget(&machine)));
+        *self.receive_bytes.lock().unwrap_or_else(PoisonError::into_inner) = budget;
+        self.publish(&mut machine, &mut Room::default());
+        // Under the machine's lock no reader can deliver anything newer.
+        for (packet, mut room) in self.inbox.take_packets() {
+            machine.handle_packet(now, packet, nnrp_session::Arrival::Control);
+            self.publish(&mut machine, &mut room);
+        }
         drop(machine);
         self.wake_writer.notify_one();
         result
@@ -431,9 +446,10 @@ impl Shared {
         }
         let now = clock::now();
         let mut machine = self.lock();
+        let deadline = machine.poll_timeout();
         machine.handle_packet(now, packet, arrival);
         self.publish(&mut machine, &mut room);
-        let wants_writer = machine.has_transmits() || machine.poll_timeout().is_some();
+        let wants_writer = machine.has_transmits() || machine.poll_timeout() != deadline;
         drop(machine);
         if wants_writer {
             self.wake_writer.notify_one();
@@ -504,6 +520,10 @@ impl Shared {
         }
     }
 
+    pub(crate) fn is_ended(&self) -> bool {
+        self.ended.borrow().is_some()
+    }
+
     pub(crate) async fn until_gone(&self) {
         let _ = self.gone.subscribe().wait_for(|gone| *gone).await;
     }
@@ -515,20 +535,31 @@ impl Shared {
         self.gone.send_replace(true);
     }
 
-    /// Waits for room for a frame whose body has `body_len` bytes. `None` when the connection ended meanwhile.
-    pub(crate) async fn receive_room(&self, body_len: usize) -> Option<Room> {
-        let bytes = self.receive_bytes.lock().unwrap_or_else(PoisonError::into_inner).clone();
-        let wanted = u32::try_from(body_len).unwrap_or(u32::MAX);
-        let acquire = async {
-            let frame = self.receive_frames.clone().acquire_owned().await.ok()?;
-            let body = bytes.acquire_many_owned(wanted).await.ok()?;
-            Some(Room(Some(frame), Some(body)))
-        };
+    /// Waits for room for one more frame. `None` when the connection ended meanwhile.
+    pub(crate) async fn frame_room(&self) -> Option<OwnedSemaphorePermit> {
         tokio::select! {
             biased;
-            room = acquire => room,
+            permit = self.receive_frames.clone().acquire_owned() => permit.ok(),
             _ = self.until_ended() => None,
         }
+    }
+
+    /// Waits for room for a body of `len` bytes. `None` when the connection ended meanwhile.
+    pub(crate) async fn body_room(&self, len: usize) -> Option<OwnedSemaphorePermit> {
+        let bytes = self.receive_bytes.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        let wanted = u32::try_from(len).unwrap_or(u32::MAX);
+        tokio::select! {
+            biased;
+            permit = bytes.acquire_many_owned(wanted) => permit.ok(),
+            _ = self.until_ended() => None,
+        }
+    }
+
+    /// Waits for room for a frame and its body.
+    pub(crate) async fn receive_room(&self, body_len: usize) -> Option<Room> {
+        let frame = self.frame_room().await?;
+        let body = self.body_room(body_len).await?;
+        Some(Room(Some(frame), Some(body)))
     }
 
     async fn command<R>(

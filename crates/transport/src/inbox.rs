@@ -220,12 +220,15 @@ impl Inbox {
         wake_all(state);
     }
 
-    /// Takes everything a raw connection has received, to hand it to the session built on it.
+    /// Takes the packets a raw connection has received, to hand them to the session built on it.
     pub(crate) fn take_packets(&self) -> Vec<(Packet, Room)> {
         let mut state = self.lock();
         let mut entries: Vec<Entry> = Vec::new();
         for queue in &mut state.queues {
-            entries.extend(std::mem::take(queue));
+            let (packets, others) =
+                std::mem::take(queue).into_iter().partition(|entry| matches!(entry.item, Item::Packet(_)));
+            *queue = others;
+            entries.extend::<VecDeque<Entry>>(packets);
         }
         entries.sort_by_key(|entry| entry.seq);
         entries

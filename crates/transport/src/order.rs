@@ -63,6 +63,11 @@ impl Order {
         self.release()
     }
 
+    /// Whether a stream holds back packets that have arrived: it must not wait for room that they occupy.
+    pub(crate) fn holds_back(&self, stream: u64, key: FrameKey) -> bool {
+        self.0.range(stream + 1..).any(|(_, slot)| matches!(slot, Slot::Complete(other, _) if *other == key))
+    }
+
     /// Takes out, in order, every packet nothing stands in front of.
     fn release(&mut self) -> Vec<(u64, Packet, Room)> {
         let mut busy: Vec<FrameKey> = Vec::new();

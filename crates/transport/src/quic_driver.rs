@@ -13,6 +13,7 @@ use nnrp_session::{
 use nnrp_wire::{EncodedPacket, Header, MessageType, Packet};
 use quinn::{ConnectionError, ReadExactError, RecvStream, SendStream, VarInt};
 use tokio::io::AsyncReadExt;
+use tokio::sync::{Notify, OwnedSemaphorePermit};
 use tokio::task::JoinSet;
 
 use crate::clock;
@@ -150,15 +151,23 @@ impl Driver {
     /// One task for each frame, as many as the application has room for.
     async fn accept_frames(self) {
         self.shared.until_claimed().await;
-        let order = Arc::new(Mutex::new(Order::default()));
+        let order = Arc::new(SharedOrder::default());
         let mut streams = JoinSet::new();
         loop {
+            // Room is given out in the order of the streams, so that a later one never takes it from an earlier.
+            let accepted = async {
+                let room = self.shared.frame_room().await?;
+                Some((self.quic.accept_uni().await.ok()?, room))
+            };
             tokio::select! {
-                accepted = self.quic.accept_uni() => {
-                    let Ok(receive) = accepted else { break };
+                accepted = accepted => {
+                    let Some((receive, room)) = accepted else { break };
                     let id = u64::from(receive.id());
-                    self.ordered(&order, |order| { order.opened(id); Vec::new() });
-                    streams.spawn(self.clone().run_frame(receive, id, order.clone()));
+                    order.change(&self.shared, |order| {
+                        order.opened(id);
+                        Vec::new()
+                    });
+                    streams.spawn(self.clone().run_frame(receive, id, order.clone(), room));
                 }
                 Some(_) = streams.join_next() => {}
             }
@@ -166,18 +175,14 @@ impl Driver {
         while streams.join_next().await.is_some() {}
     }
 
-    /// Applies `change` and passes on, in order, what it sets free. Submits are independent of each other, so
-    /// a server passes everything on at once.
-    fn ordered(&self, order: &Mutex<Order>, change: impl FnOnce(&mut Order) -> Vec<(u64, Packet, Room)>) {
-        let mut order = order.lock().unwrap_or_else(PoisonError::into_inner);
-        // Under the lock: two streams must not overtake each other between release and delivery.
-        for (stream, packet, room) in change(&mut order) {
-            self.shared.handle_packet(packet, Arrival::Stream(stream), room);
-        }
-    }
-
-    async fn run_frame(self, mut receive: RecvStream, id: u64, order: Arc<Mutex<Order>>) {
-        let mut first = true;
+    async fn run_frame(
+        self,
+        mut receive: RecvStream,
+        id: u64,
+        order: Arc<SharedOrder>,
+        room: OwnedSemaphorePermit,
+    ) {
+        let mut room = Some(room);
         loop {
             let mut bytes = [0; Header::LEN];
             let outcome = {
@@ -186,18 +191,20 @@ impl Driver {
                 match tokio::time::timeout(ORDER_PATIENCE, &mut read).await {
                     Ok(outcome) => outcome,
                     Err(_) => {
-                        if first {
-                            self.ordered(&order, |order| order.gave_up(id));
-                        }
+                        order.change(&self.shared, |order| order.gave_up(id));
                         read.await
                     }
                 }
             };
-            if !self.frame_packet(outcome, bytes, &mut receive, id, &order).await {
-                self.ordered(&order, |order| order.gave_up(id));
+            // A well-behaved peer sends one packet; for any further one there has to be room again.
+            let room = match room.take() {
+                Some(room) => Some(room),
+                None => self.shared.frame_room().await,
+            };
+            if !self.frame_packet(outcome, bytes, &mut receive, id, &order, room).await {
+                order.change(&self.shared, |order| order.gave_up(id));
                 return;
             }
-            first = false;
         }
     }
 
@@ -208,7 +215,8 @@ impl Driver {
         bytes: [u8; Header::LEN],
         receive: &mut RecvStream,
         id: u64,
-        order: &Mutex<Order>,
+        order: &SharedOrder,
+        frame_room: Option<OwnedSemaphorePermit>,
     ) -> bool {
         match outcome {
             Ok(()) => {}
@@ -224,18 +232,26 @@ impl Driver {
             return false;
         };
         let key = FrameKey::from(&header);
-        self.ordered(order, |order| order.named(id, key));
+        order.change(&self.shared, |order| order.named(id, key));
         let room = match lane {
             Lane::Control => Room::default(),
-            Lane::Frame => match self.shared.receive_room(header.body_len as usize).await {
-                Some(room) => room,
-                None => return false,
-            },
+            Lane::Frame => {
+                let body_room = tokio::select! {
+                    biased;
+                    room = self.shared.body_room(header.body_len as usize) => room,
+                    // What waits behind this packet occupies the room it waits for.
+                    () = order.holds_back(id, key) => None,
+                };
+                if self.shared.is_ended() {
+                    return false;
+                }
+                Room(frame_room, body_room)
+            }
         };
         match read_rest(&self.shared, receive, header).await {
             Ok(Some(packet)) => {
                 if self.shared.side() == Side::Client && lane == Lane::Frame {
-                    self.ordered(order, |order| order.completed(id, packet, room));
+                    order.change(&self.shared, |order| order.completed(id, packet, room));
                 } else {
                     self.shared.handle_packet(packet, Arrival::Stream(id), room);
                 }
@@ -270,6 +286,39 @@ impl Driver {
                 let packet = Packet::build(header, Bytes::new(), Bytes::new());
                 self.shared.handle_packet(packet, Arrival::Datagram, Room::default());
             }
+        }
+    }
+}
+
+/// The order of results, shared by the tasks of their streams.
+#[derive(Default)]
+struct SharedOrder {
+    order: Mutex<Order>,
+    changed: Notify,
+}
+
+impl SharedOrder {
+    /// Applies `change` and passes on, in order, what it sets free.
+    fn change(&self, shared: &Shared, change: impl FnOnce(&mut Order) -> Vec<(u64, Packet, Room)>) {
+        let mut order = self.order.lock().unwrap_or_else(PoisonError::into_inner);
+        // Under the lock: two streams must not overtake each other between release and delivery.
+        for (stream, packet, room) in change(&mut order) {
+            shared.handle_packet(packet, Arrival::Stream(stream), room);
+        }
+        drop(order);
+        self.changed.notify_waiters();
+    }
+
+    /// Waits until packets that have arrived wait for this stream's.
+    async fn holds_back(&self, id: u64, key: FrameKey) {
+        loop {
+            let changed = self.changed.notified();
+            tokio::pin!(changed);
+            changed.as_mut().enable();
+            if self.order.lock().unwrap_or_else(PoisonError::into_inner).holds_back(id, key) {
+                return;
+            }
+            changed.await;
         }
     }
 }

@@ -43,13 +43,10 @@ where
     tokio::spawn(async move {
         let write = tokio::spawn(writer.run(reader_ended));
         let end = reader.run().await;
-        let closing = matches!(end, ReadEnd::Refused);
         if let ReadEnd::Transport(end) = end {
             shared.with(|machine, _| machine.handle_transport_closed(&end));
         }
-        if !closing {
-            reader_done.send_replace(true);
-        }
+        reader_done.send_replace(true);
         let _ = write.await;
         shared.transport_closed(&TransportEnd { clean: true, text: String::new() });
     });
@@ -227,12 +224,16 @@ impl<W: AsyncWrite + Unpin> Writer<W> {
         loop {
             let (batch, deadline) = self.shared.take_transmits(WRITE_BATCH);
             if batch.is_empty() {
+                // Only now: a refused peer that has closed its half still gets its ERROR.
+                if *reader_ended.borrow() {
+                    return;
+                }
                 tokio::select! {
                     () = self.shared.wake_writer.notified() => {}
                     () = clock::sleep_until(deadline) => {
                         self.shared.with(nnrp_session::Machine::handle_timeout);
                     }
-                    _ = reader_ended.wait_for(|ended| *ended) => return,
+                    _ = reader_ended.changed() => {}
                 }
                 continue;
             }
