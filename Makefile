@@ -1,0 +1,143 @@
+# Everything happens inside this folder: virtual environments in .venv and .venv-rc2, Rust in target/, wheels in
+# build/. Every target does its own set-up and can be run again.
+
+SHELL := bash
+.SHELLFLAGS := -euo pipefail -c
+.DELETE_ON_ERROR:
+.DEFAULT_GOAL := help
+
+PYTHON ?= python3
+CARGO ?= cargo
+
+VENV := .venv
+PY := $(VENV)/bin/python
+RC2_VENV := .venv-rc2
+STAMPS := build/stamps
+DEMO := examples/python/super_resolution
+
+PIP_FLAGS := --quiet --disable-pip-version-check
+export PIP_DISABLE_PIP_VERSION_CHECK := 1
+# Where pytest keeps nothing between runs and colours come from the terminal.
+PYTEST := $(PY) -m pytest -c python/pyproject.toml
+
+RUST_SOURCES := $(shell find crates -name '*.rs' -o -name Cargo.toml 2>/dev/null) Cargo.toml Cargo.lock
+PYTHON_SOURCES := $(shell find python/nnrp -name '*.py' -o -name '*.pyi' 2>/dev/null) python/pyproject.toml
+
+say = @printf '\n\033[1m==> %s\033[0m\n' $(1)
+
+##@ Main
+.PHONY: help
+help: ## This list
+	@awk 'BEGIN {FS = ":.*## "; printf "make TARGET\n"} \
+	  /^##@/ {printf "\n%s\n", substr($$0, 5)} \
+	  /^[a-z0-9-]+:.*## / {printf "  %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+.PHONY: demo
+demo: $(STAMPS)/package $(STAMPS)/demo-requirements ## A photo, super-resolved over QUIC and TCP; pictures in demo-output/
+	$(call say,"The demo: server and client on this machine")
+	@PYTHONPATH=examples/python $(PY) -m super_resolution.demo
+
+.PHONY: test
+test: rust-test python-test interop ## All tests: Rust, Python, examples, interop
+
+##@ Tests, one by one
+.PHONY: rust-test
+rust-test: $(STAMPS)/tools ## Unit, behaviour, property and documentation tests of the Rust crates
+	$(call say,"Rust tests")
+	@$(CARGO) test --quiet --workspace --exclude nnrp-python
+
+.PHONY: python-test
+python-test: $(STAMPS)/package $(STAMPS)/dev-requirements $(STAMPS)/demo-requirements ## Tests of the Python package and of the examples
+	$(call say,"Python tests: examples")
+	@PYTHONPATH=examples/python $(PYTEST) -q $(DEMO)
+	$(call say,"Python tests: package")
+	@$(PYTEST) -q python/tests
+
+.PHONY: interop
+interop: $(STAMPS)/package $(STAMPS)/dev-requirements $(STAMPS)/rc2 ## Against the published nnrp-py 1.0.0rc2, both directions, both transports
+	$(call say,"Interop with nnrp-py 1.0.0rc2")
+	@NNRP_RC2_PYTHON=$(abspath $(RC2_VENV)/bin/python) $(PY) -m pytest -c interop/pytest.ini -q interop
+
+##@ Checks
+.PHONY: lint
+lint: rust-lint python-lint ## Formatting, lints, types, documentation, architecture
+
+.PHONY: rust-lint
+rust-lint: $(STAMPS)/tools
+	$(call say,"Rust: format, clippy, documentation, dependency arrows")
+	@$(CARGO) fmt --all --check
+	@$(CARGO) clippy --quiet --workspace --all-targets -- -D warnings
+	@RUSTDOCFLAGS="-D warnings" $(CARGO) doc --quiet --workspace --no-deps
+	@$(PYTHON) scripts/check_arrows.py
+
+.PHONY: python-lint
+python-lint: $(STAMPS)/package $(STAMPS)/dev-requirements $(STAMPS)/demo-requirements
+	$(call say,"Python: ruff, mypy, stubtest")
+	@$(VENV)/bin/ruff check --quiet python interop tools scripts examples
+	@$(VENV)/bin/ruff format --check --quiet python interop tools scripts examples
+	@cd python && ../$(VENV)/bin/mypy
+	@cd examples/python && ../../$(VENV)/bin/mypy --strict --python-executable ../../$(PY) super_resolution
+	@$(PY) -m mypy.stubtest --mypy-config-file python/pyproject.toml nnrp._native
+
+##@ Work
+.PHONY: develop
+develop: $(STAMPS)/dev-requirements ## Editable debug build of the package in .venv, for working on it
+	@cd python && ../$(VENV)/bin/maturin develop --quiet
+	@rm -f $(STAMPS)/package
+
+.PHONY: wheel
+wheel: build/wheels/built ## The wheel, in build/wheels
+	@ls -l build/wheels/*.whl
+
+.PHONY: format
+format: $(STAMPS)/dev-requirements ## Formats everything
+	@$(CARGO) fmt --all
+	@$(VENV)/bin/ruff format python interop tools scripts examples
+
+.PHONY: docs-generated
+docs-generated: ## Rewrites the parts of docs/ that come from the tables in the code
+	@$(CARGO) run --quiet -p nnrp-testkit --bin document -- docs
+
+.PHONY: vectors
+vectors: $(STAMPS)/rc2 ## Makes vectors/*.json again from the published peer
+	@$(RC2_VENV)/bin/python tools/make_vectors.py
+
+.PHONY: clean
+clean: ## Removes what was built and installed here
+	@rm -rf build target $(VENV) $(RC2_VENV) demo-output python/nnrp/*.so
+
+# ---------------------------------------------------------------- set-up
+$(STAMPS)/tools:
+	@PYTHON="$(PYTHON)" CARGO="$(CARGO)" bash scripts/need.sh
+	@mkdir -p $(@D) && touch $@
+
+$(STAMPS)/venv: | $(STAMPS)/tools
+	$(call say,"Virtual environment in $(VENV)")
+	@$(PYTHON) -m venv --clear $(VENV)
+	@mkdir -p $(@D) && touch $@
+
+$(STAMPS)/dev-requirements: requirements-dev.txt | $(STAMPS)/venv
+	$(call say,"Tools for building and testing")
+	@$(PY) -m pip install $(PIP_FLAGS) -r $<
+	@touch $@
+
+$(STAMPS)/demo-requirements: $(DEMO)/requirements.txt | $(STAMPS)/venv
+	$(call say,"ONNX Runtime and what else the demo needs")
+	@$(PY) -m pip install $(PIP_FLAGS) -r $<
+	@touch $@
+
+build/wheels/built: $(RUST_SOURCES) $(PYTHON_SOURCES) $(STAMPS)/dev-requirements
+	$(call say,"The wheel (the first time this compiles QUIC and TLS: some minutes)")
+	@rm -rf build/wheels
+	@cd python && ../$(PY) -m maturin build --release --locked --out ../build/wheels --quiet
+	@touch $@
+
+$(STAMPS)/package: build/wheels/built
+	@$(PY) -m pip install $(PIP_FLAGS) --force-reinstall --no-deps build/wheels/*.whl
+	@touch $@
+
+$(STAMPS)/rc2: interop/requirements.txt | $(STAMPS)/tools
+	$(call say,"The published peer in $(RC2_VENV)")
+	@$(PYTHON) -m venv --clear $(RC2_VENV)
+	@$(RC2_VENV)/bin/python -m pip install $(PIP_FLAGS) -r $<
+	@mkdir -p $(@D) && touch $@
