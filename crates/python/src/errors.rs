@@ -43,7 +43,11 @@ pub(crate) fn closed(py: Python<'_>, transport: TransportId, closed: &Closed) ->
     let ended = &closed.0;
     if let Some(found) = ended.fault.as_ref().filter(|_| ended.by == EndedBy::Fault) {
         let framing = found.rule.is_some_and(|rule| FRAMING_RULES.contains(&rule));
-        return if framing { stream_broken(py, transport, found.text.clone()) } else { fault(py, found, None) };
+        return if framing {
+            stream_broken(py, transport, found.text.clone())
+        } else {
+            fault(py, found, None)
+        };
     }
     let text = closed.to_string();
     if transport == TransportId::Quic {

@@ -35,11 +35,11 @@ class Connection:
     Made by ``connect_*`` and ``accept``, not by its constructor. As an async context manager it closes on exit.
     """
 
-    __slots__ = ("__weakref__", "_native", "_server_session")
+    __slots__ = ("__weakref__", "_native", "_session")
 
     _native: _native.Connection
-    #: The session a server built on this connection, if any.
-    _server_session: _native.ServerSession | None
+    #: What :mod:`nnrp.server` or :mod:`nnrp.client` keeps about the session on this connection.
+    _session: object
 
     def __init__(self) -> None:
         raise TypeError(f"{type(self).__name__} objects are made by connecting and accepting")
@@ -48,7 +48,7 @@ class Connection:
     def _wrap(cls, native: _native.Connection) -> Self:
         connection = object.__new__(cls)
         connection._native = native  # noqa: SLF001
-        connection._server_session = None  # noqa: SLF001
+        connection._session = None  # noqa: SLF001
         return connection
 
     def __repr__(self) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Generic, Self, TypeVar
+from weakref import WeakSet
 
 from nnrp._opening import Closing
 from nnrp.adapters._connection import Connection
@@ -27,10 +28,11 @@ class Listener(Generic[_C]):
         port: the port it is bound to.
     """
 
-    __slots__ = ("__weakref__", "_native", "host", "port")
+    __slots__ = ("__weakref__", "_accepted", "_native", "host", "port")
 
     _connection_type: type[_C]
     _native: _native.Listener
+    _accepted: WeakSet[_C]
     host: str
     port: int
 
@@ -41,6 +43,7 @@ class Listener(Generic[_C]):
     def _wrap(cls, native: _native.Listener, host: str) -> Self:
         listener = object.__new__(cls)
         listener._native = native  # noqa: SLF001
+        listener._accepted = WeakSet()  # noqa: SLF001
         listener.host = host
         listener.port = native.address[1]
         return listener
@@ -76,15 +79,23 @@ class Listener(Generic[_C]):
 
         Timeouts and cancellation lose no connection.
         """
-        return self._connection_type._wrap(await self._native.accept(timeout))  # noqa: SLF001
+        return self._claim(await self._native.accept(timeout))
 
     def close(self, *, sessions: bool = False) -> Closing:
         """Stop accepting and refuse new connections; with ``sessions``, close accepted ones as well.
 
         The close begins at once. The returned object may be ignored, or awaited to wait for its end.
         """
-        self._native.close(sessions)
+        self._native.close()
+        if sessions:
+            for connection in self._accepted:
+                connection.close()
         return Closing(self.wait_closed)
+
+    def _claim(self, native: _native.Connection) -> _C:
+        connection = self._connection_type._wrap(native)  # noqa: SLF001
+        self._accepted.add(connection)
+        return connection
 
     async def wait_closed(self) -> None:
         """Wait until the listener is closed. Cancel-safe."""

@@ -151,7 +151,11 @@ class QuicConfiguration:
         if not parts:
             return None
         roots = b"\n".join(parts)
-        _native.check_roots(roots)
+        try:
+            # Only a check, so that a wrong file is refused here and not when it is used.
+            ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT).load_verify_locations(cadata=roots.decode("ascii", "replace"))
+        except ssl.SSLError as error:
+            raise ValueError(f"no trusted certificate found: {error}") from None
         return roots
 
     def _identity(self) -> tuple[bytes, bytes]:

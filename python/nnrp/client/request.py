@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import time
-from dataclasses import KW_ONLY, dataclass
+from dataclasses import KW_ONLY, dataclass, fields
+from typing import TYPE_CHECKING, Any
 
 from nnrp.core import (
     BudgetPolicy,
@@ -16,6 +17,9 @@ from nnrp.core import (
     TileIndexMode,
     TypedPayloadFrame,
 )
+
+if TYPE_CHECKING:
+    from nnrp import _native
 
 __all__ = ["SubmitRequest", "TypedPayload"]
 
@@ -199,12 +203,53 @@ class SubmitRequest:
             object.__setattr__(self, "inference_budget_ms", budget or other)
 
 
-def budget_at_send(request: SubmitRequest, default_ms: int) -> int:
-    """Return the budget to put on the wire for ``request`` now, in milliseconds.
+def typed_payloads_from_native(body: _native.FrameBody) -> tuple[TypedPayload, ...]:
+    """Return the typed payloads of a received body."""
+    return tuple(
+        TypedPayload(PayloadKind(kind), payload, profile_id) for kind, payload, profile_id in body.typed_payloads()
+    )
+
+
+def submit_arguments(request: SubmitRequest, default_budget_ms: int) -> dict[str, Any]:
+    """Return what the native encoder needs to know about ``request``.
 
     Raises:
-        ValueError: the request's deadline has passed.
+        ValueError: the request's deadline has passed, or it combines typed payloads with references.
     """
+    references = {
+        "camera_reference": request.camera_reference,
+        "tile_index_reference": request.tile_index_reference,
+        "section_table_reference": request.tensor_section_table_reference,
+    }
+    given = {name: reference.pack() for name, reference in references.items() if reference is not None}
+    if request.typed_payloads and (given or request.submit_mode is not SubmitMode.INLINE):
+        raise ValueError("a request with typed payloads cannot have references or a submit_mode other than INLINE")
+    arguments: dict[str, Any] = {name: getattr(request, name) for name in _SAME_NAMES}
+    arguments.update(given)
+    arguments["frames"] = request.typed_payloads
+    arguments["latency_budget_ms"] = _budget_at_send(request, default_budget_ms)
+    return arguments
+
+
+#: Fields that the native encoder knows under the same name.
+_SAME_NAMES = tuple(
+    field.name
+    for field in fields(SubmitRequest)
+    if field.name
+    not in {
+        "camera_reference",
+        "tile_index_reference",
+        "tensor_section_table_reference",
+        "typed_payloads",
+        "latency_budget_ms",
+        "inference_budget_ms",
+        "deadline_ms",
+    }
+)
+
+
+def _budget_at_send(request: SubmitRequest, default_ms: int) -> int:
+    """Return the budget to put on the wire now, in milliseconds."""
     budget = request.latency_budget_ms or default_ms
     if not request.deadline_ms:
         return budget

@@ -13,7 +13,7 @@ from nnrp.adapters._connection import Connection
 from nnrp.adapters._listener import Listener
 from nnrp.adapters.quic import NnrpQuicConnection, NnrpQuicListener
 from nnrp.adapters.tcp import NnrpTcpConnection, NnrpTcpListener
-from nnrp.core import ControlExtensionEntry, ErrorCode, NnrpPacket, TransportId, pack_control_extension_block
+from nnrp.core import ControlExtensionEntry, ErrorCode, NnrpPacket, TransportId
 from nnrp.errors import NnrpAuthenticationError, NnrpConnectionClosedError, NnrpProtocolError
 from nnrp.server._validation import validate
 from nnrp.server.context import ClientHelloContext, hello_context
@@ -244,9 +244,8 @@ async def _accept_from(source: Listener[Any], terms: _Terms, *, skip_refused: bo
     while True:
         try:
             pending = await native.accept_hello(_settings(terms.profile), terms.handshake_timeout)
-            connection = source._connection_type._wrap(pending.connection)  # noqa: SLF001
             try:
-                return await _decide(connection, pending, terms)
+                return await _decide(pending, terms, source._claim)  # noqa: SLF001
             except asyncio.CancelledError:
                 native.put_back(pending)
                 raise
@@ -274,7 +273,7 @@ async def _accept_connection(
             pending = await connection._native.accept_hello(  # noqa: SLF001
                 _settings(terms.profile), terms.handshake_timeout, first
             )
-            return await _decide(connection, pending, terms)
+            return await _decide(pending, terms, lambda _: connection)
     except _Refused as refused:
         raise refused.error from refused.error.__cause__
     except BaseException:
@@ -291,8 +290,10 @@ def _settings(profile: ServerProfile) -> tuple[int, bool, int, int]:
     )
 
 
-async def _decide(connection: Connection, pending: _native.PendingSession, terms: _Terms) -> ServerSession:
-    """Ask the application about a client, then admit or refuse it."""
+async def _decide(
+    pending: _native.PendingSession, terms: _Terms, claim: Callable[[_native.Connection], Connection]
+) -> ServerSession:
+    """Ask the application about a client, then admit or refuse it. ``claim`` makes the admitted connection public."""
     hello = hello_context(pending)
     try:
         async with asyncio.timeout(terms.handshake_timeout):
@@ -305,9 +306,10 @@ async def _decide(connection: Connection, pending: _native.PendingSession, terms
         raise
     except Exception as error:
         raise _refusal(pending, "the validator failed", error) from error
-    extensions = pack_control_extension_block(terms.extra_extensions)
+    extensions = [(entry.ext_type, int(entry.ext_flags), entry.payload) for entry in terms.extra_extensions]
     session = pending.admit(resolution.session_id or None, resolution.active_model_name, extensions)
-    connection._server_session = session  # noqa: SLF001
+    connection = claim(session.connection)
+    connection._session = session  # noqa: SLF001
     return ServerSession(
         connection=connection,  # type: ignore[arg-type]  # a Connection is one of the two
         transport_id=TransportId.QUIC if isinstance(connection, NnrpQuicConnection) else TransportId.TCP,
@@ -329,7 +331,7 @@ async def _resolve(terms: _Terms, hello: ClientHelloContext) -> ServerSessionAcc
 
 def _refusal(pending: _native.PendingSession, why: str, cause: Exception | None) -> _Refused:
     """Tell a client that it is not let in, and say so to the caller."""
-    host, port = pending.connection.peer_address
+    host, port = pending.peer_address
     pending.refuse(ErrorCode.AUTH_FAILED, "authentication failed")
     error = NnrpAuthenticationError(f"authentication failed for {host}:{port}: {why}", diagnostic=why)
     error.__cause__ = cause

@@ -7,7 +7,7 @@ from dataclasses import dataclass, fields
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from nnrp._lazy import LazyFrozen, packet_from_native, section_from_view, tensor_body_from_native
-from nnrp.client.request import SubmitRequest, TypedPayload
+from nnrp.client.request import SubmitRequest, typed_payloads_from_native
 from nnrp.core import (
     CacheObjectKind,
     ClientHelloMetadata,
@@ -16,7 +16,6 @@ from nnrp.core import (
     FrameSubmitMetadata,
     NnrpPacket,
     ObjectReferenceBlock,
-    PayloadKind,
     TensorBodyView,
 )
 
@@ -111,13 +110,6 @@ def _sections(request: LazyRequest) -> tuple[Any, ...]:
     return tuple(section_from_view(view) for view in body.sections) if body is not None else ()
 
 
-def typed_payloads(body: _native.FrameBody) -> tuple[TypedPayload, ...]:
-    """Return the typed payloads of a received body."""
-    return tuple(
-        TypedPayload(PayloadKind(kind), payload, profile_id) for kind, payload, profile_id in body.typed_payloads()
-    )
-
-
 def _reference(request: LazyRequest, kind: CacheObjectKind) -> ObjectReferenceBlock | None:
     references = request._source._source.body.references()  # noqa: SLF001
     for values in references:
@@ -145,7 +137,7 @@ class LazyRequest(LazyFrozen, SubmitRequest):
         "tile_ids": lambda self: self._source._source.body.tile_ids(),  # noqa: SLF001
         "sections": _sections,
         "camera_block": lambda self: self._source._source.body.camera(),  # noqa: SLF001
-        "typed_payloads": lambda self: typed_payloads(self._source._source.body),  # noqa: SLF001
+        "typed_payloads": lambda self: typed_payloads_from_native(self._source._source.body),  # noqa: SLF001
         "camera_reference": lambda self: _reference(self, CacheObjectKind.CAMERA_BLOCK),
         "tile_index_reference": lambda self: _reference(self, CacheObjectKind.TILE_INDEX_BLOCK),
         "tensor_section_table_reference": lambda self: _reference(self, CacheObjectKind.TENSOR_SECTION_TABLE),

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Self
 
+from nnrp import _native
 from nnrp._lazy import packet_from_native
 from nnrp.adapters._connection import Connection
 from nnrp.adapters.quic import NnrpQuicConnection
@@ -35,7 +36,6 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
     from types import TracebackType
 
-    from nnrp import _native
     from nnrp.client.request import TypedPayload
 
 __all__ = ["ServerSession"]
@@ -76,7 +76,8 @@ def drop_reason(reason: str | int | ResultHintReason | None, frame_id: int) -> R
 
 
 def _native_session(connection: object) -> _native.ServerSession | None:
-    return connection._server_session if isinstance(connection, Connection) else None  # noqa: SLF001
+    session = connection._session if isinstance(connection, Connection) else None  # noqa: SLF001
+    return session if isinstance(session, _native.ServerSession) else None
 
 
 @dataclass(slots=True)
@@ -195,35 +196,35 @@ class ServerSession:
 
         Returns when the packet is in the bounded send buffer. Cancelling sends all of it or nothing.
         """
-        arguments = (
-            frame_id,
-            tile_ids,
-            sections,
-            typed_payloads,
-            result_flags,
-            active_profile_id,
-            inference_ms,
-            queue_ms,
-            server_total_ms,
-            status_code,
-            tile_index_mode,
-            tile_base_id,
-            result_class,
-            applied_budget_policy,
-            reused_frame_id,
-            covered_tile_count,
-            dropped_tile_count,
-            payload_kind_bitmap,
-            payload_frame_count,
-            flags,
-            view_id,
-            route_id,
-            trace_id,
-        )
+        arguments = {
+            "frame_id": frame_id,
+            "tile_ids": tile_ids,
+            "sections": sections,
+            "frames": typed_payloads,
+            "result_flags": result_flags,
+            "active_profile_id": active_profile_id,
+            "inference_ms": inference_ms,
+            "queue_ms": queue_ms,
+            "server_total_ms": server_total_ms,
+            "status_code": status_code,
+            "tile_index_mode": tile_index_mode,
+            "tile_base_id": tile_base_id,
+            "result_class": result_class,
+            "applied_budget_policy": applied_budget_policy,
+            "reused_frame_id": reused_frame_id,
+            "covered_tile_count": covered_tile_count,
+            "dropped_tile_count": dropped_tile_count,
+            "payload_kind_bitmap": payload_kind_bitmap,
+            "payload_frame_count": payload_frame_count,
+            "flags": flags,
+            "view_id": view_id,
+            "route_id": route_id,
+            "trace_id": trace_id,
+        }
         native = _native_session(self.connection)
         if native is None:
             return await _packets.send_result(self, arguments)
-        return await native.send_result(*arguments)
+        return await native.send_result(arguments)
 
     async def send_result_drop(
         self,

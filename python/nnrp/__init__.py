@@ -1,0 +1,62 @@
+"""NNRP/1, the Neural Network Runtime Protocol, for asyncio servers and clients.
+
+Serving is in :mod:`nnrp.server`, connecting in :mod:`nnrp.client`, transports are in :mod:`nnrp.adapters`. This module
+re-exports the packet layer of :mod:`nnrp.core`, the transports, and every exception.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from importlib.metadata import PackageNotFoundError, version
+from typing import TYPE_CHECKING
+
+from nnrp import core, errors
+from nnrp.core import *  # noqa: F403
+from nnrp.errors import *  # noqa: F403
+
+if TYPE_CHECKING:
+    from nnrp.adapters import *  # noqa: F403
+
+try:
+    __version__ = version("nnrp")
+except PackageNotFoundError:  # running from a source tree that was not installed
+    __version__ = "0.0.0"
+
+#: Names of :mod:`nnrp.adapters`, which are resolved when first used: importing the packet layer stays cheap.
+_ADAPTER_NAMES = frozenset(
+    {
+        "NNRP_ALPN",
+        "NNRP_CURRENT_ALPN",
+        "DevelopmentCertificate",
+        "NnrpQuicConnection",
+        "NnrpQuicListener",
+        "NnrpTcpClientConfiguration",
+        "NnrpTcpConnection",
+        "NnrpTcpListener",
+        "NnrpTcpServerConfiguration",
+        "QuicConfiguration",
+        "alpn_for_wire_format",
+        "connect_quic",
+        "connect_tcp",
+        "create_development_certificate",
+        "create_quic_client_configuration",
+        "create_quic_server_configuration",
+        "create_tcp_client_configuration",
+        "create_tcp_server_configuration",
+        "serve_quic",
+        "serve_tcp",
+    }
+)
+
+__all__ = sorted({*core.__all__, *errors.__all__, *_ADAPTER_NAMES, "__version__"})  # noqa: PLE0605
+
+
+def __getattr__(name: str) -> object:
+    if name in _ADAPTER_NAMES:
+        value = globals()[name] = getattr(import_module("nnrp.adapters"), name)
+        return value
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *_ADAPTER_NAMES})

@@ -1,0 +1,200 @@
+"""What a client gets back for a frame."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, ClassVar
+
+from nnrp._lazy import LazyFrozen, packet_from_native, tensor_body_from_native
+from nnrp.client.request import TypedPayload, typed_payloads_from_native
+from nnrp.core import (
+    MessageType,
+    NnrpPacket,
+    PayloadKind,
+    ResultHintReason,
+    ResultPushMetadata,
+    TensorBodyView,
+    TensorSectionView,
+    unpack_tile_index_block,
+)
+
+if TYPE_CHECKING:
+    from nnrp import _native
+
+__all__ = ["Result"]
+
+
+@dataclass(frozen=True, slots=True)
+class Result:
+    """A result, or the news that there will be none.
+
+    Attributes:
+        packet: the RESULT_PUSH or RESULT_DROP packet.
+        metadata: its metadata; ``None`` for a drop.
+        tensor_body: views over the received body; ``None`` without tensor payload.
+        typed_payloads: payloads that are not tensors.
+    """
+
+    packet: NnrpPacket
+    metadata: ResultPushMetadata | None = None
+    tensor_body: TensorBodyView | None = None
+    typed_payloads: tuple[TypedPayload, ...] = ()
+
+    @property
+    def frame_id(self) -> int:
+        """The frame this is about."""
+        return self.packet.header.frame_id
+
+    @property
+    def view_id(self) -> int:
+        """The frame's view."""
+        return self.packet.header.view_id
+
+    @property
+    def is_drop(self) -> bool:
+        """Whether the server dropped the frame."""
+        return self.packet.header.msg_type is MessageType.RESULT_DROP
+
+    @property
+    def is_push(self) -> bool:
+        """Whether this is a result."""
+        return self.packet.header.msg_type is MessageType.RESULT_PUSH
+
+    @property
+    def drop_reason(self) -> ResultHintReason | None:
+        """Why the frame was dropped, if the server said so."""
+        return None
+
+    @property
+    def payload_kinds(self) -> tuple[PayloadKind, ...]:
+        """The kinds of payload in it, one member each."""
+        return tuple(self._kinds)
+
+    @property
+    def payload_frame_count(self) -> int:
+        """The number of typed payloads."""
+        return self.metadata.payload_frame_count if self.metadata is not None else 0
+
+    @property
+    def token_chunks(self) -> tuple[bytes, ...]:
+        """The payloads of kind ``TOKEN_CHUNK``."""
+        return self._payloads(PayloadKind.TOKEN_CHUNK)
+
+    @property
+    def audio_chunks(self) -> tuple[bytes, ...]:
+        """The payloads of kind ``AUDIO_CHUNK``."""
+        return self._payloads(PayloadKind.AUDIO_CHUNK)
+
+    @property
+    def video_chunks(self) -> tuple[bytes, ...]:
+        """The payloads of kind ``VIDEO_CHUNK``."""
+        return self._payloads(PayloadKind.VIDEO_CHUNK)
+
+    @property
+    def structured_events(self) -> tuple[bytes, ...]:
+        """The payloads of kind ``STRUCTURED_EVENT``."""
+        return self._payloads(PayloadKind.STRUCTURED_EVENT)
+
+    @property
+    def tool_deltas(self) -> tuple[bytes, ...]:
+        """The payloads of kind ``TOOL_DELTA``."""
+        return self._payloads(PayloadKind.TOOL_DELTA)
+
+    @property
+    def opaque_bytes_payloads(self) -> tuple[bytes, ...]:
+        """The payloads of kind ``OPAQUE_BYTES``."""
+        return self._payloads(PayloadKind.OPAQUE_BYTES)
+
+    @property
+    def has_tensor_coverage(self) -> bool:
+        """Whether the result says which tiles it covers."""
+        return self.has_payload_kind(PayloadKind.TENSOR)
+
+    @property
+    def tensor_covered_tile_count(self) -> int | None:
+        """Tiles with content; ``None`` without tensor."""
+        if self.metadata is None or not self.has_tensor_coverage:
+            return None
+        return self.metadata.covered_tile_count
+
+    @property
+    def tensor_dropped_tile_count(self) -> int | None:
+        """Tiles without content; ``None`` without tensor."""
+        if self.metadata is None or not self.has_tensor_coverage:
+            return None
+        return self.metadata.dropped_tile_count
+
+    @property
+    def tile_ids(self) -> tuple[int, ...]:
+        """The tiles the sections hold, in order."""
+        if self.metadata is None or self.tensor_body is None:
+            return ()
+        return unpack_tile_index_block(
+            self.tensor_body.tile_index_block,
+            mode=self.metadata.tile_index_mode,
+            tile_count=self.metadata.tile_count,
+            tile_base_id=self.metadata.tile_base_id,
+        )
+
+    @property
+    def sections(self) -> tuple[TensorSectionView, ...]:
+        """The tensor sections."""
+        return self.tensor_body.sections if self.tensor_body is not None else ()
+
+    def has_payload_kind(self, payload_kind: PayloadKind | int) -> bool:
+        """Return whether the result has a payload of one of the kinds in ``payload_kind``."""
+        return bool(self._kinds & PayloadKind(payload_kind))
+
+    def typed_payloads_of_kind(self, payload_kind: PayloadKind | int) -> tuple[TypedPayload, ...]:
+        """Return the typed payloads of exactly this kind."""
+        return tuple(payload for payload in self.typed_payloads if payload.payload_kind == payload_kind)
+
+    @property
+    def _kinds(self) -> PayloadKind:
+        return self.metadata.payload_kind_bitmap if self.metadata is not None else PayloadKind.NONE
+
+    def _payloads(self, kind: PayloadKind) -> tuple[bytes, ...]:
+        return tuple(payload.payload for payload in self.typed_payloads_of_kind(kind))
+
+
+def _metadata(result: LazyResult) -> ResultPushMetadata | None:
+    if result._source.body is None:  # noqa: SLF001
+        return None
+    values = ResultPushMetadata.STRUCT.unpack(result._source.packet.metadata)  # noqa: SLF001
+    return ResultPushMetadata._from_wire(values)  # noqa: SLF001
+
+
+def _tensor_body(result: LazyResult) -> TensorBodyView | None:
+    body = result._source.body  # noqa: SLF001
+    return tensor_body_from_native(body) if body is not None else None
+
+
+def _typed_payloads(result: LazyResult) -> tuple[TypedPayload, ...]:
+    body = result._source.body  # noqa: SLF001
+    return typed_payloads_from_native(body) if body is not None else ()
+
+
+class LazyResult(LazyFrozen, Result):
+    """A received result whose parts are decoded when they are read."""
+
+    __slots__ = ("_source",)
+
+    _source: _native.Result
+    _public = Result
+    _build: ClassVar = {
+        "packet": lambda self: packet_from_native(self._source.packet),
+        "metadata": _metadata,
+        "tensor_body": _tensor_body,
+        "typed_payloads": _typed_payloads,
+    }
+
+    @property
+    def drop_reason(self) -> ResultHintReason | None:
+        """Why the frame was dropped, if the server said so."""
+        reason = self._source.drop_reason
+        return ResultHintReason(reason) if reason is not None else None
+
+
+def received_result(native: _native.Result) -> Result:
+    """Return the public object over a received result."""
+    return LazyResult._from_source(native)  # noqa: SLF001

@@ -1,0 +1,613 @@
+"""A client's side of a session."""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Generic, Self, TypeVar
+
+from nnrp._lazy import packet_from_native
+from nnrp.adapters._connection import Connection
+from nnrp.client._gate import Gate
+from nnrp.client.migration import MigrationOutcome, MigrationTriggerMonitor, MigrationTriggerPolicy
+from nnrp.client.request import SubmitRequest, submit_arguments
+from nnrp.client.result import Result, received_result
+from nnrp.core import (
+    CacheAckMetadata,
+    CacheInvalidateMetadata,
+    CacheInvalidateScope,
+    CacheObjectKind,
+    CachePutFlags,
+    CachePutMetadata,
+    FlowUpdateMetadata,
+    FlowUpdateScopeKind,
+    HeaderFlags,
+    MessageType,
+    NnrpPacket,
+    ResultHintMetadata,
+    ServerHelloAckMetadata,
+    SessionMigrateAckMetadata,
+    SessionMigrateMetadata,
+    SessionPatchAckMetadata,
+    SessionPatchField,
+    SessionPatchMetadata,
+    TransportId,
+    build_flow_update_packet,
+    build_session_migrate_packet,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Callable
+    from types import TracebackType
+
+    from nnrp import _native
+    from nnrp._opening import Opening
+    from nnrp.adapters.quic import NnrpQuicConnection, QuicConfiguration
+    from nnrp.adapters.tcp import NnrpTcpClientConfiguration, NnrpTcpConnection
+    from nnrp.client.hello import ClientTransportBootstrap
+    from nnrp.client.router import ResultRouter
+
+__all__ = ["ClientControlBootstrapSession", "ClientSession"]
+
+_T = TypeVar("_T")
+
+_CACHE_KEY_BYTES = 8
+_U32_MAX = 0xFFFF_FFFF
+
+
+class ClientState:
+    """What a client session keeps on its connection, beyond its public fields."""
+
+    __slots__ = ("default_budget_ms", "gate", "native")
+
+    def __init__(self, native: _native.ClientSession, default_budget_ms: int) -> None:
+        self.native = native
+        self.default_budget_ms = default_budget_ms
+        self.gate = Gate()
+
+
+def client_state(connection: object) -> ClientState:
+    """Return the state of the client session on ``connection``.
+
+    Raises:
+        TypeError: there is no client session on it.
+    """
+    state = connection._session if isinstance(connection, Connection) else None  # noqa: SLF001
+    if not isinstance(state, ClientState):
+        raise TypeError("a connection with a client session is required; use connect_client_session")
+    return state
+
+
+class _Updates(Generic[_T]):
+    """Iterates over packets of one type, from the moment it was made until the session ends."""
+
+    __slots__ = ("_decode", "_subscription")
+
+    def __init__(self, subscription: _native.Subscription, decode: Callable[[NnrpPacket], _T]) -> None:
+        self._subscription = subscription
+        self._decode = decode
+
+    def __aiter__(self) -> Self:
+        return self
+
+    async def __anext__(self) -> _T:
+        native = await self._subscription.next()
+        if native is None:
+            raise StopAsyncIteration
+        return self._decode(packet_from_native(native))
+
+
+def _hint(packet: NnrpPacket) -> ResultHintMetadata:
+    hint = ResultHintMetadata.unpack(packet.metadata)
+    hint._frame_id = packet.header.frame_id  # noqa: SLF001
+    return hint
+
+
+def _flow_update(packet: NnrpPacket) -> FlowUpdateMetadata:
+    return FlowUpdateMetadata.unpack(packet.metadata)
+
+
+@dataclass
+class ClientControlBootstrapSession:
+    """An opened session, seen from its handshake.
+
+    As an async context manager it closes on exit.
+
+    Attributes:
+        transport_id: the transport.
+        bootstrap: what the handshake was made from.
+        connection: the connection.
+        ack_packet: the server's SERVER_HELLO_ACK.
+        ack_metadata: its metadata.
+    """
+
+    transport_id: TransportId
+    bootstrap: ClientTransportBootstrap
+    connection: NnrpQuicConnection | NnrpTcpConnection
+    ack_packet: NnrpPacket
+    ack_metadata: ServerHelloAckMetadata
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        await self.session.close()
+
+    @property
+    def session(self) -> ClientSession:
+        """The session, for frames."""
+        return ClientSession(self, self.connection)
+
+    async def send_flow_update(
+        self, metadata: FlowUpdateMetadata, *, trace_id: int = 0, flags: HeaderFlags = HeaderFlags.NONE
+    ) -> int:
+        """Send a FLOW_UPDATE; see :meth:`ClientSession.send_flow_update`."""
+        scoped = metadata.scope_kind is not FlowUpdateScopeKind.CONNECTION
+        packet = build_flow_update_packet(
+            metadata=metadata,
+            session_id=self.ack_metadata.session_id if scoped else 0,
+            trace_id=trace_id,
+            flags=flags,
+        )
+        await self.connection.send_control_packet(packet)
+        return len(packet.pack())
+
+    async def receive_flow_update(self, timeout: float | None = None) -> tuple[NnrpPacket, FlowUpdateMetadata]:
+        """Return the next FLOW_UPDATE; see :meth:`ClientSession.receive_flow_update`."""
+        packet = await self._receive(MessageType.FLOW_UPDATE, timeout)
+        return packet, _flow_update(packet)
+
+    async def send_session_migrate(
+        self,
+        metadata: SessionMigrateMetadata,
+        *,
+        route_id: int = 0,
+        trace_id: int = 0,
+        flags: HeaderFlags = HeaderFlags.NONE,
+        body: bytes = b"",
+    ) -> int:
+        """Send a SESSION_MIGRATE and return the bytes of the packet.
+
+        Raises:
+            ValueError: a value is out of range.
+            NnrpConnectionClosedError: the connection has ended.
+        """
+        packet = build_session_migrate_packet(
+            metadata=metadata,
+            session_id=self.ack_metadata.session_id,
+            route_id=route_id,
+            trace_id=trace_id,
+            flags=flags,
+            body=body,
+        )
+        await self.connection.send_control_packet(packet)
+        return len(packet.pack())
+
+    async def receive_session_migrate_ack(
+        self, timeout: float | None = None
+    ) -> tuple[NnrpPacket, SessionMigrateAckMetadata]:
+        """Return the next SESSION_MIGRATE_ACK.
+
+        Raises:
+            TimeoutError: none came within ``timeout`` seconds.
+            NnrpConnectionClosedError: the connection has ended.
+        """
+        packet = await self._receive(MessageType.SESSION_MIGRATE_ACK, timeout)
+        return packet, SessionMigrateAckMetadata.unpack(packet.metadata)
+
+    async def _receive(self, message: MessageType, timeout: float | None) -> NnrpPacket:
+        native = client_state(self.connection).native
+        return packet_from_native(await native.receive_control(timeout, message))
+
+
+@dataclass(slots=True)
+class ClientSession:
+    """A session with a server, made by :func:`~nnrp.client.dial_client` and the ``connect_client_*`` functions.
+
+    All methods may be called from any number of tasks at once; each packet is sent whole, and two submits awaited one
+    after the other leave in that order. As an async context manager it closes on exit.
+
+    Attributes:
+        control: the session, seen from its handshake.
+        connection: the connection it is on.
+    """
+
+    control: ClientControlBootstrapSession
+    connection: NnrpQuicConnection | NnrpTcpConnection
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        await self.close()
+
+    @property
+    def session_id(self) -> int:
+        """The session's id."""
+        return self.control.ack_metadata.session_id
+
+    @property
+    def transport_id(self) -> TransportId:
+        """The transport."""
+        return self.control.transport_id
+
+    @property
+    def active_model_name(self) -> str:
+        """The model name the server told us."""
+        return client_state(self.connection).native.model_name
+
+    @property
+    def is_closed(self) -> bool:
+        """Whether the session has ended, from either side."""
+        return self.connection.is_closed
+
+    async def submit(self, request: SubmitRequest, *, timeout: float | None = None) -> Result:
+        """Submit a frame and return the next result of it; ``timeout`` in seconds covers both.
+
+        Raises:
+            TimeoutError: there was no result in time; :meth:`receive_result` can still get it.
+            ValueError: the request does not make a frame; nothing is sent.
+            NnrpProtocolError: the server refused the frame.
+            NnrpConnectionClosedError: the connection ended.
+
+        When cancelled, the frame may have been submitted; its result stays available.
+        """
+        loop = asyncio.get_running_loop()
+        deadline = None if timeout is None else loop.time() + timeout
+        async with asyncio.timeout(timeout):
+            await self.send_submit(request)
+        left = None if deadline is None else max(deadline - loop.time(), 0.0)
+        return await self.receive_result(left, frame_id=request.frame_id, view_id=request.view_id)
+
+    async def submit_nowait(self, request: SubmitRequest) -> None:
+        """Submit a frame without waiting for a result. Raises and cancels like :meth:`send_submit`."""
+        await self.send_submit(request)
+
+    async def submit_frame(self, request: SubmitRequest) -> None:
+        """Submit a frame without waiting for a result. Raises and cancels like :meth:`send_submit`."""
+        await self.send_submit(request)
+
+    async def send_submit(self, request: SubmitRequest) -> int:
+        """Submit a frame and return the id of its stream.
+
+        Waits while submitting is paused or the send buffer is full.
+
+        Raises:
+            ValueError: the request does not make a frame, or its deadline has passed; nothing is sent.
+            NnrpConnectionClosedError: the connection has ended.
+
+        Cancelling sends all of it or nothing.
+        """
+        state = client_state(self.connection)
+        await state.gate.wait()
+        return await state.native.submit(submit_arguments(request, state.default_budget_ms))
+
+    async def receive_result(
+        self, timeout: float | None = None, *, frame_id: int | None = None, view_id: int | None = None
+    ) -> Result:
+        """Return the next result: of any frame in order of arrival, or of one frame in the order they were sent.
+
+        Each result is delivered once. A drop is returned, not raised.
+
+        Args:
+            timeout: seconds to wait at most; ``None`` waits for ever.
+            frame_id: only results of this frame.
+            view_id: only results of this view of the frame; any view if ``None``.
+
+        Raises:
+            TimeoutError: none came in time.
+            NnrpProtocolError: the server refused the frame that is waited for.
+            NnrpConnectionClosedError: the connection ended and nothing is left to deliver.
+
+        Timeouts and cancellation lose nothing.
+        """
+        native = client_state(self.connection).native
+        return received_result(await native.receive_result(timeout, frame_id, view_id))
+
+    def discard_frame(self, frame_id: int, *, view_id: int = 0) -> int:
+        """Throw away what is buffered for a frame and ignore its later results; return how many were buffered."""
+        return client_state(self.connection).native.discard_frame(frame_id, view_id)
+
+    def result_hints(self) -> AsyncIterator[ResultHintMetadata]:
+        """Iterate over the server's hints from now on, until the session ends."""
+        return _Updates(client_state(self.connection).native.hints(), _hint)
+
+    def flow_updates(self) -> AsyncIterator[FlowUpdateMetadata]:
+        """Iterate over the server's flow updates from now on, until the session ends."""
+        return _Updates(client_state(self.connection).native.flow_updates(), _flow_update)
+
+    async def receive_flow_update(self, timeout: float | None = None) -> tuple[NnrpPacket, FlowUpdateMetadata]:
+        """Return the next FLOW_UPDATE, leaving other control packets alone.
+
+        Raises:
+            TimeoutError: none came within ``timeout`` seconds.
+            NnrpConnectionClosedError: the connection has ended.
+        """
+        return await self.control.receive_flow_update(timeout)
+
+    async def send_flow_update(
+        self, metadata: FlowUpdateMetadata, *, trace_id: int = 0, flags: HeaderFlags = HeaderFlags.NONE
+    ) -> int:
+        """Tell the server how many results the client wants outstanding; return the bytes of the packet.
+
+        Raises:
+            ValueError: the metadata breaks the rules of its scope; nothing is sent.
+            NnrpConnectionClosedError: the connection has ended.
+
+        Cancelling sends all of it or nothing.
+        """
+        return await self.control.send_flow_update(metadata, trace_id=trace_id, flags=flags)
+
+    async def pause_submit(self) -> None:
+        """Let submits wait, on this side only."""
+        client_state(self.connection).gate.close()
+
+    async def resume_submit(self) -> None:
+        """Let submits go on."""
+        client_state(self.connection).gate.open()
+
+    async def cancel_frame(self, frame_id: int, *, view_id: int = 0) -> int:
+        """Tell the server that a frame is no longer wanted; return the bytes of the packet.
+
+        Later results of the frame are ignored.
+
+        Raises:
+            NnrpConnectionClosedError: the connection has ended.
+        """
+        return await client_state(self.connection).native.cancel_frame(frame_id, view_id)
+
+    async def ping(self, timeout: float | None = 5.0) -> float:
+        """Ask the server's runtime whether it is there and return the round trip in seconds.
+
+        Raises:
+            TimeoutError: there was no answer; some servers never give one.
+            NnrpConnectionClosedError: the connection has ended.
+        """
+        return await client_state(self.connection).native.ping(timeout)
+
+    async def patch_session(
+        self,
+        patch_fields: SessionPatchField,
+        *,
+        target_cadence: float = 0,
+        quality_tier: int = 0,
+        degrade_policy: int = 0,
+        active_lane_mask: int = 0xFF,
+        preferred_codec: int = 0,
+        preferred_compression: int = 0,
+        timeout: float | None = 10.0,
+    ) -> SessionPatchAckMetadata:
+        """Ask the server to change parameters of the session and return its answer.
+
+        Args:
+            patch_fields: which of the following are meant.
+            target_cadence: frames per second.
+            quality_tier: see the protocol.
+            degrade_policy: see the protocol.
+            active_lane_mask: views in use.
+            preferred_codec: codec bitmap.
+            preferred_compression: compression bitmap.
+            timeout: seconds to wait for the answer.
+
+        Raises:
+            TimeoutError: the server did not answer; nothing has changed.
+            NnrpConnectionClosedError: the connection has ended.
+        """
+        metadata = SessionPatchMetadata(
+            profile_id=0,
+            patch_mask=SessionPatchField(patch_fields),
+            target_cadence_x100=round(target_cadence * 100),
+            quality_tier=quality_tier,
+            degrade_policy=degrade_policy,
+            active_lane_mask=active_lane_mask,
+            preferred_codec_bitmap=preferred_codec,
+            preferred_compression_bitmap=preferred_compression,
+            profile_patch_bytes=0,
+        )
+        await self._send(MessageType.SESSION_PATCH, metadata.pack())
+        packet = await self._receive(MessageType.SESSION_PATCH_ACK, timeout)
+        return SessionPatchAckMetadata.unpack(packet.metadata)
+
+    async def patch(self, *, fields: SessionPatchField, **values: Any) -> SessionPatchAckMetadata:
+        """Do the same as :meth:`patch_session`, which takes the same keywords."""
+        return await self.patch_session(fields, **values)
+
+    async def put_cache(
+        self,
+        *,
+        kind: CacheObjectKind,
+        key: bytes | int | tuple[int, int],
+        data: bytes,
+        flags: CachePutFlags = CachePutFlags.NONE,
+        namespace: int = 0,
+        ttl_ms: int = 0,
+        timeout: float | None = 10.0,
+    ) -> CacheAckMetadata:
+        """Store an object in the server's session cache and return the server's answer.
+
+        Args:
+            kind: what the object is.
+            key: 64 bits as two halves or one number; ``bytes`` are hashed.
+            data: the object.
+            flags: see :class:`~nnrp.core.CachePutFlags`.
+            namespace: separates keys of different origin.
+            ttl_ms: how long to keep it, in milliseconds; 0 for as long as the session.
+            timeout: seconds to wait for the answer.
+
+        Raises:
+            TimeoutError: the server did not answer.
+            NnrpConnectionClosedError: the connection has ended.
+        """
+        high, low = _cache_key(key)
+        payload = bytes(data)
+        metadata = CachePutMetadata(
+            cache_namespace=namespace,
+            cache_key_hi=high,
+            cache_key_lo=low,
+            object_kind=CacheObjectKind(kind),
+            ttl_ms=ttl_ms,
+            object_bytes=len(payload),
+            codec_bitmap=0,
+            flags=CachePutFlags(flags),
+        )
+        await self._send(MessageType.CACHE_PUT, metadata.pack(), payload)
+        packet = await self._receive(MessageType.CACHE_ACK, timeout)
+        return CacheAckMetadata.unpack(packet.metadata)
+
+    async def invalidate_cache(
+        self,
+        *,
+        scope: CacheInvalidateScope,
+        kind: CacheObjectKind | None = None,
+        key: bytes | int | tuple[int, int] | None = None,
+        namespace: int = 0,
+    ) -> None:
+        """Remove objects from the server's session cache.
+
+        Args:
+            scope: everything, a namespace, a kind, or one object.
+            kind: the kind, for ``OBJECT_KIND``.
+            key: the object's key, for ``OBJECT_KEY``.
+            namespace: the namespace concerned.
+
+        Raises:
+            ValueError: the scope needs a kind or key that is not given.
+            NnrpConnectionClosedError: the connection has ended.
+        """
+        scope = CacheInvalidateScope(scope)
+        high, low = 0, 0
+        if scope is CacheInvalidateScope.OBJECT_KEY:
+            if key is None:
+                raise ValueError("invalidating one object needs its key")
+            high, low = _cache_key(key)
+        elif scope is CacheInvalidateScope.OBJECT_KIND:
+            if kind is None:
+                raise ValueError("invalidating a kind of object needs the kind")
+            low = int(kind)
+        metadata = CacheInvalidateMetadata(
+            invalidate_scope=scope, cache_namespace=namespace, cache_key_hi=high, cache_key_lo=low, reason_code=0
+        )
+        await self._send(MessageType.CACHE_INVALIDATE, metadata.pack())
+
+    def manage_results(self) -> ResultRouter:
+        """Return a router that hands results to their waiters, for use as an async context manager."""
+        from nnrp.client.router import ResultRouter  # noqa: PLC0415  # the router's module imports this one
+
+        return ResultRouter(self)
+
+    def monitor_migration(self, policy: MigrationTriggerPolicy | None = None) -> MigrationTriggerMonitor:
+        """Return a monitor for the session's transport."""
+        if policy is None:
+            policy = MigrationTriggerPolicy()
+        return MigrationTriggerMonitor(self.transport_id, policy)
+
+    def migrate_session(
+        self,
+        host: str,
+        *,
+        quic_port: int | None = None,
+        tcp_port: int | None = None,
+        quic_configuration: QuicConfiguration | None = None,
+        tcp_configuration: NnrpTcpClientConfiguration | None = None,
+        selected_transport_id: TransportId = TransportId.UNSPECIFIED,
+        forced_transport_id: TransportId = TransportId.UNSPECIFIED,
+        last_result_frame_id: int = 0,
+        client_migrate_ts_us: int | None = None,
+        route_id: int = 0,
+        trace_id: int = 0,
+        flags: HeaderFlags = HeaderFlags.NONE,
+        body: bytes = b"",
+        timeout: float = 10.0,
+    ) -> Opening[MigrationOutcome]:
+        """Ask the server to go on with this session over another transport.
+
+        Use it as ``async with session.migrate_session(…) as outcome``. No server of this package accepts migrations in
+        this release.
+
+        Args:
+            host: the server.
+            quic_port: its QUIC port, if that is where to go.
+            tcp_port: its TCP port, if that is where to go.
+            quic_configuration: how to connect over QUIC.
+            tcp_configuration: how to connect over TCP.
+            selected_transport_id: which of the two to use.
+            forced_transport_id: likewise.
+            last_result_frame_id: the last frame whose result has arrived.
+            client_migrate_ts_us: time stamp in microseconds; now if ``None``.
+            route_id: routing hint.
+            trace_id: for correlating logs.
+            flags: header flags.
+            body: the auth block of the session's handshake, as proof.
+            timeout: seconds for connection and answer.
+
+        Raises:
+            NnrpProtocolError: the server refused. This session stays as it is.
+            TimeoutError: the server did not answer in time. Likewise.
+            ValueError: the target is the transport in use, or not given.
+        """
+        from nnrp.client.migrate import migrate  # noqa: PLC0415  # the module imports this one
+
+        return migrate(
+            self,
+            host,
+            quic_port=quic_port,
+            tcp_port=tcp_port,
+            quic_configuration=quic_configuration,
+            tcp_configuration=tcp_configuration,
+            selected_transport_id=selected_transport_id,
+            forced_transport_id=forced_transport_id,
+            last_result_frame_id=last_result_frame_id,
+            client_migrate_ts_us=client_migrate_ts_us,
+            route_id=route_id,
+            trace_id=trace_id,
+            flags=flags,
+            body=body,
+            timeout=timeout,
+        )
+
+    async def send_submit_packet(self, packet: NnrpPacket) -> int:
+        """Send a FRAME_SUBMIT packet as it is and return the id of its stream. Cancels like :meth:`send_submit`."""
+        return await self.connection.send_submit_packet(packet)
+
+    async def receive_result_packet(self, timeout: float | None = None) -> NnrpPacket:
+        """Return the packet of the next result or drop. Raises and cancels like :meth:`receive_result`."""
+        return (await self.receive_result(timeout)).packet
+
+    async def submit_and_receive_result(
+        self, packet: NnrpPacket, *, timeout: float | None = None
+    ) -> tuple[int, NnrpPacket]:
+        """Send a FRAME_SUBMIT packet and return its stream id and the packet of the next result of its frame."""
+        stream_id = await self.send_submit_packet(packet)
+        header = packet.header
+        result = await self.receive_result(timeout, frame_id=header.frame_id, view_id=header.view_id)
+        return stream_id, result.packet
+
+    async def close(self) -> None:
+        """Say CLOSE and end the session. Idempotent; never raises because the server is already gone.
+
+        Returns when everything sent before has reached the server, or after five seconds; cancelling leaves the close
+        to go on in the background.
+        """
+        await client_state(self.connection).native.close()
+
+    async def _send(self, message: MessageType, metadata: bytes, body: bytes = b"") -> None:
+        packet = NnrpPacket.build(message, session_id=self.session_id, metadata=metadata, body=body)
+        await self.connection.send_control_packet(packet)
+
+    async def _receive(self, message: MessageType, timeout: float | None) -> NnrpPacket:
+        native = client_state(self.connection).native
+        return packet_from_native(await native.receive_control(timeout, message))
+
+
+def _cache_key(key: bytes | int | tuple[int, int]) -> tuple[int, int]:
+    if isinstance(key, tuple):
+        high, low = key
+        return high, low
+    if not isinstance(key, int):
+        key = int.from_bytes(hashlib.blake2b(key, digest_size=_CACHE_KEY_BYTES).digest(), "big")
+    return key >> 32, key & _U32_MAX
