@@ -1,7 +1,8 @@
-//! What the tests of this workspace share: two machines in one thread under a virtual clock ([`Pair`]), and
-//! packets to send them ([`packets`]).
+//! What the tests of this workspace share: two machines in one thread under a virtual clock ([`Pair`]),
+//! packets to send them ([`packets`]), and the reference pages ([`document`]).
 #![forbid(unsafe_code)]
 
+pub mod document;
 pub mod packets;
 mod pair;
 
