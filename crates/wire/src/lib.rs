@@ -19,6 +19,8 @@
 #![cfg_attr(not(test), deny(clippy::indexing_slicing))]
 
 pub mod body;
+#[doc(hidden)]
+pub mod check;
 pub mod codes;
 mod encode;
 mod error;

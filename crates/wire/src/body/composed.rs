@@ -14,6 +14,15 @@ pub(crate) const SLOTS: [(CacheObjectKind, ObjectRefMask); 4] = [
     (CacheObjectKind::PayloadLayoutTemplate, ObjectRefMask::PAYLOAD_LAYOUT_TEMPLATE),
 ];
 
+/// The slots that make up tensors.
+pub(crate) const TENSOR_SLOTS: ObjectRefMask =
+    ObjectRefMask::KNOWN.without(ObjectRefMask::PAYLOAD_LAYOUT_TEMPLATE);
+
+/// Whether an object of this kind fills one of the tensor slots.
+pub(crate) fn is_tensor_object(kind: CacheObjectKind) -> bool {
+    SLOTS.into_iter().any(|(slot, bit)| slot == kind && TENSOR_SLOTS.contains(bit))
+}
+
 /// The objects that make up tensors, as far as a body has them inline.
 #[derive(Default)]
 struct Inline {
@@ -122,7 +131,7 @@ impl FrameBody {
             }
             taken |= bit;
             inline.put(kind, span);
-            if !tensor && bit != ObjectRefMask::PAYLOAD_LAYOUT_TEMPLATE {
+            if !tensor && TENSOR_SLOTS.contains(bit) {
                 return Err(without_tensor(kind, span.start));
             }
             Ok(())
@@ -283,9 +292,7 @@ fn check_submit_mode(metadata: &FrameSubmitMetadata, references: Span) -> Result
         let text = format!("a submit in mode {} must name referenced slots", metadata.submit_mode);
         return Err(refuse(RuleId::OBJ_11, references.start, "object_ref_mask", text));
     }
-    let tensor_slots =
-        ObjectRefMask::CAMERA_BLOCK | ObjectRefMask::TILE_INDEX_BLOCK | ObjectRefMask::TENSOR_SECTION_TABLE;
-    if !metadata.payload_kind_bitmap.contains(PayloadKind::TENSOR) && mask.intersects(tensor_slots) {
+    if !metadata.payload_kind_bitmap.contains(PayloadKind::TENSOR) && mask.intersects(TENSOR_SLOTS) {
         let text =
             format!("object_ref_mask {mask} names tensor objects, but payload_kind_bitmap has no tensor bit");
         return Err(refuse(RuleId::OBJ_26, references.start, "object_ref_mask", text));

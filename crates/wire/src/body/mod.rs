@@ -24,7 +24,7 @@ use crate::{
     BodyRegionPrelude, CacheObjectKind, Detail, FrameSubmitMetadata, Limits, MessageType, ObjectRefMask,
     Part, PayloadKind, ResultPushMetadata, RuleId, SubmitMode, TileIndexMode, WireError, reader,
 };
-pub(crate) use composed::SLOTS;
+pub(crate) use composed::{SLOTS, TENSOR_SLOTS, is_tensor_object};
 use object::Regions;
 
 /// Encoding and decoding of tile index blocks.

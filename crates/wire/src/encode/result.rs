@@ -4,7 +4,7 @@ use bytes::Bytes;
 
 use super::{Section, composed::ComposedBody, count, kinds_of, refuse, section};
 use crate::{
-    BodyLayout, BudgetPolicy, CacheObjectKind, EncodedPacket, ExtensionFrame, Header, HeaderFlags,
+    BodyLayout, BudgetPolicy, CacheObjectKind, EncodedPacket, ExtensionFrame, FrameBody, Header, HeaderFlags,
     InlineObject, MessageType, ObjectReferenceBlock, PayloadKind, ResultClass, ResultFlags,
     ResultPushMetadata, Revision, RuleId, TileIndexMode, TypedPayload, WireError,
     body::{result_layout, tile_index},
@@ -112,6 +112,40 @@ impl ResultFrame {
         Self { frame_id, ..Self::default() }
     }
 
+    /// The result that was received, to be sent on. Reserved fields and the profile ids of the tensors' own objects are not
+    /// carried over; tiles, sections and payloads are views of the received body.
+    pub fn from_received(header: &Header, metadata: &ResultPushMetadata, body: &FrameBody) -> Self {
+        Self {
+            frame_id: header.frame_id,
+            view_id: header.view_id,
+            route_id: header.route_id,
+            trace_id: header.trace_id,
+            flags: header.flags,
+            status_code: metadata.status_code,
+            result_flags: metadata.result_flags,
+            active_profile_id: metadata.active_profile_id,
+            inference_ms: metadata.inference_ms,
+            queue_ms: metadata.queue_ms,
+            server_total_ms: metadata.server_total_ms,
+            tile_index_mode: metadata.tile_index_mode(),
+            tile_base_id: metadata.tile_base_id,
+            result_class: metadata.result_class,
+            applied_budget_policy: metadata.applied_budget_policy,
+            reused_frame_id: metadata.reused_frame_id,
+            covered_tile_count: Some(metadata.covered_tile_count),
+            dropped_tile_count: metadata.dropped_tile_count,
+            tile_ids: body.tile_ids().collect(),
+            tile_count: Some(metadata.tile_count),
+            section_count: Some(metadata.section_count),
+            sections: body.sections().map(|section| section.to_section()).collect(),
+            typed_payloads: body.typed_payloads().collect(),
+            objects: body.inline_objects().filter(|object| !is_own_object(object.kind)).collect(),
+            references: body.references().collect(),
+            extension_frames: body.extension_frames().collect(),
+            payload_kind: metadata.payload_kind_bitmap,
+        }
+    }
+
     /// Encodes the result. Layout, counts and lengths follow from what is given.
     ///
     /// # Errors
@@ -138,8 +172,7 @@ impl ResultFrame {
             true => Bytes::new(),
             false => tile_index::encode(self.tile_index_mode, self.tile_base_id, &self.tile_ids)?,
         };
-        let tensor_kinds = [CacheObjectKind::TileIndexBlock, CacheObjectKind::TensorSectionTable];
-        if let Some(object) = self.objects.iter().find(|object| tensor_kinds.contains(&object.kind)) {
+        if let Some(object) = self.objects.iter().find(|object| is_own_object(object.kind)) {
             let text = format!("{} belongs to the tensors, not to the other objects", object.kind);
             return Err(refuse(RuleId::OBJ_32, "objects", text));
         }
@@ -231,4 +264,9 @@ impl ResultFrame {
         }
         Ok(references)
     }
+}
+
+/// Whether the result itself writes objects of this kind.
+fn is_own_object(kind: CacheObjectKind) -> bool {
+    matches!(kind, CacheObjectKind::TileIndexBlock | CacheObjectKind::TensorSectionTable)
 }

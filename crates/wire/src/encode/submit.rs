@@ -4,10 +4,11 @@ use bytes::Bytes;
 
 use super::{Section, composed::ComposedBody, count, kinds_of, refuse, section};
 use crate::{
-    BodyLayout, BudgetPolicy, EncodedPacket, ExtensionFrame, FrameClass, FrameSubmitMetadata, Header,
-    HeaderFlags, INHERIT, InlineObject, InputProfile, MessageType, ObjectRefMask, ObjectReferenceBlock,
-    PayloadKind, Revision, RuleId, SubmitMode, TileIndexMode, TypedPayload, WireError,
-    body::{SLOTS, submit_layout, tile_index},
+    BodyLayout, BudgetPolicy, CacheObjectKind, EncodedPacket, ExtensionFrame, FrameBody, FrameClass,
+    FrameSubmitMetadata, Header, HeaderFlags, INHERIT, InlineObject, InputProfile, MessageType,
+    ObjectRefMask, ObjectReferenceBlock, PayloadKind, Revision, RuleId, SubmitMode, TileIndexMode,
+    TypedPayload, WireError,
+    body::{SLOTS, TENSOR_SLOTS, is_tensor_object, submit_layout, tile_index},
     message::length,
     writer::PieceWriter,
 };
@@ -132,6 +133,49 @@ impl SubmitFrame {
         Self { frame_id, ..Self::default() }
     }
 
+    /// The frame that was received, to be sent on. Reserved fields and the profile ids of the tensors' own objects are not
+    /// carried over; tiles, sections and payloads are views of the received body.
+    pub fn from_received(header: &Header, metadata: &FrameSubmitMetadata, body: &FrameBody) -> Self {
+        let reference = |kind| body.references().find(|reference| reference.object_kind == kind);
+        let camera_reference = reference(CacheObjectKind::CameraBlock);
+        Self {
+            frame_id: header.frame_id,
+            view_id: header.view_id,
+            route_id: header.route_id,
+            trace_id: header.trace_id,
+            flags: header.flags,
+            src_width: metadata.src_width,
+            src_height: metadata.src_height,
+            tile_width: metadata.tile_width,
+            tile_height: metadata.tile_height,
+            frame_class: metadata.frame_class,
+            input_profile: metadata.input_profile,
+            tile_index_mode: metadata.tile_index_mode,
+            latency_budget_ms: metadata.latency_budget_ms,
+            target_fps_x100: metadata.target_fps_x100,
+            retry_of_frame: metadata.retry_of_frame,
+            tile_base_id: metadata.tile_base_id,
+            budget_policy: metadata.budget_policy,
+            loss_tolerance_policy: metadata.loss_tolerance_policy,
+            dependency_frame_id: metadata.dependency_frame_id,
+            tile_ids: body.tile_ids().collect(),
+            camera: body.camera().filter(|_| camera_reference.is_none()).unwrap_or_default(),
+            sections: body.sections().map(|section| section.to_section()).collect(),
+            typed_payloads: body.typed_payloads().collect(),
+            objects: body.inline_objects().filter(|object| !is_tensor_object(object.kind)).collect(),
+            extension_frames: body.extension_frames().collect(),
+            camera_reference,
+            tile_index_reference: reference(CacheObjectKind::TileIndexBlock),
+            section_table_reference: reference(CacheObjectKind::TensorSectionTable),
+            layout_template_reference: reference(CacheObjectKind::PayloadLayoutTemplate),
+            tile_count: Some(metadata.tile_count),
+            section_count: Some(metadata.section_count),
+            submit_mode: Some(metadata.submit_mode),
+            payload_kind: metadata.payload_kind_bitmap,
+            zero_prelude: body.layout() == BodyLayout::Composed,
+        }
+    }
+
     /// Encodes the frame. Layout, counts, lengths, mode and mask follow from what is given.
     ///
     /// # Errors
@@ -153,9 +197,7 @@ impl SubmitFrame {
             let text = "camera is given both as bytes and as a reference".to_owned();
             return Err(refuse(RuleId::OBJ_14, "camera", text));
         }
-        if let Some(object) =
-            self.objects.iter().find(|object| SLOTS.iter().take(3).any(|(kind, _)| *kind == object.kind))
-        {
+        if let Some(object) = self.objects.iter().find(|object| is_tensor_object(object.kind)) {
             let text = format!("{} belongs to the tensors, not to the other objects", object.kind);
             return Err(refuse(RuleId::OBJ_14, "objects", text));
         }
@@ -286,11 +328,10 @@ impl SubmitFrame {
 
     fn kinds(&self, body: &ComposedBody<'_>, mask: ObjectRefMask) -> Result<PayloadKind, WireError> {
         let mut kinds = self.payload_kind | kinds_of(&self.typed_payloads)?;
-        let tensor_slots = SLOTS.iter().take(3).fold(ObjectRefMask::NONE, |slots, (_, bit)| slots | *bit);
         if body.camera.is_some()
             || body.tile_index.is_some()
             || body.sections.is_some()
-            || mask.intersects(tensor_slots)
+            || mask.intersects(TENSOR_SLOTS)
         {
             kinds |= PayloadKind::TENSOR;
         }
