@@ -136,6 +136,7 @@ impl Machine {
                 self.shutdown(0, "");
             }
             ConnectionState::Active => {
+                self.close_reason.clone_from(&reason);
                 self.events.push_back(Event::PeerClosing(reason));
                 self.enter_draining(now);
                 self.finish_drain_if_quiet();
@@ -148,7 +149,8 @@ impl Machine {
     /// A client that has everything it waited for closes the transport; a server waits for the client to do so.
     pub(crate) fn finish_drain_if_quiet(&mut self) {
         if self.side == Side::Client && self.state == ConnectionState::Draining && self.live_frames() == 0 {
-            self.end(Ended { by: EndedBy::Peer, fault: None, reason: "the peer closed the session".into() });
+            let reason = std::mem::take(&mut self.close_reason);
+            self.end(Ended { by: EndedBy::Peer, fault: None, reason });
             self.shutdown(0, "");
         }
     }

@@ -34,6 +34,8 @@ pub struct Machine {
     pub(crate) ping_rate: RateWindow,
     pub(crate) last_received: Option<Instant>,
     pub(crate) drain_until: Option<Instant>,
+    /// What the peer's CLOSE said.
+    pub(crate) close_reason: String,
     ended: bool,
     shut_down: bool,
 }
@@ -70,7 +72,7 @@ impl RateWindow {
 pub struct TransportEnd {
     /// The peer closed it in order (FIN between packets, application close with code 0).
     pub clean: bool,
-    /// The transport's own words.
+    /// The transport's own words, for an end that is not clean.
     pub text: String,
 }
 
@@ -94,6 +96,7 @@ impl Machine {
             ping_rate: RateWindow::default(),
             last_received: None,
             drain_until: None,
+            close_reason: String::new(),
             ended: false,
             shut_down: false,
         }
@@ -252,8 +255,12 @@ impl Machine {
     /// The transport is gone.
     pub fn handle_transport_closed(&mut self, end: &TransportEnd) {
         let quiet = self.live_frames() == 0 || self.state == ConnectionState::Draining;
-        let by = if end.clean && quiet { EndedBy::Peer } else { EndedBy::Transport };
-        self.end(Ended { by, fault: None, reason: end.text.clone() });
+        let (by, reason) = if end.clean && quiet {
+            (EndedBy::Peer, std::mem::take(&mut self.close_reason))
+        } else {
+            (EndedBy::Transport, end.text.clone())
+        };
+        self.end(Ended { by, fault: None, reason });
         self.state = ConnectionState::Closed;
         self.shut_down = true;
         self.drain_until = None;
@@ -264,7 +271,8 @@ impl Machine {
     pub fn handle_timeout(&mut self, now: Instant) {
         if self.drain_until.is_some_and(|at| at <= now) {
             self.drain_until = None;
-            self.end(Ended { by: EndedBy::Peer, fault: None, reason: "the drain time is over".into() });
+            let reason = std::mem::take(&mut self.close_reason);
+            self.end(Ended { by: EndedBy::Peer, fault: None, reason });
             self.shutdown(0, "drain time over");
         }
         self.client_timeout(now);

@@ -64,7 +64,7 @@ fn transport_end(error: &ConnectionError) -> TransportEnd {
         ConnectionError::LocallyClosed => true,
         _ => false,
     };
-    TransportEnd { clean, text: format!("connection terminated: {error}") }
+    TransportEnd { clean, text: error.to_string() }
 }
 
 #[derive(Clone)]
@@ -85,13 +85,10 @@ impl Driver {
         let Ok((send, mut receive)) = opened else { return };
         let _ = sender.send(send);
         let extra = tokio::spawn(self.clone().refuse_control_streams());
-        match self.read_control(&mut receive).await {
-            ControlEnd::Refused | ControlEnd::ConnectionLost => {}
-            ControlEnd::Finished(clean) => {
-                let text = "connection terminated: the peer ended the control stream".to_owned();
-                self.shared.with(|machine, _| {
-                    machine.handle_transport_closed(&TransportEnd { clean, text });
-                });
+        if let ControlEnd::Finished = self.read_control(&mut receive).await {
+            // Without its control stream the session is over, but frames that were sent before may still arrive: the
+            // peer closes the connection when everything has, or it is closed for it.
+            if tokio::time::timeout(DRAIN_TIME, self.quic.closed()).await.is_err() {
                 self.quic.close(VarInt::from_u32(0), b"control stream ended");
             }
         }
@@ -112,8 +109,7 @@ impl Driver {
             let mut bytes = [0; Header::LEN];
             match receive.read_exact(&mut bytes).await {
                 Ok(()) => {}
-                Err(ReadExactError::FinishedEarly(0)) => return ControlEnd::Finished(true),
-                Err(ReadExactError::FinishedEarly(_)) => return ControlEnd::Finished(false),
+                Err(ReadExactError::FinishedEarly(_)) => return ControlEnd::Finished,
                 Err(ReadExactError::ReadError(error)) => return lost(&error),
             }
             let (verdict, header) = self.shared.with(|machine, now| machine.handle_header(now, &bytes));
@@ -126,7 +122,7 @@ impl Driver {
                     let mut skipped = (&mut *receive).take(rest);
                     match tokio::io::copy(&mut skipped, &mut thrown_away).await {
                         Ok(copied) if copied == rest => {}
-                        Ok(_) => return ControlEnd::Finished(false),
+                        Ok(_) => return ControlEnd::Finished,
                         Err(_) => return ControlEnd::ConnectionLost,
                     }
                 }
@@ -140,7 +136,7 @@ impl Driver {
                     };
                     match read_rest(&self.shared, receive, header).await {
                         Ok(Some(packet)) => self.shared.handle_packet(packet, Arrival::Control, room),
-                        Ok(None) => return ControlEnd::Finished(false),
+                        Ok(None) => return ControlEnd::Finished,
                         Err(_) => return ControlEnd::ConnectionLost,
                     }
                 }
@@ -326,15 +322,15 @@ impl SharedOrder {
 enum ControlEnd {
     /// The machine wants no more.
     Refused,
-    /// FIN; true between packets.
-    Finished(bool),
+    /// Ended by the peer, in order or by a reset.
+    Finished,
     /// Reset, or the whole connection is gone.
     ConnectionLost,
 }
 
 fn lost(error: &quinn::ReadError) -> ControlEnd {
     match error {
-        quinn::ReadError::Reset(_) => ControlEnd::Finished(false),
+        quinn::ReadError::Reset(_) => ControlEnd::Finished,
         _ => ControlEnd::ConnectionLost,
     }
 }

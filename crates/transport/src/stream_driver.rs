@@ -82,11 +82,7 @@ impl<R: AsyncRead + Unpin> Reader<R> {
             }
             Ok(Stopped::EndOfStream) => ReadEnd::Transport(TransportEnd {
                 clean: self.buffer.is_empty(),
-                text: if self.buffer.is_empty() {
-                    "closed by peer".into()
-                } else {
-                    format!("closed by peer: incomplete packet, {} bytes", self.buffer.len())
-                },
+                text: format!("closed by peer with an incomplete packet of {} bytes", self.buffer.len()),
             }),
             Err(error) => ReadEnd::Transport(TransportEnd { clean: false, text: error.to_string() }),
         }
