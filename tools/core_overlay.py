@@ -1,7 +1,8 @@
 """What the generated half of `nnrp.core` says that the tables of the wire do not know.
 
-The tables decide names, values, offsets, sizes, reserved space and rules. This file decides only what is Python's own:
-the order of constructor arguments, defaults, which coded fields stay plain integers, and second names of attributes.
+The tables decide names, values, offsets, sizes, reserved space and rules. This file decides only what is
+Python's own: the order of constructor arguments, defaults, which coded fields stay plain integers, and second
+names of attributes.
 """
 
 from __future__ import annotations
@@ -69,7 +70,12 @@ OVERLAYS: dict[str, Overlay] = {
         aliases=(
             Alias("session_id", "int", "self.requested_session_id", "The session id that is asked for."),
             Alias("max_views", "int", "self.max_lane_count", "The number of logical lanes."),
-            Alias("enable_cache", "bool", "self.cache_namespace_count > 0", "Whether the client can cache objects."),
+            Alias(
+                "enable_cache",
+                "bool",
+                "self.cache_namespace_count > 0",
+                "Whether the client can cache objects.",
+            ),
             Alias(
                 "payload_kind_mask",
                 "PayloadKind",
@@ -79,7 +85,9 @@ OVERLAYS: dict[str, Overlay] = {
         ),
     ),
     "ServerHelloAckMetadata": Overlay(
-        plain=frozenset({"accepted_payload_kind_bitmap", "degrade_policy", "server_flags", "selected_wire_format"}),
+        plain=frozenset(
+            {"accepted_payload_kind_bitmap", "degrade_policy", "server_flags", "selected_wire_format"}
+        ),
         defaults=_zero("reserved0"),
         last=("reserved0",),
         aliases=(
@@ -100,7 +108,12 @@ OVERLAYS: dict[str, Overlay] = {
             Alias("patch_fields", "SessionPatchField", "self.patch_mask", "The fields that are meant."),
             Alias("target_cadence", "int", "self.target_cadence_x100 // 100", "Whole frames per second."),
             Alias("preferred_codec", "int", "self.preferred_codec_bitmap", "The preferred codecs."),
-            Alias("preferred_compression", "int", "self.preferred_compression_bitmap", "The preferred compressions."),
+            Alias(
+                "preferred_compression",
+                "int",
+                "self.preferred_compression_bitmap",
+                "The preferred compressions.",
+            ),
         ),
     ),
     "SessionPatchAckMetadata": Overlay(
@@ -141,11 +154,15 @@ OVERLAYS: dict[str, Overlay] = {
         checked=True,
         init_alias=("inference_budget_ms", "latency_budget_ms"),
         aliases=(
-            Alias("inference_budget_ms", "int", "self.latency_budget_ms", "Another name of `latency_budget_ms`."),
+            Alias(
+                "inference_budget_ms", "int", "self.latency_budget_ms", "Another name of `latency_budget_ms`."
+            ),
         ),
         extras=(
             Extra("frame_id", "The frame id, which the wire has in the header; 0 when it is not known."),
-            Extra("deadline_ms", "Unix time in milliseconds at which the budget runs out; 0 for no deadline."),
+            Extra(
+                "deadline_ms", "Unix time in milliseconds at which the budget runs out; 0 for no deadline."
+            ),
         ),
     ),
     "ResultPushMetadata": Overlay(
@@ -170,7 +187,9 @@ OVERLAYS: dict[str, Overlay] = {
     "CachePutMetadata": Overlay(defaults={"flags": "CachePutFlags.NONE"}, checked=True),
     "CacheAckMetadata": Overlay(
         aliases=(
-            Alias("key", "tuple[int, int]", "(self.cache_key_hi, self.cache_key_lo)", "Both halves of the key."),
+            Alias(
+                "key", "tuple[int, int]", "(self.cache_key_hi, self.cache_key_lo)", "Both halves of the key."
+            ),
         ),
     ),
     "CacheInvalidateMetadata": Overlay(
@@ -213,7 +232,9 @@ OVERLAYS: dict[str, Overlay] = {
                 "self.applied_budget_policy",
                 "What the server did to save work.",
             ),
-            Alias("estimated_wait_ms", "int", "self.retry_after_ms", "Milliseconds to wait; 0 for no advice."),
+            Alias(
+                "estimated_wait_ms", "int", "self.retry_after_ms", "Milliseconds to wait; 0 for no advice."
+            ),
         ),
     ),
     "TransportProbeMetadata": Overlay(),

@@ -1,3 +1,323 @@
-# The native half of the package.
+"""The native half of the package. Private: everything here is wrapped by the public modules."""
+
+from collections.abc import Awaitable, Generator, Sequence
+from typing import Any, Generic, Literal, Self, TypeAlias, TypeVar, final
+
+from typing_extensions import Buffer as BytesLike
 
 from nnrp._native import codec as codec
+
+_T_co = TypeVar("_T_co", covariant=True)
+
+_Address: TypeAlias = tuple[str, int]
+#: The numbers of a header in wire order, without the magic.
+_HeaderValues: TypeAlias = tuple[int, int, int, int, int, int, int, int, int, int, int, int]
+#: Frames at once, cache, sections, body bytes.
+_HelloTerms: TypeAlias = tuple[int, bool, int, int]
+#: Descriptor values, codec table, length table and payload.
+_Section: TypeAlias = tuple[tuple[int, ...], memoryview, memoryview, memoryview]
+
+@final
+class Operation(Awaitable[_T_co], Generic[_T_co]):
+    """An awaitable native operation; awaiting it does not suspend if it can finish at once."""
+
+    def __await__(self) -> Generator[Any, None, _T_co]: ...
+    def __iter__(self) -> Self: ...
+    def __next__(self) -> Any:
+        """Poll once: raise ``StopIteration`` with the value, or return a future to wait on."""
+
+@final
+class Buffer:
+    """Read-only bytes that the network code received, exported through the buffer protocol without a copy."""
+
+    def __len__(self) -> int: ...
+    def __bytes__(self) -> bytes: ...
+    def __buffer__(self, flags: int, /) -> memoryview: ...
+
+@final
+class Packet:
+    """A received packet."""
+
+    @property
+    def header(self) -> _HeaderValues:
+        """The header's numbers in wire order, without the magic."""
+    @property
+    def metadata(self) -> bytes:
+        """The metadata, copied."""
+    @property
+    def body(self) -> bytes:
+        """The body, copied."""
+
+@final
+class FrameBody:
+    """The decoded body of a frame or result."""
+
+    def tensor_body(self) -> tuple[memoryview, list[_Section]] | None:
+        """Return the tile index block and the sections as views of one buffer; ``None`` without tensors."""
+    def tile_ids(self) -> tuple[int, ...]:
+        """Return the tile ids; empty if they were referenced and not resolved."""
+    def camera(self) -> bytes:
+        """Return the camera block, copied; empty without one."""
+    def typed_payloads(self) -> list[tuple[int, bytes, int]]:
+        """Return kind, bytes and profile of each typed payload."""
+    def references(self) -> list[tuple[int, int, int, int, int]]:
+        """Return the values of each object reference."""
+
+@final
+class Submit:
+    """A frame a client submitted."""
+
+    @property
+    def packet(self) -> Packet:
+        """The packet."""
+    @property
+    def body(self) -> FrameBody:
+        """Its body."""
+    @property
+    def frame_id(self) -> int:
+        """The frame's id."""
+    @property
+    def age_ms(self) -> int:
+        """Milliseconds since it was received."""
+
+@final
+class Result:
+    """What a server sent for a frame: a result, or a drop."""
+
+    @property
+    def packet(self) -> Packet:
+        """The packet."""
+    @property
+    def body(self) -> FrameBody | None:
+        """The body of a result; ``None`` for a drop."""
+    @property
+    def drop_reason(self) -> int | None:
+        """Why the frame was dropped, if a hint said so."""
+
+@final
+class Connection:
+    """One transport connection."""
+
+    @property
+    def peer_address(self) -> _Address:
+        """Host and port of the other end."""
+    @property
+    def local_address(self) -> _Address:
+        """Host and port of this end."""
+    @property
+    def session_id(self) -> int:
+        """The id of the session; 0 before there is one."""
+    @property
+    def is_closed(self) -> bool:
+        """Whether either side has ended it."""
+    @property
+    def control_stream_id(self) -> int:
+        """The id of the control stream; 0 by definition."""
+    @property
+    def last_submit_stream_id(self) -> int | None:
+        """The stream of the last submit."""
+    @property
+    def last_result_stream_id(self) -> int | None:
+        """The stream of the last result."""
+    def is_abandoned(self) -> bool:
+        """Return whether it is still open although this object is about to go away."""
+    def check_open(self) -> None:
+        """Raise the closed error if the connection has ended."""
+    def send(self, header: bytes, metadata: BytesLike, body: BytesLike) -> Operation[int]:
+        """Send one packet; yields the stream id of a frame, 0 for other packets."""
+    def receive(
+        self, kind: Literal["any", "control", "submit", "result"], timeout: float | None
+    ) -> Operation[Packet]:
+        """Yield the next packet of a kind."""
+    def close(self, error_code: int, reason: str) -> None:
+        """Begin to close."""
+    def wait_closed(self) -> Operation[None]:
+        """Wait until the transport is gone."""
+    def flush(self) -> Operation[None]:
+        """Wait until everything sent so far has reached the other transport."""
+    def send_datagram(self, payload: BytesLike) -> None:
+        """Send one datagram."""
+    def receive_datagram(self, timeout: float | None) -> Operation[bytes]:
+        """Yield the next datagram."""
+    def accept_hello(
+        self, terms: _HelloTerms, timeout: float, first: tuple[bytes, BytesLike, BytesLike] | None = None
+    ) -> Operation[PendingSession]:
+        """Yield the client that says hello; ``first`` is a packet that was read already."""
+    def open_session(
+        self, header: bytes, metadata: BytesLike, body: BytesLike, timeout: float
+    ) -> Operation[ClientSession]:
+        """Open a session with a CLIENT_HELLO given as header, metadata and body."""
+
+@final
+class Listener:
+    """A bound socket that clients connect to."""
+
+    @property
+    def address(self) -> _Address:
+        """Host and port it is bound to."""
+    @property
+    def is_closed(self) -> bool:
+        """Whether it accepts nobody any more."""
+    def accept(self, timeout: float | None) -> Operation[Connection]:
+        """Yield the next connection, raw."""
+    def accept_hello(self, terms: _HelloTerms, timeout: float) -> Operation[PendingSession]:
+        """Yield the next client whose hello is complete, or raise for the next handshake that failed."""
+    def put_back(self, pending: PendingSession) -> None:
+        """Give back a client nobody has decided about; the next accept gets it first."""
+    def close(self) -> None:
+        """Stop accepting."""
+    def wait_closed(self) -> Operation[None]:
+        """Wait until the socket is closed."""
+
+@final
+class PendingSession:
+    """A client that has said hello and waits for a decision."""
+
+    @property
+    def packet(self) -> Packet:
+        """The CLIENT_HELLO."""
+    @property
+    def auth_block(self) -> bytes:
+        """The client's credentials."""
+    @property
+    def extensions(self) -> list[tuple[int, int, bytes]]:
+        """Type, flags and payload of each extension."""
+    @property
+    def peer_address(self) -> _Address:
+        """Host and port of the client."""
+    def admit(
+        self, session_id: int | None, model_name: str, extensions: Sequence[tuple[int, int, bytes]]
+    ) -> ServerSession:
+        """Send SERVER_HELLO_ACK and return the session."""
+    def refuse(self, code: int, text: str) -> None:
+        """Send ERROR with ``code`` and ``text``, then close."""
+
+@final
+class ServerSession:
+    """A server's session."""
+
+    @property
+    def connection(self) -> Connection:
+        """The connection underneath."""
+    @property
+    def session_id(self) -> int:
+        """The session's id."""
+    @property
+    def ack_metadata(self) -> bytes:
+        """The metadata of SERVER_HELLO_ACK."""
+    def receive(self, timeout: float | None) -> Operation[Submit]:
+        """Yield the next frame; raise for a packet that was refused."""
+    def receive_control(self, timeout: float | None) -> Operation[Packet]:
+        """Yield the next control packet the runtime does not answer by itself."""
+    def send_result(self, arguments: dict[str, Any]) -> Operation[int]:
+        """Send one result; yields the bytes of its packet."""
+    def send_drop(self, arguments: dict[str, Any]) -> Operation[int]:
+        """End a frame without a result; yields the bytes of the drop."""
+    def send_hint(self, metadata: bytes, arguments: dict[str, Any]) -> Operation[int]:
+        """Send a RESULT_HINT with packed metadata; yields the bytes of its packet."""
+    def frame_cancelled(self, frame_id: int, view_id: int) -> bool:
+        """Return whether the client cancelled a frame."""
+    def close(self) -> Operation[None]:
+        """Say CLOSE; wait until what was sent before has left."""
+    def stats(self) -> dict[str, int]:
+        """Return counters by name."""
+
+@final
+class ClientSession:
+    """A client's session."""
+
+    @property
+    def session_id(self) -> int:
+        """The session's id."""
+    @property
+    def ack_packet(self) -> Packet:
+        """The SERVER_HELLO_ACK."""
+    @property
+    def model_name(self) -> str:
+        """The model name the server told."""
+    def submit(self, arguments: dict[str, Any]) -> Operation[int]:
+        """Submit a frame; yields its stream id."""
+    def receive_result(
+        self, timeout: float | None, frame_id: int | None, view_id: int | None
+    ) -> Operation[Result]:
+        """Yield the next result or drop, of any frame or of one; raise for a frame that failed."""
+    def discard_frame(self, frame_id: int, view_id: int) -> int:
+        """Throw away what arrived and what still comes for a frame; return how much had arrived."""
+    def cancel_frame(self, frame_id: int, view_id: int) -> Operation[int]:
+        """Send FRAME_CANCEL; yields the bytes of its packet."""
+    def ping(self, timeout: float | None) -> Operation[float]:
+        """Yield the round trip to the server's runtime in seconds."""
+    def receive_control(self, timeout: float | None, message: int | None) -> Operation[Packet]:
+        """Yield the next control packet, of any type or of one."""
+    def hints(self) -> Subscription:
+        """Subscribe to the RESULT_HINTs from now on."""
+    def flow_updates(self) -> Subscription:
+        """Subscribe to the FLOW_UPDATEs from now on."""
+    def close(self) -> Operation[None]:
+        """Say CLOSE; wait until what was sent before has left."""
+
+@final
+class Subscription:
+    """Packets of one type from the moment of subscribing."""
+
+    def next(self) -> Operation[Packet | None]:
+        """Yield the next packet, ``None`` once the session is over."""
+
+def bind_quic(
+    host: str,
+    port: int,
+    *,
+    certificate: bytes,
+    private_key: bytes,
+    alpn: Sequence[str],
+    idle_timeout: float | None,
+    max_datagram_frame_size: int,
+) -> Operation[Listener]:
+    """Yield a listener for QUIC."""
+
+def bind_tcp(host: str, port: int, *, idle_timeout: float | None, no_delay: bool) -> Operation[Listener]:
+    """Yield a listener for TCP."""
+
+def connect_quic(
+    host: str,
+    port: int,
+    *,
+    server_name: str,
+    roots: bytes | None,
+    verify: bool,
+    alpn: Sequence[str],
+    idle_timeout: float | None,
+    max_datagram_frame_size: int,
+    keepalive_interval: float | None,
+    keepalive_timeout: float | None,
+    timeout: float | None,
+) -> Operation[Connection]:
+    """Yield a connection over QUIC."""
+
+def connect_tcp(
+    host: str,
+    port: int,
+    *,
+    idle_timeout: float | None,
+    no_delay: bool,
+    max_frame_size: int | None,
+    keepalive_interval: float | None,
+    keepalive_timeout: float | None,
+    timeout: float | None,
+) -> Operation[Connection]:
+    """Yield a connection over TCP."""
+
+def check_identity(certificate: bytes, private_key: bytes) -> None:
+    """Raise ``ValueError`` unless certificate and key, PEM, belong in a TLS configuration."""
+
+def development_certificate() -> tuple[bytes, bytes]:
+    """Return certificate and key, PEM, for loopback names."""
+
+def decode_submit(header: bytes, metadata: BytesLike, body: BytesLike) -> Submit:
+    """Decode a FRAME_SUBMIT that did not come over a connection of this package."""
+
+def decode_result(header: bytes, metadata: BytesLike, body: BytesLike) -> Result:
+    """Decode a RESULT_PUSH that did not come over a connection of this package."""
+
+def encode_result(session_id: int, arguments: dict[str, Any]) -> bytes:
+    """Return the bytes of the result packet that the arguments of ``send_result`` describe."""

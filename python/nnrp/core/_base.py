@@ -48,7 +48,7 @@ def as_bytes(payload: BytesLike) -> bytes:
 def as_view(payload: BytesLike) -> memoryview:
     """Return a read-only, one-dimensional view of the bytes of `payload`, without a copy."""
     view = memoryview(payload)
-    if view.ndim != 1 or view.itemsize != 1:
+    if view.ndim != 1 or view.format != "B":
         view = view.cast("B")
     return view if view.readonly else view.toreadonly()
 

@@ -56,8 +56,8 @@ def unpack_body(
     Args:
         body: a composed body as bytes; its regions are checked each by itself, without metadata. Or a
             FRAME_SUBMIT or RESULT_PUSH packet; then metadata and body are checked together.
-        known_extension_kinds: the extension frame kinds that the caller understands; a critical frame of another kind is
-            refused. When not given, every kind is taken.
+        known_extension_kinds: the extension frame kinds that the caller understands; a critical frame of
+            another kind is refused. When not given, every kind is taken.
 
     Raises:
         ValueError: a rule about metadata or bodies is broken, or the packet is another message.
