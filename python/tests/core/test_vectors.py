@@ -14,7 +14,18 @@ from nnrp.core import MessageType, NnrpPacket, PayloadKind, TensorSectionData, T
 VECTORS = Path(__file__).resolve().parents[3] / "vectors"
 VALID = json.loads((VECTORS / "valid.json").read_text())["vectors"]
 INVALID = json.loads((VECTORS / "invalid.json").read_text())["vectors"]
-HEADER = ("msg_type", "flags", "meta_len", "body_len", "session_id", "frame_id", "view_id", "route_id", "trace_id")CLASSES = {layout["message"]: getattr(core, layout["name"]) for layout in codec.tables()["layouts"]}
+HEADER = (
+    "msg_type",
+    "flags",
+    "meta_len",
+    "body_len",
+    "session_id",
+    "frame_id",
+    "view_id",
+    "route_id",
+    "trace_id",
+)
+CLASSES = {layout["message"]: getattr(core, layout["name"]) for layout in codec.tables()["layouts"]}
 KNOWN_TYPES = {
     MessageType.CLIENT_HELLO: {
         0x0101: core.parse_client_hello_transport_policy_extension,
