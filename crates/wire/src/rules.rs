@@ -56,7 +56,8 @@ pub struct Rule {
     pub rule: RuleId,
     /// Who judges it.
     pub layer: Layer,
-    /// The code that goes on the wire, if one does.
+    /// The code that goes on the wire, if one does; of a rule that is usually lenient, the code when the application asks to
+    /// refuse.
     pub code: Option<ErrorCode>,
     /// The usual answer; [`RuleId::answer`] knows the messages for which it is another one.
     pub answer: Answer,
@@ -120,6 +121,7 @@ impl RuleId {
                 Answer::Frame
             }
             (Self::HDR_6 | Self::STATE_3, Some(M::FrameSubmit)) => Answer::Frame,
+            (Self::HDR_6, Some(M::ResultPush | M::ResultDrop)) => Answer::Ignore,
             (
                 Self::EXT_1 | Self::EXT_2 | Self::EXT_3 | Self::LIM_13,
                 Some(M::ClientHello | M::ServerHelloAck),
@@ -183,7 +185,7 @@ rules! {
     NEG_1 "R-NEG-1" Session UnsupportedCapability Fatal "no common profile";
     NEG_2 "R-NEG-2" Session UnsupportedCapability Frame "a payload kind that was not accepted";
     NEG_3 "R-NEG-3" Session none Accept "a result kind that the client did not declare";
-    NEG_4 "R-NEG-4" Session none Accept "a view beyond the lane count; refused only on request";
+    NEG_4 "R-NEG-4" Session LimitExceeded Accept "a view beyond the lane count; refused only on request";
     SUB_1 "R-SUB-1" Codec UnsupportedCapability Frame "frame_class is not assigned";
     SUB_2 "R-SUB-2" Codec UnsupportedCapability Frame "input_profile is not assigned";
     SUB_3 "R-SUB-3" Codec UnsupportedCapability Frame "tile_index_mode is not assigned";
@@ -193,7 +195,7 @@ rules! {
     SUB_7 "R-SUB-7" Codec MalformedBody Frame "object_ref_mask has unknown bits";
     SUB_8 "R-SUB-8" Codec UnsupportedCapability Frame "payload_kind_bitmap has unknown bits";
     SUB_9 "R-SUB-9" Codec MalformedBody Frame "a tensor field is set in a submit without tensors";
-    SUB_10 "R-SUB-10" Session none Accept "the frame id is live already; refused only on request";
+    SUB_10 "R-SUB-10" Session InvalidState Accept "the frame id is live already; refused only on request";
     SUB_11 "R-SUB-11" Session LimitExceeded Frame "no credit is left and credit is enforced";
     RES_1 "R-RES-1" Codec MalformedBody Frame "result_flags has unknown bits";
     RES_2 "R-RES-2" Codec MalformedBody Frame "result_class is not assigned";
