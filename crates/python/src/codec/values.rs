@@ -73,8 +73,9 @@ impl<'py> Arguments<'_, 'py> {
     /// A duration in milliseconds, or the longest one that its field can say.
     pub(crate) fn milliseconds(&self, name: &Bound<'py, PyString>) -> PyResult<u16> {
         let Some(value) = self.get(name)? else { return Ok(0) };
-        let too_long = value.gt(u16::MAX)? && value.is_instance_of::<pyo3::types::PyInt>();
-        if too_long { Ok(u16::MAX) } else { number(&value, name.to_str()?) }
+        let fits = number(&value, name.to_str()?);
+        let too_long = matches!(&fits, Err(error) if error.is_instance_of::<PyValueError>(value.py()));
+        if too_long && value.gt(u16::MAX)? { Ok(u16::MAX) } else { fits }
     }
 }
 
