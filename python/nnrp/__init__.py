@@ -1,7 +1,7 @@
 """NNRP/1, the Neural Network Runtime Protocol, for asyncio servers and clients.
 
-Serving is in :mod:`nnrp.server`, connecting in :mod:`nnrp.client`, transports are in :mod:`nnrp.adapters`. This module
-re-exports the packet layer of :mod:`nnrp.core`, the transports, and every exception.
+Serving is in :mod:`nnrp.server`, connecting in :mod:`nnrp.client`, transports are in :mod:`nnrp.adapters`.
+This module re-exports the packet layer of :mod:`nnrp.core`, the transports, and every exception.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from importlib.metadata import PackageNotFoundError, version
 from typing import TYPE_CHECKING
 
 from nnrp import core, errors
-from nnrp.core import *  # noqa: F403
+from nnrp.core import *  # noqa: F403  # the re-export is the point
 from nnrp.errors import *  # noqa: F403
 
 if TYPE_CHECKING:
@@ -48,7 +48,7 @@ _ADAPTER_NAMES = frozenset(
     }
 )
 
-__all__ = sorted({*core.__all__, *errors.__all__, *_ADAPTER_NAMES, "__version__"})  # noqa: PLE0605
+__all__ = sorted({*core.__all__, *errors.__all__, *_ADAPTER_NAMES, "__version__"})  # noqa: PLE0605  # a list, from the lists of its parts
 
 
 def __getattr__(name: str) -> object:

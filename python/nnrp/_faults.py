@@ -16,7 +16,7 @@ def protocol_error(
     message: str,
     code: int,
     scope: int,
-    is_fatal: bool,  # noqa: FBT001  # called from native code, by position
+    is_fatal: bool,
     retry_after_ms: int,
     session_id: int,
     frame_id: int,

@@ -1,14 +1,15 @@
 """Received objects whose fields are made when they are first read.
 
-What the session methods return are subclasses of the public dataclasses. They start with no field set and a native
-source beside them; reading a field that is not set makes it from the source and keeps it. Nobody pays for fields
-nobody reads, and payload bytes are not copied before they are asked for as ``bytes``. Comparison, ``repr``,
-``dataclasses.fields``, ``replace`` and pickling behave as for the public class.
+What the session methods return are subclasses of the public dataclasses. They start with no field set and a
+native source beside them; reading a field that is not set makes it from the source and keeps it. Nobody pays
+for fields nobody reads, and payload bytes are not copied before they are asked for as ``bytes``. Comparison,
+``repr``, ``dataclasses.fields``, ``replace`` and pickling behave as for the public class.
 """
 
 from __future__ import annotations
 
 from dataclasses import fields
+from operator import attrgetter
 from typing import TYPE_CHECKING, Any, ClassVar, Self
 
 from nnrp.core import (
@@ -28,7 +29,7 @@ if TYPE_CHECKING:
 _set = object.__setattr__
 
 
-class Lazy:
+class Lazy:  # noqa: PLW1641  # mutable dataclasses are not hashable either
     """Mixin for a subclass of a slots dataclass; put it first among the bases.
 
     Class attributes:
@@ -68,7 +69,9 @@ class Lazy:
         if not isinstance(other, self._public):
             return NotImplemented
         return all(
-            getattr(self, field.name) == getattr(other, field.name) for field in fields(self._public) if field.compare
+            getattr(self, field.name) == getattr(other, field.name)
+            for field in fields(self._public)
+            if field.compare
         )
 
     def __reduce__(self) -> tuple[Any, ...]:
@@ -81,7 +84,9 @@ class LazyFrozen(Lazy):
 
     __slots__ = ()
 
-    __eq__ = Lazy.__eq__  # a class that defines only __hash__ would inherit it anyway; this keeps the pair together
+    __eq__ = (
+        Lazy.__eq__
+    )  # a class that defines only __hash__ would inherit it anyway; this keeps the pair together
 
     def __hash__(self) -> int:
         return hash(tuple(getattr(self, field.name) for field in fields(self._public) if field.compare))
@@ -99,7 +104,7 @@ class LazyPacket(Lazy, NnrpPacket):
     _source: _native.Packet
     _public = NnrpPacket
     _build: ClassVar = {
-        "header": lambda self: NnrpHeader._from_wire(self._source.header),  # noqa: SLF001
+        "header": lambda self: NnrpHeader._from_wire(self._source.header),
         "metadata": lambda self: self._source.metadata,
         "body": lambda self: self._source.body,
     }
@@ -107,24 +112,24 @@ class LazyPacket(Lazy, NnrpPacket):
 
 def packet_from_native(native: _native.Packet) -> NnrpPacket:
     """Return the public packet over a received one."""
-    return LazyPacket._from_source(native)  # noqa: SLF001
+    return LazyPacket._from_source(native)
 
 
 class LazySection(LazyFrozen, TensorSectionData):
-    """Tensor data over a view: the payloads become ``bytes`` when they are read, and are sent on without a copy."""
+    """Tensor data over a view: payloads become ``bytes`` when read, and are sent on without a copy."""
 
     __slots__ = ("_source",)
 
     _source: TensorSectionView
     _public = TensorSectionData
     _build: ClassVar = {
-        field.name: (lambda self, name=field.name: getattr(self._source, name)) for field in fields(TensorSectionData)
+        field.name: attrgetter(f"_source.{field.name}") for field in fields(TensorSectionData)
     }
 
 
 def section_from_view(view: TensorSectionView) -> TensorSectionData:
     """Return the section as data, without copying its payload yet."""
-    return LazySection._from_source(view)  # noqa: SLF001
+    return LazySection._from_source(view)
 
 
 def tensor_body_from_native(body: _native.FrameBody) -> TensorBodyView | None:
@@ -136,7 +141,7 @@ def tensor_body_from_native(body: _native.FrameBody) -> TensorBodyView | None:
     return TensorBodyView(
         tile_index_block,
         tuple(
-            TensorSectionView(TensorSectionDesc._from_wire(values), codecs, lengths, payload)  # noqa: SLF001
+            TensorSectionView(TensorSectionDesc._from_wire(values), codecs, lengths, payload)
             for values, codecs, lengths, payload in sections
         ),
     )

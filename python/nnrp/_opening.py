@@ -14,8 +14,8 @@ _T = TypeVar("_T")
 class Opening(Generic[_T]):
     """Something that opens when it is awaited or entered.
 
-    ``value = await opening`` leaves closing to the caller; ``async with opening as value`` closes on exit. Nothing
-    happens, and nothing has to be undone, before one of the two.
+    ``value = await opening`` leaves closing to the caller; ``async with opening as value`` closes on exit.
+    Nothing happens, and nothing has to be undone, before one of the two.
     """
 
     __slots__ = ("_leave", "_open", "_value")

@@ -47,6 +47,7 @@ class NnrpProtocolError(NnrpError, ValueError):
         view_id: the frame's view.
         diagnostic: the peer's explanation, or ours.
         packet: the packet that carried the error; ``None`` if the violation was found here.
+
     """
 
     def __init__(

@@ -162,7 +162,9 @@ impl Bridge {
         std::thread::Builder::new()
             .name("nnrp-loop-bell".to_owned())
             .spawn(move || {
-                while signal.wait() {
+                // Ends with the loop: at the first token after the loop was closed or the interpreter has gone.
+                loop {
+                    signal.wait();
                     let called = Python::try_attach(|py| held.get().call_loop(py, held.bind(py)));
                     if !called.unwrap_or(false) {
                         break;

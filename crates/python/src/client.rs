@@ -2,12 +2,13 @@
 
 use std::sync::Arc;
 
+use nnrp::Reply;
 use nnrp::wire::MessageType;
-use nnrp::{FrameKey, Reply};
 use pyo3::prelude::*;
 use pyo3::types::PyDict;
 use tokio::sync::Mutex;
 
+use crate::codec::values::number;
 use crate::errors;
 use crate::frame;
 use crate::open::Held;
@@ -69,10 +70,12 @@ impl ClientSession {
     fn receive_result(
         &self,
         timeout: Option<f64>,
-        frame_id: Option<u32>,
-        view_id: Option<u16>,
+        frame_id: Option<&Bound<'_, PyAny>>,
+        view_id: Option<&Bound<'_, PyAny>>,
     ) -> PyResult<Operation> {
         let patience = Patience::from_seconds(timeout)?;
+        let frame_id = frame_id.map(|id| number(id, "frame_id")).transpose()?;
+        let view_id = view_id.map(|id| number(id, "view_id")).transpose()?;
         let Parts { session, held } = self.0.get()?.clone();
         let transport = held.transport();
         let receive = async move {
@@ -91,14 +94,15 @@ impl ClientSession {
     }
 
     /// Throws away what arrived and what still comes for a frame; returns how much had arrived.
-    fn discard_frame(&self, frame_id: u32, view_id: u16) -> PyResult<usize> {
-        Ok(self.0.get()?.session.discard(FrameKey { frame_id, view_id }))
+    fn discard_frame(&self, frame_id: &Bound<'_, PyAny>, view_id: &Bound<'_, PyAny>) -> PyResult<usize> {
+        Ok(self.0.get()?.session.discard(frame::key(frame_id, view_id)?))
     }
 
     /// Sends FRAME_CANCEL; yields the bytes of its packet.
-    fn cancel_frame(&self, frame_id: u32, view_id: u16) -> PyResult<Operation> {
+    fn cancel_frame(&self, frame_id: &Bound<'_, PyAny>, view_id: &Bound<'_, PyAny>) -> PyResult<Operation> {
+        let key = frame::key(frame_id, view_id)?;
         let Parts { session, held } = self.0.get()?.clone();
-        sending(&held, async move { session.cancel(FrameKey { frame_id, view_id }).await })
+        sending(&held, async move { session.cancel(key).await })
     }
 
     /// Yields the round trip to the server's runtime in seconds.

@@ -113,7 +113,7 @@ impl Connection {
         held.ended().map_or(Ok(()), |reason| Err(errors::closed(py, held.transport(), &reason)))
     }
 
-    /// Sends one packet; yields the stream id of a frame, else `None`.
+    /// Sends one packet; yields the stream id of a frame, 0 for other packets.
     fn send(
         &self,
         header: &[u8],
@@ -124,7 +124,7 @@ impl Connection {
         let held = Arc::clone(self.held()?);
         let transport = held.transport();
         Operation::new(async move { held.send(packet).await }, move |py, sent| match sent {
-            Ok(sent) => Ok(sent.stream_id.into_pyobject(py)?.into_any().unbind()),
+            Ok(sent) => Ok(sent.stream_id.unwrap_or_default().into_pyobject(py)?.into_any().unbind()),
             Err(error) => Err(errors::send(py, transport, &error)),
         })
     }

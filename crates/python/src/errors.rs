@@ -38,6 +38,9 @@ const FRAMING_RULES: &[RuleId] = &[
     RuleId::QUIC_5,
 ];
 
+/// Words that every error about a closed QUIC connection contains.
+const TERMINATED: &str = "connection terminated";
+
 /// The connection is over.
 pub(crate) fn closed(py: Python<'_>, transport: TransportId, closed: &Closed) -> PyErr {
     let ended = &closed.0;
@@ -49,21 +52,21 @@ pub(crate) fn closed(py: Python<'_>, transport: TransportId, closed: &Closed) ->
             fault(py, found, None)
         };
     }
-    let text = closed.to_string();
-    if transport == TransportId::Quic {
-        exception!(py, "NnrpQuicConnectionClosedError", format!("connection terminated: {text}"))
-    } else {
-        exception!(py, "NnrpTcpConnectionClosedError", text)
+    connection_closed(py, transport, closed.to_string())
+}
+
+fn connection_closed(py: Python<'_>, transport: TransportId, text: String) -> PyErr {
+    if transport != TransportId::Quic {
+        return exception!(py, "NnrpTcpConnectionClosedError", text);
     }
+    // Users match on these words, which the transport's own text has in some cases only.
+    let text = if text.contains(TERMINATED) { text } else { format!("{TERMINATED}: {text}") };
+    exception!(py, "NnrpQuicConnectionClosedError", text)
 }
 
 /// The listener is closed.
 pub(crate) fn listener_closed(py: Python<'_>, transport: TransportId) -> PyErr {
-    if transport == TransportId::Quic {
-        exception!(py, "NnrpQuicConnectionClosedError", "connection terminated: the listener is closed")
-    } else {
-        exception!(py, "NnrpTcpConnectionClosedError", "the listener is closed")
-    }
+    connection_closed(py, transport, "the listener is closed".to_owned())
 }
 
 fn stream_broken(py: Python<'_>, transport: TransportId, text: String) -> PyErr {
@@ -103,12 +106,7 @@ pub(crate) fn send(py: Python<'_>, transport: TransportId, error: &SendError) ->
     match error {
         SendError::Closed(reason) => closed(py, transport, reason),
         SendError::Command(nnrp::CommandError::State { .. }) => {
-            let text = error.to_string();
-            if transport == TransportId::Quic {
-                exception!(py, "NnrpQuicConnectionClosedError", format!("connection terminated: {text}"))
-            } else {
-                exception!(py, "NnrpTcpConnectionClosedError", text)
-            }
+            connection_closed(py, transport, error.to_string())
         }
         SendError::Unsupported(_) if transport == TransportId::Tcp => {
             exception!(py, "NnrpTcpUnsupportedOperationError", error.to_string())

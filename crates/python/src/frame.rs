@@ -1,5 +1,6 @@
 //! Frames and results as applications hand them in.
 
+use nnrp::FrameKey;
 use nnrp::wire::{
     BudgetPolicy, Header, HeaderFlags, MessageType, ResultClass, ResultFrame, Revision, SubmitFrame,
 };
@@ -9,7 +10,7 @@ use pyo3::prelude::*;
 use pyo3::types::{PyBytes, PyDict};
 
 use crate::codec::build;
-use crate::codec::values::Arguments;
+use crate::codec::values::{Arguments, number};
 
 /// What the arguments say about the packet's header.
 ///
@@ -25,6 +26,14 @@ pub(crate) fn header(given: &Arguments<'_, '_>, message: MessageType) -> PyResul
         trace_id: given.number(intern!(py, "trace_id"))?,
         ..Header::new(message)
     })
+}
+
+/// What names a frame.
+///
+/// # Errors
+/// As [`header`].
+pub(crate) fn key(frame_id: &Bound<'_, PyAny>, view_id: &Bound<'_, PyAny>) -> PyResult<FrameKey> {
+    Ok(FrameKey { frame_id: number(frame_id, "frame_id")?, view_id: number(view_id, "view_id")? })
 }
 
 /// The result that the keyword arguments of `send_result` describe.

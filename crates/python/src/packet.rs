@@ -120,7 +120,7 @@ impl FrameBody {
         self.body
             .references()
             .map(|block| {
-                let kind = u32::from(block.object_kind.value());
+                let kind = block.object_kind.value();
                 (kind, block.ref_flags, block.cache_namespace, block.cache_key_hi, block.cache_key_lo)
             })
             .collect()

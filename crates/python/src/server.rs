@@ -2,12 +2,14 @@
 
 use std::sync::Arc;
 
-use nnrp::wire::{Header, HeaderFlags, MessageType, ResultHintMetadata, ResultHintReason};
-use nnrp::{DropFrame, FrameKey, Received};
+use nnrp::wire::{MessageType, ResultHintMetadata, ResultHintReason};
+use nnrp::{DropFrame, Received};
 use pyo3::exceptions::PyValueError;
+use pyo3::intern;
 use pyo3::prelude::*;
 use pyo3::types::{PyBytes, PyDict};
 
+use crate::codec::values::Arguments;
 use crate::connection::Connection;
 use crate::errors;
 use crate::frame;
@@ -93,53 +95,34 @@ impl ServerSession {
     }
 
     /// Ends a frame without a result; yields the bytes of the drop.
-    fn send_drop(
-        &self,
-        frame_id: u32,
-        reason: u32,
-        flags: u32,
-        view_id: u16,
-        route_id: u16,
-        trace_id: u64,
-    ) -> PyResult<Operation> {
-        let reason = ResultHintReason::from(reason);
+    fn send_drop(&self, arguments: &Bound<'_, PyDict>) -> PyResult<Operation> {
+        let given = Arguments(arguments);
+        let header = frame::header(&given, MessageType::ResultDrop)?;
+        let reason = ResultHintReason::from(given.number::<u32>(intern!(arguments.py(), "reason"))?);
         let drop = DropFrame {
-            frame_id,
-            view_id,
+            frame_id: header.frame_id,
+            view_id: header.view_id,
             reason: (reason != ResultHintReason::None).then_some(reason),
-            flags: HeaderFlags::from_bits(flags),
-            route_id,
-            trace_id,
+            flags: header.flags,
+            route_id: header.route_id,
+            trace_id: header.trace_id,
         };
         let Parts { session, held } = self.0.get()?.clone();
         sending(&held, async move { session.send_drop(drop).await })
     }
 
     /// Sends a RESULT_HINT with packed metadata; yields the bytes of its packet.
-    fn send_hint(
-        &self,
-        metadata: &[u8],
-        frame_id: u32,
-        route_id: u16,
-        trace_id: u64,
-        flags: u32,
-    ) -> PyResult<Operation> {
+    fn send_hint(&self, metadata: &[u8], arguments: &Bound<'_, PyDict>) -> PyResult<Operation> {
         let hint =
             ResultHintMetadata::decode(metadata).map_err(|error| PyValueError::new_err(error.to_string()))?;
-        let header = Header {
-            frame_id,
-            route_id,
-            trace_id,
-            flags: HeaderFlags::from_bits(flags),
-            ..Header::new(MessageType::ResultHint)
-        };
+        let header = frame::header(&Arguments(arguments), MessageType::ResultHint)?;
         let Parts { session, held } = self.0.get()?.clone();
         sending(&held, async move { session.send_hint(header, &hint).await })
     }
 
     /// Whether the client cancelled a frame.
-    fn frame_cancelled(&self, frame_id: u32, view_id: u16) -> PyResult<bool> {
-        Ok(self.0.get()?.session.frame_cancelled(FrameKey { frame_id, view_id }))
+    fn frame_cancelled(&self, frame_id: &Bound<'_, PyAny>, view_id: &Bound<'_, PyAny>) -> PyResult<bool> {
+        Ok(self.0.get()?.session.frame_cancelled(frame::key(frame_id, view_id)?))
     }
 
     /// Says CLOSE; waits until what was sent before has left.

@@ -4,7 +4,7 @@
 //! when the queue was empty, so a burst of completions costs the loop one wake-up.
 
 use std::mem;
-use std::sync::{Arc, Condvar, Mutex};
+use std::sync::{Arc, Condvar, Mutex, PoisonError};
 use std::task::Wake;
 
 use crate::runtime::lock;
@@ -14,14 +14,8 @@ pub(crate) type Token = u64;
 
 /// The tokens of operations that can make progress, and the bell that tells the loop about them.
 pub(crate) struct Signal {
-    queue: Mutex<Queue>,
+    tokens: Mutex<Vec<Token>>,
     bell: Bell,
-}
-
-#[derive(Default)]
-struct Queue {
-    tokens: Vec<Token>,
-    closed: bool,
 }
 
 enum Bell {
@@ -36,12 +30,12 @@ impl Signal {
     /// A signal with a descriptor that an event loop can watch.
     #[cfg(unix)]
     pub(crate) fn watched() -> std::io::Result<Self> {
-        Ok(Self { queue: Mutex::default(), bell: Bell::Descriptor(descriptor::Bell::new()?) })
+        Ok(Self { tokens: Mutex::default(), bell: Bell::Descriptor(descriptor::Bell::new()?) })
     }
 
     /// A signal that a thread waits for with [`wait`](Self::wait).
     pub(crate) fn awaited() -> Self {
-        Self { queue: Mutex::default(), bell: Bell::Condition(Condvar::new()) }
+        Self { tokens: Mutex::default(), bell: Bell::Condition(Condvar::new()) }
     }
 
     /// The descriptor to watch for readability, if there is one.
@@ -56,9 +50,9 @@ impl Signal {
     /// Adds `token` and rings if nothing was waiting to be taken.
     pub(crate) fn push(&self, token: Token) {
         let was_empty = {
-            let mut queue = lock(&self.queue);
-            let was_empty = queue.tokens.is_empty();
-            queue.tokens.push(token);
+            let mut tokens = lock(&self.tokens);
+            let was_empty = tokens.is_empty();
+            tokens.push(token);
             was_empty
         };
         if was_empty {
@@ -73,28 +67,17 @@ impl Signal {
         if let Bell::Descriptor(bell) = &self.bell {
             bell.silence();
         }
-        mem::take(&mut lock(&self.queue).tokens)
+        mem::take(&mut lock(&self.tokens))
     }
 
-    /// Waits until there are tokens; `false` when the signal was closed instead. Blocks, so never call it attached.
-    pub(crate) fn wait(&self) -> bool {
-        let mut queue = lock(&self.queue);
-        loop {
-            if queue.closed {
-                return false;
-            }
-            if !queue.tokens.is_empty() {
-                return true;
-            }
-            let Bell::Condition(condition) = &self.bell else { return false };
-            queue = condition.wait(queue).unwrap_or_else(std::sync::PoisonError::into_inner);
+    /// Waits until there are tokens; returns at once when there is no condition to wait for. Blocks, so never call it
+    /// attached.
+    pub(crate) fn wait(&self) {
+        let Bell::Condition(condition) = &self.bell else { return };
+        let mut tokens = lock(&self.tokens);
+        while tokens.is_empty() {
+            tokens = condition.wait(tokens).unwrap_or_else(PoisonError::into_inner);
         }
-    }
-
-    /// Ends [`wait`](Self::wait).
-    pub(crate) fn close(&self) {
-        lock(&self.queue).closed = true;
-        self.ring();
     }
 
     fn ring(&self) {
@@ -190,17 +173,16 @@ mod tests {
     }
 
     #[test]
-    fn closing_ends_the_wait() {
+    fn a_token_ends_the_wait() {
         let signal = Arc::new(Signal::awaited());
         let waiter = std::thread::spawn({
             let signal = Arc::clone(&signal);
-            move || (signal.wait(), signal.take(), signal.wait())
+            move || {
+                signal.wait();
+                signal.take()
+            }
         });
         signal.push(7);
-        while !lock(&signal.queue).tokens.is_empty() {
-            std::thread::yield_now();
-        }
-        signal.close();
-        assert_eq!(waiter.join().unwrap(), (true, vec![7], false));
+        assert_eq!(waiter.join().unwrap(), [7]);
     }
 }

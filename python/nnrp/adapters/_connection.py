@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import warnings
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Self
 
-from nnrp import _native
 from nnrp._lazy import packet_from_native
 from nnrp._opening import Closing
 from nnrp.core import MessageType, NnrpPacket
@@ -13,6 +12,8 @@ from nnrp.core import MessageType, NnrpPacket
 if TYPE_CHECKING:
     from collections.abc import Iterable
     from types import TracebackType
+
+    from nnrp._native import Connection as NativeConnection
 
 _SUBMIT_TYPES = (MessageType.FRAME_SUBMIT,)
 _RESULT_TYPES = (MessageType.RESULT_PUSH, MessageType.RESULT_DROP)
@@ -28,16 +29,18 @@ def _require_type(packet: NnrpPacket, allowed: Iterable[MessageType]) -> None:
 class Connection:
     """One transport connection.
 
-    A connection starts raw: every packet is delivered and nothing is answered. Building a session on it makes it
-    managed: from then on the runtime answers what the protocol lets it answer, and the receive methods here only see
-    the rest. All of them are selective reads of one bounded inbox in order of arrival; a packet is delivered once.
+    A connection starts raw: every packet is delivered and nothing is answered. Building a session on it makes
+    it managed: from then on the runtime answers what the protocol lets it answer, and the receive methods
+    here only see the rest. All of them are selective reads of one bounded inbox in order of arrival; a packet
+    is delivered once.
 
-    Made by ``connect_*`` and ``accept``, not by its constructor. As an async context manager it closes on exit.
+    Made by ``connect_*`` and ``accept``, not by its constructor. As an async context manager it closes on
+    exit.
     """
 
     __slots__ = ("__weakref__", "_native", "_session")
 
-    _native: _native.Connection
+    _native: NativeConnection
     #: What :mod:`nnrp.server` or :mod:`nnrp.client` keeps about the session on this connection.
     _session: object
 
@@ -45,10 +48,10 @@ class Connection:
         raise TypeError(f"{type(self).__name__} objects are made by connecting and accepting")
 
     @classmethod
-    def _wrap(cls, native: _native.Connection) -> Self:
+    def _wrap(cls, native: NativeConnection) -> Self:
         connection = object.__new__(cls)
-        connection._native = native  # noqa: SLF001
-        connection._session = None  # noqa: SLF001
+        connection._native = native
+        connection._session = None
         return connection
 
     def __repr__(self) -> str:
@@ -109,6 +112,7 @@ class Connection:
 
         Raises:
             NnrpConnectionClosedError: the connection has ended meanwhile.
+
         """
         del timeout
         self._native.check_open()
@@ -121,17 +125,18 @@ class Connection:
             NnrpConnectionClosedError: the connection has ended.
 
         Returns when the packet is in the bounded send buffer. Cancelling sends all of it or nothing.
+
         """
         await self._send(packet)
 
     async def send_control_packet(self, packet: NnrpPacket) -> None:
-        """Send a packet that is neither a submit nor a result. Raises and cancels like :meth:`send_packet`."""
+        """Send a packet that is neither a submit nor a result. As :meth:`send_packet`."""
         if packet.header.msg_type in (*_SUBMIT_TYPES, *_RESULT_TYPES):
             raise ValueError(f"{packet.header.msg_type.name} is not a control packet")
         await self._send(packet)
 
     async def send_submit_packet(self, packet: NnrpPacket) -> int:
-        """Send a FRAME_SUBMIT and return the id of its stream. Raises and cancels like :meth:`send_packet`."""
+        """Send a FRAME_SUBMIT and return the id of its stream. As :meth:`send_packet`."""
         _require_type(packet, _SUBMIT_TYPES)
         return await self._send(packet)
 
@@ -153,6 +158,7 @@ class Connection:
             NnrpTcpProtocolError: (over TCP) what arrived is no packet.
 
         Timeouts and cancellation lose nothing.
+
         """
         return packet_from_native(await self._native.receive("any", timeout))
 
@@ -171,8 +177,8 @@ class Connection:
     def close(self, error_code: int = 0, reason_phrase: str = "") -> Closing:
         """Close the connection; what was sent before still goes out.
 
-        The close begins at once. The returned object may be ignored, or awaited to wait for its end. Closing twice,
-        or after the peer did, is fine. TCP has no room for code and reason.
+        The close begins at once. The returned object may be ignored, or awaited to wait for its end. Closing
+        twice, or after the peer did, is fine. TCP has no room for code and reason.
         """
         self._native.close(error_code, reason_phrase)
         return Closing(self.wait_closed)
@@ -181,5 +187,5 @@ class Connection:
         """Wait until the transport is gone. Cancel-safe."""
         await self._native.wait_closed()
 
-    async def _send(self, packet: NnrpPacket) -> Any:
+    async def _send(self, packet: NnrpPacket) -> int:
         return await self._native.send(packet.header.pack(), packet.metadata, packet.body)

@@ -12,7 +12,8 @@ from nnrp.errors import NnrpConnectionClosedError
 if TYPE_CHECKING:
     from types import TracebackType
 
-    from nnrp import _native
+    from nnrp._native import Connection as NativeConnection
+    from nnrp._native import Listener as NativeListener
 
 _C = TypeVar("_C", bound=Connection)
 
@@ -20,18 +21,19 @@ _C = TypeVar("_C", bound=Connection)
 class Listener(Generic[_C]):
     """Accepts connections on one address.
 
-    Made by ``serve_*``, not by its constructor. As an async context manager it closes on exit; iterating over it
-    yields raw connections until it is closed.
+    Made by ``serve_*``, not by its constructor. As an async context manager it closes on exit; iterating over
+    it yields raw connections until it is closed.
 
     Attributes:
         host: the host that was asked for.
         port: the port it is bound to.
+
     """
 
     __slots__ = ("__weakref__", "_accepted", "_native", "host", "port")
 
     _connection_type: type[_C]
-    _native: _native.Listener
+    _native: NativeListener
     _accepted: WeakSet[_C]
     host: str
     port: int
@@ -40,10 +42,10 @@ class Listener(Generic[_C]):
         raise TypeError(f"{type(self).__name__} objects are made by serve_quic and serve_tcp")
 
     @classmethod
-    def _wrap(cls, native: _native.Listener, host: str) -> Self:
+    def _wrap(cls, native: NativeListener, host: str) -> Self:
         listener = object.__new__(cls)
-        listener._native = native  # noqa: SLF001
-        listener._accepted = WeakSet()  # noqa: SLF001
+        listener._native = native
+        listener._accepted = WeakSet()
         listener.host = host
         listener.port = native.address[1]
         return listener
@@ -78,6 +80,7 @@ class Listener(Generic[_C]):
             NnrpConnectionClosedError: the listener is closed.
 
         Timeouts and cancellation lose no connection.
+
         """
         return self._claim(await self._native.accept(timeout))
 
@@ -92,8 +95,8 @@ class Listener(Generic[_C]):
                 connection.close()
         return Closing(self.wait_closed)
 
-    def _claim(self, native: _native.Connection) -> _C:
-        connection = self._connection_type._wrap(native)  # noqa: SLF001
+    def _claim(self, native: NativeConnection) -> _C:
+        connection = self._connection_type._wrap(native)
         self._accepted.add(connection)
         return connection
 

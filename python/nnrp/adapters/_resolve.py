@@ -20,6 +20,7 @@ async def resolve(host: str, port: int, *, kind: socket.SocketKind, passive: boo
 
     Raises:
         OSError: the name does not resolve.
+
     """
     found = await asyncio.get_running_loop().getaddrinfo(
         host or None, port, type=kind, flags=socket.AI_PASSIVE if passive else 0
@@ -31,12 +32,14 @@ async def resolve(host: str, port: int, *, kind: socket.SocketKind, passive: boo
 
 
 async def first_to_connect(
-    addresses: list[tuple[str, int]], connect: Callable[[str, int], Awaitable[_T]], discard: Callable[[_T], object]
+    addresses: list[tuple[str, int]],
+    connect: Callable[[str, int], Awaitable[_T]],
+    discard: Callable[[_T], object],
 ) -> _T:
     """Connect to the first address that answers, starting an attempt every 250 ms or as soon as one fails.
 
-    Attempts that lose are cancelled, or given to ``discard`` if they had succeeded. Raises the first address's error
-    if none answers.
+    Attempts that lose are cancelled, or given to ``discard`` if they had succeeded. Raises the first
+    address's error if none answers.
     """
     if len(addresses) == 1:
         return await connect(*addresses[0])

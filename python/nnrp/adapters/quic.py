@@ -44,6 +44,7 @@ def alpn_for_wire_format(wire_format: WireFormat) -> str:
 
     Raises:
         ValueError: there is no such wire format.
+
     """
     names = {WireFormat.CURRENT: NNRP_CURRENT_ALPN}
     return names[WireFormat(wire_format)]
@@ -64,6 +65,7 @@ class QuicConfiguration:
         cadata: trusted certificates, PEM.
         keepalive_interval: seconds between a client's PINGs, ``None`` for none.
         keepalive_timeout: seconds without an answer after which a client gives up, ``None`` for never.
+
     """
 
     def __init__(
@@ -116,6 +118,7 @@ class QuicConfiguration:
         Raises:
             OSError: a file cannot be read.
             ValueError: the contents are not a certificate chain and its private key.
+
         """
         if password is not None:
             raise ValueError("encrypted private keys are not supported; decrypt the key first")
@@ -135,6 +138,7 @@ class QuicConfiguration:
         Raises:
             OSError: a file cannot be read.
             ValueError: no certificate is found.
+
         """
         self.cafile, self.capath, self.cadata = cafile, capath, cadata
         self._trusted_roots()
@@ -145,7 +149,9 @@ class QuicConfiguration:
         if self.cafile is not None:
             parts.append(Path(self.cafile).read_bytes())
         if self.capath is not None:
-            parts.extend(entry.read_bytes() for entry in sorted(Path(self.capath).iterdir()) if entry.is_file())
+            parts.extend(
+                entry.read_bytes() for entry in sorted(Path(self.capath).iterdir()) if entry.is_file()
+            )
         if self.cadata is not None:
             parts.append(self.cadata.encode() if isinstance(self.cadata, str) else bytes(self.cadata))
         if not parts:
@@ -153,7 +159,9 @@ class QuicConfiguration:
         roots = b"\n".join(parts)
         try:
             # Only a check, so that a wrong file is refused here and not when it is used.
-            ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT).load_verify_locations(cadata=roots.decode("ascii", "replace"))
+            ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT).load_verify_locations(
+                cadata=roots.decode("ascii", "replace")
+            )
         except ssl.SSLError as error:
             raise ValueError(f"no trusted certificate found: {error}") from None
         return roots
@@ -185,8 +193,9 @@ def create_quic_client_configuration(
 ) -> QuicConfiguration:
     """Make a configuration for connecting.
 
-    The server's certificate is verified, against ``cafile``, ``capath`` and ``cadata`` if one of them is given and
-    against the platform's roots otherwise. A self-signed certificate that is named here verifies too.
+    The server's certificate is verified, against ``cafile``, ``capath`` and ``cadata`` if one of them is
+    given and against the platform's roots otherwise. A self-signed certificate that is named here verifies
+    too.
 
     Args:
         wire_format: decides the TLS protocol name.
@@ -200,12 +209,13 @@ def create_quic_client_configuration(
         insecure_skip_verify: another way of turning verification off.
         server_name: the name to verify, instead of the host that is connected to.
         keepalive_interval: seconds between PINGs, ``None`` for none.
-        keepalive_timeout: seconds without an answer after which the client gives up, ``None`` for never. It counts
-            only once the server has answered a PING, because some never do.
+        keepalive_timeout: seconds without an answer after which the client gives up, ``None`` for never. It
+            counts only once the server has answered a PING, because some never do.
 
     Raises:
         OSError: a file cannot be read.
         ValueError: it holds no certificate.
+
     """
     return QuicConfiguration(
         is_client=True,
@@ -244,6 +254,7 @@ def create_quic_server_configuration(
     Raises:
         OSError: a file cannot be read.
         ValueError: the contents are not a certificate chain and its private key.
+
     """
     configuration = QuicConfiguration(
         is_client=False,
@@ -262,6 +273,7 @@ class DevelopmentCertificate:
     Attributes:
         certificate: PEM; for the server's configuration, and for ``cadata`` of the client's.
         private_key: PEM.
+
     """
 
     certificate: bytes
@@ -286,6 +298,7 @@ class NnrpQuicConnection(Connection):
 
         Raises:
             NnrpQuicConnectionClosedError: the connection has ended.
+
         """
         self._native.check_open()
         return 0
@@ -296,6 +309,7 @@ class NnrpQuicConnection(Connection):
         Raises:
             ValueError: it is larger than the peer accepts.
             NnrpQuicConnectionClosedError: the connection has ended.
+
         """
         self._native.send_datagram(payload)
 
@@ -305,16 +319,19 @@ class NnrpQuicConnection(Connection):
         Raises:
             TimeoutError: none came within ``timeout`` seconds.
             NnrpQuicConnectionClosedError: the connection has ended.
+
         """
         return await self._native.receive_datagram(timeout)
 
     async def ping(self) -> None:
-        """Wait for one round trip of the transport, without an NNRP packet.
+        """Wait until the other transport has acknowledged what was sent; no NNRP packet is sent for it.
 
         Raises:
             NnrpQuicConnectionClosedError: the connection has ended.
+
         """
-        await self._native.transport_ping()
+        await self._native.flush()
+        self._native.check_open()
 
 
 class NnrpQuicListener(Listener[NnrpQuicConnection]):
@@ -330,6 +347,7 @@ def one_configuration(config: object, configuration: object) -> object:
 
     Raises:
         TypeError: both were given.
+
     """
     if config is not None and configuration is not None:
         raise TypeError("give the configuration once, as 'config' or as 'configuration'")
@@ -352,20 +370,23 @@ def serve_quic(
 ) -> Opening[NnrpQuicListener]:
     """Serve QUIC connections on ``host`` and ``port``; port 0 picks a free one.
 
-    Use it as ``async with serve_quic(…) as listener`` or ``listener = await serve_quic(…)``. Leaving the block stops
-    accepting; sessions that were accepted live on.
+    Use it as ``async with serve_quic(…) as listener`` or ``listener = await serve_quic(…)``. Leaving the
+    block stops accepting; sessions that were accepted live on.
 
     Raises:
         TypeError: no configuration, or two, were given.
         OSError: the address cannot be bound.
         ValueError: the configuration has no certificate.
+
     """
     chosen = _quic_configuration(config, configuration)
     if chosen is None:
-        raise TypeError("serve_quic needs a configuration with a certificate: create_quic_server_configuration(…)")
+        raise TypeError(
+            "serve_quic needs a configuration with a certificate: create_quic_server_configuration(…)"
+        )
 
     async def open_() -> NnrpQuicListener:
-        certificate, private_key = chosen._identity()  # noqa: SLF001
+        certificate, private_key = chosen._identity()
         [address, *_] = await resolve(host, port, kind=socket.SOCK_DGRAM, passive=True)
         native = await _native.bind_quic(
             *address,
@@ -375,7 +396,7 @@ def serve_quic(
             idle_timeout=chosen.idle_timeout,
             max_datagram_frame_size=chosen.max_datagram_frame_size,
         )
-        return NnrpQuicListener._wrap(native, host)  # noqa: SLF001
+        return NnrpQuicListener._wrap(native, host)
 
     async def leave(listener: NnrpQuicListener) -> None:
         await listener.close()
@@ -402,12 +423,13 @@ def connect_quic(
         NnrpQuicConnectionClosedError: the TLS handshake failed.
 
     Cancelling closes the half-open connection.
+
     """
     chosen = _quic_configuration(config, configuration)
 
     async def open_() -> NnrpQuicConnection:
         settings = chosen if chosen is not None else create_quic_client_configuration()
-        roots = settings._trusted_roots()  # noqa: SLF001
+        roots = settings._trusted_roots()
 
         async def connect(address: str, number: int) -> _native.Connection:
             return await _native.connect_quic(
@@ -426,7 +448,7 @@ def connect_quic(
 
         addresses = await resolve(host, port, kind=socket.SOCK_DGRAM, passive=False)
         native = await first_to_connect(addresses, connect, lambda lost: lost.close(0, ""))
-        return NnrpQuicConnection._wrap(native)  # noqa: SLF001
+        return NnrpQuicConnection._wrap(native)
 
     async def leave(connection: NnrpQuicConnection) -> None:
         await connection.close()

@@ -42,14 +42,15 @@ class NnrpTcpClientConfiguration:
 
     Attributes:
         connect_timeout: seconds a connection attempt may take.
-        idle_timeout: seconds without a byte from the server after which it counts as lost; ``None``, 0 or less for
-            never.
+        idle_timeout: seconds without a byte from the server after which it counts as lost; ``None``, 0 or
+            less for never.
         no_delay: whether small packets are sent at once.
         wire_format: the packet layout.
         max_frame_size: largest packet accepted, in bytes; ``None`` for what the session allows.
         keepalive_interval: seconds between PINGs, ``None`` for none.
-        keepalive_timeout: seconds without an answer after which the client gives up, ``None`` for never. It counts
-            only once the server has answered a PING, because some never do.
+        keepalive_timeout: seconds without an answer after which the client gives up, ``None`` for never. It
+            counts only once the server has answered a PING, because some never do.
+
     """
 
     connect_timeout: float = 5.0
@@ -67,12 +68,13 @@ class NnrpTcpServerConfiguration:
     """How to serve over TCP.
 
     Attributes:
-        idle_timeout: seconds without a byte from the client after which it counts as lost; ``None``, 0 or less for
-            never.
+        idle_timeout: seconds without a byte from the client after which it counts as lost; ``None``, 0 or
+            less for never.
         no_delay: whether small packets are sent at once.
         wire_format: the packet layout.
         max_frame_size: largest packet accepted, in bytes; ``None`` for what the server's profile allows.
         keepalive_interval: seconds between PINGs to the client, ``None`` for none.
+
     """
 
     idle_timeout: float | None = 120.0
@@ -159,13 +161,14 @@ def serve_tcp(
 ) -> Opening[NnrpTcpListener]:
     """Serve TCP connections on ``host`` and ``port``; port 0 picks a free one.
 
-    Use it as ``async with serve_tcp(…) as listener`` or ``listener = await serve_tcp(…)``. Leaving the block stops
-    accepting; sessions that were accepted live on. Nothing is encrypted: outside of one machine or a private network,
-    use QUIC.
+    Use it as ``async with serve_tcp(…) as listener`` or ``listener = await serve_tcp(…)``. Leaving the block
+    stops accepting; sessions that were accepted live on. Nothing is encrypted: outside of one machine or a
+    private network, use QUIC.
 
     Raises:
         TypeError: two configurations were given.
         OSError: the address cannot be bound.
+
     """
     chosen = one_configuration(config, configuration)
     if chosen is None:
@@ -181,7 +184,7 @@ def serve_tcp(
             idle_timeout=settings.idle_timeout,
             no_delay=settings.no_delay,
         )
-        return NnrpTcpListener._wrap(native, host)  # noqa: SLF001
+        return NnrpTcpListener._wrap(native, host)
 
     async def leave(listener: NnrpTcpListener) -> None:
         await listener.close()
@@ -199,8 +202,8 @@ def connect_tcp(
 ) -> Opening[NnrpTcpConnection]:
     """Connect to ``host`` and ``port`` over TCP; nothing of NNRP is sent.
 
-    Use it as ``async with connect_tcp(…) as connection`` or ``connection = await connect_tcp(…)``. ``timeout`` in
-    seconds replaces the configuration's ``connect_timeout``.
+    Use it as ``async with connect_tcp(…) as connection`` or ``connection = await connect_tcp(…)``.
+    ``timeout`` in seconds replaces the configuration's ``connect_timeout``.
 
     Raises:
         TypeError: two configurations were given.
@@ -208,6 +211,7 @@ def connect_tcp(
         TimeoutError: nobody answered in time.
 
     Cancelling closes the half-open connection.
+
     """
     chosen = one_configuration(config, configuration)
     if chosen is None:
@@ -231,7 +235,7 @@ def connect_tcp(
 
         addresses = await resolve(host, port, kind=socket.SOCK_STREAM, passive=False)
         native = await first_to_connect(addresses, connect, lambda lost: lost.close(0, ""))
-        return NnrpTcpConnection._wrap(native)  # noqa: SLF001
+        return NnrpTcpConnection._wrap(native)
 
     async def leave(connection: NnrpTcpConnection) -> None:
         await connection.close()

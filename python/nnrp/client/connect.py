@@ -60,7 +60,9 @@ class _Target:
     quic_configuration: QuicConfiguration | None
     tcp_configuration: NnrpTcpClientConfiguration | None
 
-    async def connect(self, transport_id: TransportId, timeout: float) -> NnrpQuicConnection | NnrpTcpConnection:
+    async def connect(
+        self, transport_id: TransportId, timeout: float
+    ) -> NnrpQuicConnection | NnrpTcpConnection:
         if transport_id is TransportId.QUIC:
             if self.quic_port is None:
                 raise ValueError("connecting over QUIC needs quic_port")
@@ -70,7 +72,7 @@ class _Target:
         return await connect_tcp(self.host, self.tcp_port, self.tcp_configuration, timeout=timeout)
 
     def only_transport(self) -> TransportId:
-        """The transport whose port is given."""
+        """Return the transport whose port is given."""
         if (self.quic_port is None) == (self.tcp_port is None):
             raise ValueError("give exactly one of quic_port and tcp_port, or choose a transport")
         return TransportId.QUIC if self.quic_port is not None else TransportId.TCP
@@ -86,13 +88,13 @@ async def open_control(
     """Shake hands on a raw connection, which is closed if that fails."""
     hello = bootstrap.hello_packet
     try:
-        native = await connection._native.open_session(  # noqa: SLF001
+        native = await connection._native.open_session(
             hello.header.pack(), hello.metadata, hello.body, timeout
         )
     except BaseException:
         connection.close()
         raise
-    connection._session = ClientState(native, default_budget_ms)  # noqa: SLF001
+    connection._session = ClientState(native, default_budget_ms)
     ack_packet = packet_from_native(native.ack_packet)
     return ClientControlBootstrapSession(
         transport_id=TransportId.QUIC if isinstance(connection, NnrpQuicConnection) else TransportId.TCP,
@@ -103,7 +105,9 @@ async def open_control(
     )
 
 
-def _control(open_: Callable[[], Awaitable[ClientControlBootstrapSession]]) -> Opening[ClientControlBootstrapSession]:
+def _control(
+    open_: Callable[[], Awaitable[ClientControlBootstrapSession]],
+) -> Opening[ClientControlBootstrapSession]:
     async def leave(control: ClientControlBootstrapSession) -> None:
         await control.session.close()
 
@@ -278,6 +282,7 @@ def connect_client_session(
         ValueError: arguments exclude each other.
 
     Cancelling closes the half-open connection.
+
     """
     if isinstance(host, Connection):
         policy = dial_policy if dial_policy is not None else ClientDialPolicy()
@@ -456,12 +461,13 @@ def dial_client(
 ) -> Opening[ClientSession]:
     """Open a session with the server at ``host`` and ``port``.
 
-    Use it as ``async with dial_client(…) as session``, which closes on exit, or ``session = await dial_client(…)``.
+    Use it as ``async with dial_client(…) as session``, which closes on exit, or ``session = await
+    dial_client(…)``.
 
-    The transport is the one that ``dial_policy`` forces, else the one that the profile's ``FORCE_*`` names, else the one
-    that ``config`` is for, else the selected or preferred one, else QUIC. A preference falls back to the other
-    transport only if that one's configuration was given: going from QUIC to plain TCP unasked would send the auth
-    block in clear.
+    The transport is the one that ``dial_policy`` forces, else the one that the profile's ``FORCE_*`` names,
+    else the one that ``config`` is for, else the selected or preferred one, else QUIC. A preference falls
+    back to the other transport only if that one's configuration was given: going from QUIC to plain TCP
+    unasked would send the auth block in clear.
 
     Args:
         host: the server's name or address.
@@ -485,11 +491,14 @@ def dial_client(
         ValueError: arguments exclude each other.
 
     Cancelling closes the half-open connection.
+
     """
     if tcp_config is not None and isinstance(config, NnrpTcpClientConfiguration):
         raise TypeError("config and tcp_config are both for TCP")
     if config is not None and not isinstance(config, QuicConfiguration | NnrpTcpClientConfiguration):
-        raise TypeError(f"a QuicConfiguration or NnrpTcpClientConfiguration is required, not {type(config).__name__}")
+        raise TypeError(
+            f"a QuicConfiguration or NnrpTcpClientConfiguration is required, not {type(config).__name__}"
+        )
     settings = profile if profile is not None else ClientProfile()
     policy = dial_policy if dial_policy is not None else ClientDialPolicy()
     transports = _transports(settings, policy, config, tcp_config)
@@ -534,7 +543,9 @@ def dial_client(
     return _session(open_)
 
 
-def _announced(profile: ClientProfile, policy: ClientDialPolicy) -> ClientHelloTransportPolicyExtension | None:
+def _announced(
+    profile: ClientProfile, policy: ClientDialPolicy
+) -> ClientHelloTransportPolicyExtension | None:
     extension = policy.to_client_hello_transport_policy()
     if extension is None and profile.transport_policy is not TransportPolicy.AUTO:
         extension = ClientHelloTransportPolicyExtension(profile.transport_policy)
@@ -559,7 +570,9 @@ def _transports(
     preferred = _PREFERRED.get(profile.transport_policy, policy.selected_transport_id)
     if isinstance(config, NnrpTcpClientConfiguration):
         first = TransportId.TCP
-    elif isinstance(config, QuicConfiguration) and not (preferred is TransportId.TCP and tcp_config is not None):
+    elif isinstance(config, QuicConfiguration) and not (
+        preferred is TransportId.TCP and tcp_config is not None
+    ):
         first = TransportId.QUIC
     else:
         first = preferred if preferred is not TransportId.UNSPECIFIED else TransportId.QUIC

@@ -35,7 +35,8 @@ __all__ = [
     "plan_client_transport",
 ]
 
-# What this client announces. The bitmaps are advice to the server, not limits on what the application may send.
+# What this client announces. The bitmaps are advice to the server, not limits on what the application may
+# send.
 _PROTOCOL_VERSION = 1
 _WIRE_FORMATS = 0x0001
 _TENSOR_PROFILE = 0x0001
@@ -57,6 +58,7 @@ class ClientTransportPlan:
     Attributes:
         selected_transport_id: the transport to connect over, ``UNSPECIFIED`` without a choice.
         transport_policy_extension: what the hello says about it, ``None`` for nothing.
+
     """
 
     selected_transport_id: TransportId = TransportId.UNSPECIFIED
@@ -92,6 +94,7 @@ class ClientTransportBootstrap:
         plan: the choice of transport.
         hello_packet: the first packet to send.
         probe_selection: the measurements behind the choice, if there were any.
+
     """
 
     plan: ClientTransportPlan
@@ -110,7 +113,9 @@ def _transport_policy_extension(
     local = selected is not TransportId.UNSPECIFIED or forced is not TransportId.UNSPECIFIED
     if extension is not None:
         if explicit or local:
-            raise ValueError("transport_policy_extension cannot be combined with explicit transport policy arguments")
+            raise ValueError(
+                "transport_policy_extension cannot be combined with explicit transport policy arguments"
+            )
         return extension
     if explicit and local:
         raise ValueError(
@@ -154,6 +159,7 @@ def build_client_hello_packet(
 
     Raises:
         ValueError: arguments exclude each other or are out of range.
+
     """
     if requested_model is not None:
         if auth_block:
@@ -219,6 +225,7 @@ def plan_client_transport(
 
     Raises:
         ValueError: both ids are given and differ.
+
     """
     extension = resolve_client_hello_transport_policy(
         selected_transport_id=selected_transport_id, forced_transport_id=forced_transport_id
@@ -243,6 +250,7 @@ def bootstrap_client_transport(
 
     Raises:
         ValueError: as :func:`plan_client_transport` and :func:`build_client_hello_packet`.
+
     """
     undecided = selected_transport_id == forced_transport_id == TransportId.UNSPECIFIED
     if probe_selection is not None and undecided:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import deque
 from dataclasses import dataclass, field
+from itertools import pairwise
 from statistics import median
 from typing import TYPE_CHECKING
 
@@ -31,6 +32,7 @@ class MigrationOutcome:
         session: the session to go on with.
         ack_packet: the server's answer.
         ack_metadata: its content.
+
     """
 
     previous_transport_id: TransportId
@@ -58,6 +60,7 @@ class PathHealthSample:
         round_trip_us: round trip in microseconds.
         effective_throughput_bytes_per_sec: what went through.
         timed_out: whether there was no answer; the numbers then mean nothing.
+
     """
 
     round_trip_us: int = 0
@@ -86,6 +89,7 @@ class MigrationTriggerPolicy:
         min_median_throughput_bytes_per_sec: bound on the median throughput, ``None`` for none.
         max_median_round_trip_us: bound on the median round trip in microseconds, ``None`` for none.
         max_jitter_us: bound on the median difference of consecutive round trips, ``None`` for none.
+
     """
 
     window_size: int = 4
@@ -114,13 +118,16 @@ class MigrationTriggerSnapshot:
 
     Attributes:
         sample_count: samples in the window; it is judged only when full.
-        median_round_trip_us: of the samples that did not time out, ``None`` if there is none or the window is short.
+        median_round_trip_us: of the samples that did not time out, ``None`` if there is none or the window is
+            short.
         median_effective_throughput_bytes_per_sec: likewise.
         jitter_us: median absolute difference of consecutive round trips, likewise.
         timeout_rate: share of samples in the window that timed out.
-        degraded_reasons: subset of ``timeout_rate``, ``throughput``, ``round_trip``, ``jitter``, in this order.
+        degraded_reasons: subset of ``timeout_rate``, ``throughput``, ``round_trip``, ``jitter``, in this
+            order.
         consecutive_degraded_windows: how many degraded windows in a row, this one included.
         should_trigger: whether the policy calls for a migration now.
+
     """
 
     sample_count: int
@@ -145,6 +152,7 @@ class MigrationTriggerMonitor:
     Attributes:
         active_transport_id: the transport being observed.
         policy: what counts as degraded.
+
     """
 
     active_transport_id: TransportId
@@ -161,11 +169,11 @@ class MigrationTriggerMonitor:
 
         Raises:
             ValueError: the probe ran over another transport than the one observed.
+
         """
         if result.transport_id != self.active_transport_id:
-            raise ValueError(
-                f"the monitor observes {self.active_transport_id.name}, the probe ran over {result.transport_id.name}"
-            )
+            observed, probed = self.active_transport_id.name, result.transport_id.name
+            raise ValueError(f"the monitor observes {observed}, the probe ran over {probed}")
         return self.observe(PathHealthSample.from_probe_result(result))
 
     def observe(self, sample: PathHealthSample) -> MigrationTriggerSnapshot:
@@ -185,11 +193,13 @@ class MigrationTriggerMonitor:
             )
         answered = [taken for taken in self._window if not taken.timed_out]
         round_trips = [taken.round_trip_us for taken in answered]
-        steps = [abs(after - before) for before, after in zip(round_trips, round_trips[1:], strict=False)]
+        steps = [abs(after - before) for before, after in pairwise(round_trips)]
         round_trip = int(median(round_trips)) if round_trips else None
         jitter = int(median(steps)) if steps else None
         throughput = (
-            float(median(taken.effective_throughput_bytes_per_sec for taken in answered)) if answered else None
+            float(median(taken.effective_throughput_bytes_per_sec for taken in answered))
+            if answered
+            else None
         )
         reasons = self._reasons(timeout_rate, throughput, round_trip, jitter)
         self._degraded_in_a_row = self._degraded_in_a_row + 1 if reasons else 0

@@ -46,6 +46,7 @@ class TransportProbeResult:
         client_send_ts_us: when it was sent, microseconds.
         server_recv_ts_us: when the server received it, on the server's clock.
         ack_recv_ts_us: when the answer arrived.
+
     """
 
     transport_id: TransportId
@@ -74,6 +75,7 @@ class TransportProbeSummary:
         transport_id: the transport probed.
         results: the answered probes.
         failure_count: how many were not answered.
+
     """
 
     transport_id: TransportId
@@ -91,6 +93,7 @@ class TransportProbeSummary:
 
         Raises:
             ValueError: no probe was answered.
+
         """
         return float(median(result.effective_throughput_bytes_per_sec for result in self._answered()))
 
@@ -100,6 +103,7 @@ class TransportProbeSummary:
 
         Raises:
             ValueError: no probe was answered.
+
         """
         return int(median(result.round_trip_us for result in self._answered()))
 
@@ -126,6 +130,7 @@ class TransportProbeSelection:
         tcp_summary: TCP's probes, ``None`` if it was not probed.
         quic_result: QUIC's representative probe; taken from the summary if not given.
         tcp_result: TCP's representative probe; likewise.
+
     """
 
     selected_transport_id: TransportId
@@ -146,6 +151,7 @@ class TransportProbeSelection:
 
         Raises:
             ValueError: they are not part of this selection.
+
         """
         summary = self.quic_summary if self.selected_transport_id is TransportId.QUIC else self.tcp_summary
         if summary is None:
@@ -158,6 +164,7 @@ class TransportProbeSelection:
 
         Raises:
             ValueError: it is not part of this selection.
+
         """
         result = self.quic_result if self.selected_transport_id is TransportId.QUIC else self.tcp_result
         if result is None:
@@ -170,6 +177,7 @@ def select_transport(quic: TransportProbeSummary, tcp: TransportProbeSummary) ->
 
     Raises:
         NnrpTransportError: neither answered a probe.
+
     """
 
     def rank(summary: TransportProbeSummary) -> tuple[int, float, int, bool]:
@@ -216,12 +224,15 @@ async def probe_client_transport(
         ValueError: there is nothing to measure.
 
     Cancelling closes the probing connections.
+
     """
     if probe_sample_count <= 0:
         raise ValueError("probe_sample_count must be greater than zero")
     if probe_payload_bytes < 0:
         raise ValueError("probe_payload_bytes must be non-negative")
-    quic_settings = quic_configuration if quic_configuration is not None else create_quic_client_configuration()
+    quic_settings = (
+        quic_configuration if quic_configuration is not None else create_quic_client_configuration()
+    )
 
     async def probe_quic() -> TransportProbeResult:
         async with connect_quic(host, quic_port, quic_settings, timeout=timeout) as connection:
@@ -258,7 +269,9 @@ async def _probe(
     metadata = TransportProbeMetadata(
         probe_id=probe_id, probe_payload_bytes=payload_bytes, client_send_ts_us=sent
     )
-    await connection.send_control_packet(build_transport_probe_packet(metadata=metadata, body=bytes(payload_bytes)))
+    await connection.send_control_packet(
+        build_transport_probe_packet(metadata=metadata, body=bytes(payload_bytes))
+    )
     while True:
         packet = await connection.receive_control_packet()
         received = time.monotonic_ns() // 1000

@@ -21,9 +21,11 @@ class ClientProfile:
         enable_cache: whether to ask for a session cache.
         max_cache_entries: cache entries asked for (u32).
         max_cache_bytes: cache size asked for, in bytes (u32).
-        transport_policy: which transport :func:`~nnrp.client.dial_client` should use; announced unless ``AUTO``.
+        transport_policy: which transport :func:`~nnrp.client.dial_client` should use; announced unless
+            ``AUTO``.
         loss_tolerance: announced if not ``None``.
         inference_budget_ms: budget, in milliseconds, of requests that set none; 0 for no budget.
+
     """
 
     max_views: int = 1
@@ -47,6 +49,7 @@ def resolve_client_hello_transport_policy(
 
     Raises:
         ValueError: both are given and differ.
+
     """
     forced = TransportId(forced_transport_id)
     selected = TransportId(selected_transport_id)
@@ -66,6 +69,7 @@ class ClientDialPolicy:
     Attributes:
         selected_transport_id: the transport in use, announced as a preference.
         forced_transport_id: the only acceptable transport.
+
     """
 
     selected_transport_id: TransportId = TransportId.UNSPECIFIED
@@ -76,6 +80,7 @@ class ClientDialPolicy:
 
         Raises:
             ValueError: both ids are given and differ.
+
         """
         return resolve_client_hello_transport_policy(
             selected_transport_id=self.selected_transport_id,

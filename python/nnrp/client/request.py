@@ -33,6 +33,7 @@ class TypedPayload:
         payload: the bytes.
         profile_id: how to read them, agreed between the applications (u16).
         descriptor_flags: must be 0 in this revision of the protocol.
+
     """
 
     payload_kind: PayloadKind
@@ -54,6 +55,7 @@ class TypedPayload:
         Raises:
             TypeError: neither or both of ``payload`` and ``data`` are given, or they are not bytes-like.
             ValueError: the kind is not exactly one non-tensor kind, or the flags are not 0.
+
         """
         if (payload is None) == (data is None):
             raise TypeError("TypedPayload takes exactly one of 'payload' and 'data'")
@@ -66,7 +68,9 @@ class TypedPayload:
         if descriptor_flags != 0:
             raise ValueError(f"descriptor_flags must be 0, got {descriptor_flags}")
         object.__setattr__(self, "payload_kind", kind)
-        object.__setattr__(self, "payload", content if isinstance(content, bytes) else bytes(memoryview(content)))  # type: ignore[arg-type]
+        object.__setattr__(
+            self, "payload", content if isinstance(content, bytes) else bytes(memoryview(content))
+        )  # type: ignore[arg-type]
         object.__setattr__(self, "profile_id", profile_id)
         object.__setattr__(self, "descriptor_flags", 0)
 
@@ -105,7 +109,9 @@ class TypedPayload:
         return cls(PayloadKind.VIDEO_CHUNK, payload, profile_id, descriptor_flags)
 
     @classmethod
-    def structured_event(cls, payload: bytes, *, profile_id: int = 0, descriptor_flags: int = 0) -> TypedPayload:
+    def structured_event(
+        cls, payload: bytes, *, profile_id: int = 0, descriptor_flags: int = 0
+    ) -> TypedPayload:
         """Make a ``STRUCTURED_EVENT`` payload."""
         return cls(PayloadKind.STRUCTURED_EVENT, payload, profile_id, descriptor_flags)
 
@@ -157,6 +163,7 @@ class SubmitRequest:
         flags: header flags.
         inference_budget_ms: another name of ``latency_budget_ms``.
         deadline_ms: Unix time in milliseconds; at send time it shortens the budget to what is left. Not sent.
+
     """
 
     frame_id: int
@@ -197,7 +204,9 @@ class SubmitRequest:
         """Make the two names of the budget agree."""
         budget, other = self.latency_budget_ms, self.inference_budget_ms
         if budget and other and budget != other:
-            raise ValueError(f"latency_budget_ms is {budget} but inference_budget_ms, the same thing, is {other}")
+            raise ValueError(
+                f"latency_budget_ms is {budget} but inference_budget_ms, the same thing, is {other}"
+            )
         if budget != other:
             object.__setattr__(self, "latency_budget_ms", budget or other)
             object.__setattr__(self, "inference_budget_ms", budget or other)
@@ -206,7 +215,8 @@ class SubmitRequest:
 def typed_payloads_from_native(body: _native.FrameBody) -> tuple[TypedPayload, ...]:
     """Return the typed payloads of a received body."""
     return tuple(
-        TypedPayload(PayloadKind(kind), payload, profile_id) for kind, payload, profile_id in body.typed_payloads()
+        TypedPayload(PayloadKind(kind), payload, profile_id)
+        for kind, payload, profile_id in body.typed_payloads()
     )
 
 
@@ -215,6 +225,7 @@ def submit_arguments(request: SubmitRequest, default_budget_ms: int) -> dict[str
 
     Raises:
         ValueError: the request's deadline has passed, or it combines typed payloads with references.
+
     """
     references = {
         "camera_reference": request.camera_reference,
@@ -223,7 +234,9 @@ def submit_arguments(request: SubmitRequest, default_budget_ms: int) -> dict[str
     }
     given = {name: reference.pack() for name, reference in references.items() if reference is not None}
     if request.typed_payloads and (given or request.submit_mode is not SubmitMode.INLINE):
-        raise ValueError("a request with typed payloads cannot have references or a submit_mode other than INLINE")
+        raise ValueError(
+            "a request with typed payloads cannot have references or a submit_mode other than INLINE"
+        )
     arguments: dict[str, Any] = {name: getattr(request, name) for name in _SAME_NAMES}
     arguments.update(given)
     arguments["frames"] = request.typed_payloads

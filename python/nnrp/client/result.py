@@ -33,6 +33,7 @@ class Result:
         metadata: its metadata; ``None`` for a drop.
         tensor_body: views over the received body; ``None`` without tensor payload.
         typed_payloads: payloads that are not tensors.
+
     """
 
     packet: NnrpPacket
@@ -158,19 +159,19 @@ class Result:
 
 
 def _metadata(result: LazyResult) -> ResultPushMetadata | None:
-    if result._source.body is None:  # noqa: SLF001
+    if result._source.body is None:
         return None
-    values = ResultPushMetadata.STRUCT.unpack(result._source.packet.metadata)  # noqa: SLF001
-    return ResultPushMetadata._from_wire(values)  # noqa: SLF001
+    values = ResultPushMetadata.STRUCT.unpack(result._source.packet.metadata)
+    return ResultPushMetadata._from_wire(values)
 
 
 def _tensor_body(result: LazyResult) -> TensorBodyView | None:
-    body = result._source.body  # noqa: SLF001
+    body = result._source.body
     return tensor_body_from_native(body) if body is not None else None
 
 
 def _typed_payloads(result: LazyResult) -> tuple[TypedPayload, ...]:
-    body = result._source.body  # noqa: SLF001
+    body = result._source.body
     return typed_payloads_from_native(body) if body is not None else ()
 
 
@@ -197,4 +198,4 @@ class LazyResult(LazyFrozen, Result):
 
 def received_result(native: _native.Result) -> Result:
     """Return the public object over a received result."""
-    return LazyResult._from_source(native)  # noqa: SLF001
+    return LazyResult._from_source(native)

@@ -25,6 +25,7 @@ class ResultRouter:
 
     Attributes:
         session: the session.
+
     """
 
     session: ClientSession
@@ -50,6 +51,7 @@ class ResultRouter:
 
         Raises:
             RuntimeError: the router is not running.
+
         """
         self._check()
         return await self.session.send_submit(request)
@@ -62,6 +64,7 @@ class ResultRouter:
             RuntimeError: the router is not running, or stopped because receiving failed (chained).
 
         Timeouts and cancellation lose nothing.
+
         """
         key = (view_id, frame_id)
         async with asyncio.timeout(timeout):
@@ -103,6 +106,6 @@ class ResultRouter:
                 await self.put(await self.session.receive_result())
         except asyncio.CancelledError:
             raise
-        except Exception as error:  # noqa: BLE001  # every waiter gets it, chained
+        except Exception as error:  # every waiter gets it, chained
             self._error = error
             self._arrived.set()

@@ -72,8 +72,9 @@ def client_state(connection: object) -> ClientState:
 
     Raises:
         TypeError: there is no client session on it.
+
     """
-    state = connection._session if isinstance(connection, Connection) else None  # noqa: SLF001
+    state = connection._session if isinstance(connection, Connection) else None
     if not isinstance(state, ClientState):
         raise TypeError("a connection with a client session is required; use connect_client_session")
     return state
@@ -100,7 +101,7 @@ class _Updates(Generic[_T]):
 
 def _hint(packet: NnrpPacket) -> ResultHintMetadata:
     hint = ResultHintMetadata.unpack(packet.metadata)
-    hint._frame_id = packet.header.frame_id  # noqa: SLF001
+    hint._frame_id = packet.header.frame_id  # type: ignore[misc]  # a slot of the base class
     return hint
 
 
@@ -120,6 +121,7 @@ class ClientControlBootstrapSession:
         connection: the connection.
         ack_packet: the server's SERVER_HELLO_ACK.
         ack_metadata: its metadata.
+
     """
 
     transport_id: TransportId
@@ -155,7 +157,9 @@ class ClientControlBootstrapSession:
         await self.connection.send_control_packet(packet)
         return len(packet.pack())
 
-    async def receive_flow_update(self, timeout: float | None = None) -> tuple[NnrpPacket, FlowUpdateMetadata]:
+    async def receive_flow_update(
+        self, timeout: float | None = None
+    ) -> tuple[NnrpPacket, FlowUpdateMetadata]:
         """Return the next FLOW_UPDATE; see :meth:`ClientSession.receive_flow_update`."""
         packet = await self._receive(MessageType.FLOW_UPDATE, timeout)
         return packet, _flow_update(packet)
@@ -174,6 +178,7 @@ class ClientControlBootstrapSession:
         Raises:
             ValueError: a value is out of range.
             NnrpConnectionClosedError: the connection has ended.
+
         """
         packet = build_session_migrate_packet(
             metadata=metadata,
@@ -194,6 +199,7 @@ class ClientControlBootstrapSession:
         Raises:
             TimeoutError: none came within ``timeout`` seconds.
             NnrpConnectionClosedError: the connection has ended.
+
         """
         packet = await self._receive(MessageType.SESSION_MIGRATE_ACK, timeout)
         return packet, SessionMigrateAckMetadata.unpack(packet.metadata)
@@ -205,14 +211,16 @@ class ClientControlBootstrapSession:
 
 @dataclass(slots=True)
 class ClientSession:
-    """A session with a server, made by :func:`~nnrp.client.dial_client` and the ``connect_client_*`` functions.
+    """A session with a server, made by :func:`~nnrp.client.dial_client` and the ``connect_client_*``
+    functions.
 
-    All methods may be called from any number of tasks at once; each packet is sent whole, and two submits awaited one
-    after the other leave in that order. As an async context manager it closes on exit.
+    All methods may be called from any number of tasks at once; each packet is sent whole, and two submits
+    awaited one after the other leave in that order. As an async context manager it closes on exit.
 
     Attributes:
         control: the session, seen from its handshake.
         connection: the connection it is on.
+
     """
 
     control: ClientControlBootstrapSession
@@ -256,6 +264,7 @@ class ClientSession:
             NnrpConnectionClosedError: the connection ended.
 
         When cancelled, the frame may have been submitted; its result stays available.
+
         """
         loop = asyncio.get_running_loop()
         deadline = None if timeout is None else loop.time() + timeout
@@ -282,6 +291,7 @@ class ClientSession:
             NnrpConnectionClosedError: the connection has ended.
 
         Cancelling sends all of it or nothing.
+
         """
         state = client_state(self.connection)
         await state.gate.wait()
@@ -290,7 +300,8 @@ class ClientSession:
     async def receive_result(
         self, timeout: float | None = None, *, frame_id: int | None = None, view_id: int | None = None
     ) -> Result:
-        """Return the next result: of any frame in order of arrival, or of one frame in the order they were sent.
+        """Return the next result: of any frame in order of arrival, or of one frame in the order they were
+        sent.
 
         Each result is delivered once. A drop is returned, not raised.
 
@@ -305,12 +316,13 @@ class ClientSession:
             NnrpConnectionClosedError: the connection ended and nothing is left to deliver.
 
         Timeouts and cancellation lose nothing.
+
         """
         native = client_state(self.connection).native
         return received_result(await native.receive_result(timeout, frame_id, view_id))
 
     def discard_frame(self, frame_id: int, *, view_id: int = 0) -> int:
-        """Throw away what is buffered for a frame and ignore its later results; return how many were buffered."""
+        """Throw away what is buffered for a frame and ignore its later results; return how much it was."""
         return client_state(self.connection).native.discard_frame(frame_id, view_id)
 
     def result_hints(self) -> AsyncIterator[ResultHintMetadata]:
@@ -321,12 +333,15 @@ class ClientSession:
         """Iterate over the server's flow updates from now on, until the session ends."""
         return _Updates(client_state(self.connection).native.flow_updates(), _flow_update)
 
-    async def receive_flow_update(self, timeout: float | None = None) -> tuple[NnrpPacket, FlowUpdateMetadata]:
+    async def receive_flow_update(
+        self, timeout: float | None = None
+    ) -> tuple[NnrpPacket, FlowUpdateMetadata]:
         """Return the next FLOW_UPDATE, leaving other control packets alone.
 
         Raises:
             TimeoutError: none came within ``timeout`` seconds.
             NnrpConnectionClosedError: the connection has ended.
+
         """
         return await self.control.receive_flow_update(timeout)
 
@@ -340,6 +355,7 @@ class ClientSession:
             NnrpConnectionClosedError: the connection has ended.
 
         Cancelling sends all of it or nothing.
+
         """
         return await self.control.send_flow_update(metadata, trace_id=trace_id, flags=flags)
 
@@ -358,6 +374,7 @@ class ClientSession:
 
         Raises:
             NnrpConnectionClosedError: the connection has ended.
+
         """
         return await client_state(self.connection).native.cancel_frame(frame_id, view_id)
 
@@ -367,6 +384,7 @@ class ClientSession:
         Raises:
             TimeoutError: there was no answer; some servers never give one.
             NnrpConnectionClosedError: the connection has ended.
+
         """
         return await client_state(self.connection).native.ping(timeout)
 
@@ -397,6 +415,7 @@ class ClientSession:
         Raises:
             TimeoutError: the server did not answer; nothing has changed.
             NnrpConnectionClosedError: the connection has ended.
+
         """
         metadata = SessionPatchMetadata(
             profile_id=0,
@@ -442,6 +461,7 @@ class ClientSession:
         Raises:
             TimeoutError: the server did not answer.
             NnrpConnectionClosedError: the connection has ended.
+
         """
         high, low = _cache_key(key)
         payload = bytes(data)
@@ -478,6 +498,7 @@ class ClientSession:
         Raises:
             ValueError: the scope needs a kind or key that is not given.
             NnrpConnectionClosedError: the connection has ended.
+
         """
         scope = CacheInvalidateScope(scope)
         high, low = 0, 0
@@ -490,7 +511,11 @@ class ClientSession:
                 raise ValueError("invalidating a kind of object needs the kind")
             low = int(kind)
         metadata = CacheInvalidateMetadata(
-            invalidate_scope=scope, cache_namespace=namespace, cache_key_hi=high, cache_key_lo=low, reason_code=0
+            invalidate_scope=scope,
+            cache_namespace=namespace,
+            cache_key_hi=high,
+            cache_key_lo=low,
+            reason_code=0,
         )
         await self._send(MessageType.CACHE_INVALIDATE, metadata.pack())
 
@@ -526,8 +551,8 @@ class ClientSession:
     ) -> Opening[MigrationOutcome]:
         """Ask the server to go on with this session over another transport.
 
-        Use it as ``async with session.migrate_session(…) as outcome``. No server of this package accepts migrations in
-        this release.
+        Use it as ``async with session.migrate_session(…) as outcome``. No server of this package accepts
+        migrations in this release.
 
         Args:
             host: the server.
@@ -549,6 +574,7 @@ class ClientSession:
             NnrpProtocolError: the server refused. This session stays as it is.
             TimeoutError: the server did not answer in time. Likewise.
             ValueError: the target is the transport in use, or not given.
+
         """
         from nnrp.client.migrate import migrate  # noqa: PLC0415  # the module imports this one
 
@@ -571,7 +597,7 @@ class ClientSession:
         )
 
     async def send_submit_packet(self, packet: NnrpPacket) -> int:
-        """Send a FRAME_SUBMIT packet as it is and return the id of its stream. Cancels like :meth:`send_submit`."""
+        """Send a FRAME_SUBMIT packet as it is and return the id of its stream. As :meth:`send_submit`."""
         return await self.connection.send_submit_packet(packet)
 
     async def receive_result_packet(self, timeout: float | None = None) -> NnrpPacket:
@@ -581,7 +607,7 @@ class ClientSession:
     async def submit_and_receive_result(
         self, packet: NnrpPacket, *, timeout: float | None = None
     ) -> tuple[int, NnrpPacket]:
-        """Send a FRAME_SUBMIT packet and return its stream id and the packet of the next result of its frame."""
+        """Send a FRAME_SUBMIT packet; return its stream id and the packet of its frame's next result."""
         stream_id = await self.send_submit_packet(packet)
         header = packet.header
         result = await self.receive_result(timeout, frame_id=header.frame_id, view_id=header.view_id)
@@ -590,8 +616,8 @@ class ClientSession:
     async def close(self) -> None:
         """Say CLOSE and end the session. Idempotent; never raises because the server is already gone.
 
-        Returns when everything sent before has reached the server, or after five seconds; cancelling leaves the close
-        to go on in the background.
+        Returns when everything sent before has reached the server, or after five seconds; cancelling leaves
+        the close to go on in the background.
         """
         await client_state(self.connection).native.close()
 

@@ -1,7 +1,7 @@
 """A server session over packets: what it does on connections that are not the package's own.
 
-Applications test their handlers with fakes that pass packets around; this module gives those sessions the same
-behaviour that the native session has.
+Applications test their handlers with fakes that pass packets around; this module gives those sessions the
+same behaviour that the native session has.
 """
 
 from __future__ import annotations
@@ -54,48 +54,22 @@ async def send_result(session: ServerSession, arguments: dict[str, Any]) -> int:
     return len(packet.pack())
 
 
-async def send_result_drop(
-    session: ServerSession,
-    frame_id: int,
-    reason: ResultHintReason,
-    flags: HeaderFlags,
-    view_id: int,
-    route_id: int,
-    trace_id: int,
-) -> int:
+async def send_result_drop(session: ServerSession, reason: ResultHintReason, header: dict[str, Any]) -> int:
     """Send a RESULT_DROP packet, and before it the hint that carries the reason."""
     if reason is not ResultHintReason.NONE:
         hint = ResultHintMetadata(applied_budget_policy=ResultHintBudgetPolicy.DROP, reason=reason)
-        await send_result_hint(session, hint, frame_id, route_id, trace_id, HeaderFlags.NONE)
-    packet = build_result_drop_packet(
-        session_id=session.session_id,
-        frame_id=frame_id,
-        flags=flags,
-        view_id=view_id,
-        route_id=route_id,
-        trace_id=trace_id,
-    )
+        about = {name: header[name] for name in ("frame_id", "route_id", "trace_id")}
+        await send_result_hint(session, hint, about)
+    packet = build_result_drop_packet(session_id=session.session_id, **header)
     await session.connection.send_result_packet(packet)
     return len(packet.pack())
 
 
 async def send_result_hint(
-    session: ServerSession,
-    metadata: ResultHintMetadata,
-    frame_id: int,
-    route_id: int,
-    trace_id: int,
-    flags: HeaderFlags,
+    session: ServerSession, metadata: ResultHintMetadata, header: dict[str, Any]
 ) -> int:
     """Send a RESULT_HINT packet."""
-    packet = build_result_hint_packet(
-        metadata=metadata,
-        session_id=session.session_id,
-        frame_id=frame_id,
-        route_id=route_id,
-        trace_id=trace_id,
-        flags=flags,
-    )
+    packet = build_result_hint_packet(metadata=metadata, session_id=session.session_id, **header)
     await session.connection.send_control_packet(packet)
     return len(packet.pack())
 

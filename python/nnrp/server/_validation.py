@@ -16,9 +16,9 @@ if TYPE_CHECKING:
 async def validate(validator: Callable[[bytes], Any], auth_block: bytes) -> bool:
     """Call ``validator`` on a thread of its own and return its verdict.
 
-    The thread is not the event loop's, so a validator may bridge to the loop and wait; and it is a daemon, so one that
-    never returns holds up neither other clients nor the interpreter's exit. If the validator returns something to
-    await, it is awaited here, on the event loop. Whatever the validator raises is raised.
+    The thread is not the event loop's, so a validator may bridge to the loop and wait; and it is a daemon, so
+    one that never returns holds up neither other clients nor the interpreter's exit. If the validator returns
+    something to await, it is awaited here, on the event loop. Whatever the validator raises is raised.
     """
     if inspect.iscoroutinefunction(validator):
         return bool(await validator(auth_block))
@@ -39,7 +39,7 @@ def _on_thread(validator: Callable[[bytes], Any], auth_block: bytes) -> Awaitabl
             return
         try:
             verdict = context.run(validator, auth_block)
-        except BaseException as error:  # noqa: BLE001  # whatever it is refuses the client, on the other thread
+        except BaseException as error:  # noqa: BLE001  # whatever it is, it refuses the client
             outcome.set_exception(error)
         else:
             outcome.set_result(verdict)

@@ -49,6 +49,7 @@ class ServerSessionAcceptResolution:
     Attributes:
         session_id: the id of its session (u32, not 0).
         active_model_name: the model name it is told.
+
     """
 
     session_id: int
@@ -105,17 +106,18 @@ async def accept_server_session(
 ) -> ServerSession:
     """Wait for a client, shake hands, and return its session.
 
-    On a listener, the handshakes of all waiting clients go on at the same time, and the next one that is ready is
-    taken: a client that connects and says nothing delays nobody.
+    On a listener, the handshakes of all waiting clients go on at the same time, and the next one that is
+    ready is taken: a client that connects and says nothing delays nobody.
 
     Args:
         listener_or_connection: where clients come from, or the one connection to shake hands on.
         profile: what to announce; the defaults of :class:`ServerProfile` if ``None``.
         model_name: the model name to tell the client.
-        extra_extensions: extensions for the acknowledgement; one of a type the library answers replaces its answer.
-        auth_validator: decides about the client's auth block, once per connection. A plain function runs on a thread of
-            its own, a coroutine function on the event loop. A falsy verdict or an exception refuses the client. Without
-            a validator everybody is admitted.
+        extra_extensions: extensions for the acknowledgement; one of a type the library answers replaces its
+            answer.
+        auth_validator: decides about the client's auth block, once per connection. A plain function runs on a
+            thread of its own, a coroutine function on the event loop. A falsy verdict or an exception refuses
+            the client. Without a validator everybody is admitted.
         active_model_name: another name of ``model_name``.
         server_profile: another name of ``profile``.
         session_id: the id to give the session, instead of the one the client asks for.
@@ -136,6 +138,7 @@ async def accept_server_session(
         ValueError: the profile cannot be announced.
 
     Cancelling loses no client on a listener; a connection is closed.
+
     """
     source = listener_or_connection if listener_or_connection is not None else listener
     if listener is not None and source is not listener:
@@ -156,7 +159,9 @@ async def accept_server_session(
         raise ValueError(f'on_rejected must be "continue" or "raise", not {on_rejected!r}')
     if isinstance(source, Connection):
         if on_rejected == "continue":
-            raise ValueError('on_rejected="continue" needs a listener: there is no other client on a connection')
+            raise ValueError(
+                'on_rejected="continue" needs a listener: there is no other client on a connection'
+            )
         return await _accept_connection(source, terms, timeout)
     if not isinstance(source, Listener):
         raise TypeError(f"a listener or a connection is required, not {type(source).__name__}")
@@ -199,6 +204,7 @@ async def accept_server_connection(
         NnrpConnectionClosedError: the connection ended.
 
     Cancelling closes the connection.
+
     """
     terms = _terms(
         profile=server_profile,
@@ -240,12 +246,12 @@ def _terms(
 
 
 async def _accept_from(source: Listener[Any], terms: _Terms, *, skip_refused: bool) -> ServerSession:
-    native = source._native  # noqa: SLF001
+    native = source._native
     while True:
         try:
             pending = await native.accept_hello(_settings(terms.profile), terms.handshake_timeout)
             try:
-                return await _decide(pending, terms, source._claim)  # noqa: SLF001
+                return await _decide(pending, terms, source._claim)
             except asyncio.CancelledError:
                 native.put_back(pending)
                 raise
@@ -270,7 +276,7 @@ async def _accept_connection(
             first = None
             if first_packet is not None:
                 first = (first_packet.header.pack(), first_packet.metadata, first_packet.body)
-            pending = await connection._native.accept_hello(  # noqa: SLF001
+            pending = await connection._native.accept_hello(
                 _settings(terms.profile), terms.handshake_timeout, first
             )
             return await _decide(pending, terms, lambda _: connection)
@@ -293,11 +299,16 @@ def _settings(profile: ServerProfile) -> tuple[int, bool, int, int]:
 async def _decide(
     pending: _native.PendingSession, terms: _Terms, claim: Callable[[_native.Connection], Connection]
 ) -> ServerSession:
-    """Ask the application about a client, then admit or refuse it. ``claim`` makes the admitted connection public."""
+    """Ask the application about a client, then admit or refuse it.
+
+    An admitted client's connection is made public by ``claim``.
+    """
     hello = hello_context(pending)
     try:
         async with asyncio.timeout(terms.handshake_timeout):
-            if terms.auth_validator is not None and not await validate(terms.auth_validator, hello.auth_block):
+            if terms.auth_validator is not None and not await validate(
+                terms.auth_validator, hello.auth_block
+            ):
                 raise _refusal(pending, "the auth block was not accepted", None)
             resolution = await _resolve(terms, hello)
     except TimeoutError as error:
@@ -309,7 +320,7 @@ async def _decide(
     extensions = [(entry.ext_type, int(entry.ext_flags), entry.payload) for entry in terms.extra_extensions]
     session = pending.admit(resolution.session_id or None, resolution.active_model_name, extensions)
     connection = claim(session.connection)
-    connection._session = session  # noqa: SLF001
+    connection._session = session
     return ServerSession(
         connection=connection,  # type: ignore[arg-type]  # a Connection is one of the two
         transport_id=TransportId.QUIC if isinstance(connection, NnrpQuicConnection) else TransportId.TCP,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from dataclasses import dataclass, fields
+from operator import attrgetter
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from nnrp._lazy import LazyFrozen, packet_from_native, section_from_view, tensor_body_from_native
@@ -34,6 +35,7 @@ class ClientHelloContext:
         metadata: its metadata.
         auth_block: the client's credentials, untouched.
         control_extensions: every extension, known or not, in wire order.
+
     """
 
     packet: NnrpPacket
@@ -50,8 +52,9 @@ class ReceivedSubmit:
         packet: the packet.
         metadata: its metadata, with ``frame_id`` and ``deadline_ms`` filled in.
         request: the same frame as the client wrote it.
-        tensor_body: views over the received body; ``None`` without tensor payload, and if the section table came by a
-            reference that was not resolved.
+        tensor_body: views over the received body; ``None`` without tensor payload, and if the section table
+            came by a reference that was not resolved.
+
     """
 
     packet: NnrpPacket
@@ -75,9 +78,9 @@ def hello_context(native: _native.PendingSession) -> ClientHelloContext:
 
 
 def _metadata(submit: LazySubmit) -> FrameSubmitMetadata:
-    source = submit._source  # noqa: SLF001
+    source = submit._source
     values = FrameSubmitMetadata.STRUCT.unpack(source.packet.metadata)
-    metadata = FrameSubmitMetadata._from_wire(values)  # noqa: SLF001
+    metadata = FrameSubmitMetadata._from_wire(values)
     metadata.frame_id = source.frame_id
     if metadata.latency_budget_ms:
         received_ms = time.time_ns() // 1_000_000 - source.age_ms
@@ -95,26 +98,26 @@ class LazySubmit(LazyFrozen, ReceivedSubmit):
     _build: ClassVar = {
         "packet": lambda self: packet_from_native(self._source.packet),
         "metadata": _metadata,
-        "request": lambda self: LazyRequest._from_source(self),  # noqa: SLF001
+        "request": lambda self: LazyRequest._from_source(self),
         "tensor_body": lambda self: tensor_body_from_native(self._source.body),
     }
 
 
 def received_submit(native: _native.Submit) -> ReceivedSubmit:
     """Return the public object over a received submit."""
-    return LazySubmit._from_source(native)  # noqa: SLF001
+    return LazySubmit._from_source(native)
 
 
 def _sections(request: LazyRequest) -> tuple[Any, ...]:
-    body = request._source.tensor_body  # noqa: SLF001
+    body = request._source.tensor_body
     return tuple(section_from_view(view) for view in body.sections) if body is not None else ()
 
 
 def _reference(request: LazyRequest, kind: CacheObjectKind) -> ObjectReferenceBlock | None:
-    references = request._source._source.body.references()  # noqa: SLF001
+    references = request._source._source.body.references()
     for values in references:
         if values[0] == kind:
-            return ObjectReferenceBlock._from_wire(values)  # noqa: SLF001
+            return ObjectReferenceBlock._from_wire(values)
     return None
 
 
@@ -126,18 +129,15 @@ class LazyRequest(LazyFrozen, SubmitRequest):
     _source: LazySubmit
     _public = SubmitRequest
     _build: ClassVar = {
+        **{field.name: attrgetter(f"_source.metadata.{field.name}") for field in fields(SubmitRequest)},
         **{
-            field.name: (lambda self, name=field.name: getattr(self._source.metadata, name))
-            for field in fields(SubmitRequest)
-        },
-        **{
-            name: (lambda self, name=name: getattr(self._source.packet.header, name))
+            name: attrgetter(f"_source.packet.header.{name}")
             for name in ("frame_id", "view_id", "route_id", "trace_id", "flags")
         },
-        "tile_ids": lambda self: self._source._source.body.tile_ids(),  # noqa: SLF001
+        "tile_ids": lambda self: self._source._source.body.tile_ids(),
         "sections": _sections,
-        "camera_block": lambda self: self._source._source.body.camera(),  # noqa: SLF001
-        "typed_payloads": lambda self: typed_payloads_from_native(self._source._source.body),  # noqa: SLF001
+        "camera_block": lambda self: self._source._source.body.camera(),
+        "typed_payloads": lambda self: typed_payloads_from_native(self._source._source.body),
         "camera_reference": lambda self: _reference(self, CacheObjectKind.CAMERA_BLOCK),
         "tile_index_reference": lambda self: _reference(self, CacheObjectKind.TILE_INDEX_BLOCK),
         "tensor_section_table_reference": lambda self: _reference(self, CacheObjectKind.TENSOR_SECTION_TABLE),

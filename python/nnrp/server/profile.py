@@ -18,7 +18,9 @@ class ServerProfile:
         max_concurrent_frames: frames a client should have in flight at once (u16). Announced, not enforced.
         enable_cache: whether clients that ask for the session cache get one.
         max_sections: tensor sections of one frame (u16). A frame with more is refused.
-        max_body_bytes: size of one frame's body in bytes (u32). A larger one is refused without being buffered.
+        max_body_bytes: size of one frame's body in bytes (u32). A larger one is refused without being
+            buffered.
+
     """
 
     max_concurrent_frames: int = 1

@@ -63,6 +63,7 @@ def drop_reason(reason: str | int | ResultHintReason | None, frame_id: int) -> R
 
     Raises:
         ValueError: an integer that is no :class:`~nnrp.core.ResultHintReason`.
+
     """
     if reason is None or reason == "":
         return ResultHintReason.NONE
@@ -76,7 +77,7 @@ def drop_reason(reason: str | int | ResultHintReason | None, frame_id: int) -> R
 
 
 def _native_session(connection: object) -> _native.ServerSession | None:
-    session = connection._session if isinstance(connection, Connection) else None  # noqa: SLF001
+    session = connection._session if isinstance(connection, Connection) else None
     return session if isinstance(session, _native.ServerSession) else None
 
 
@@ -84,8 +85,8 @@ def _native_session(connection: object) -> _native.ServerSession | None:
 class ServerSession:
     """One client's session, made by :func:`~nnrp.server.accept_server_session`.
 
-    All methods may be called from any number of tasks at once; each packet is sent whole, and two sends awaited one
-    after the other leave in that order. As an async context manager it closes on exit.
+    All methods may be called from any number of tasks at once; each packet is sent whole, and two sends
+    awaited one after the other leave in that order. As an async context manager it closes on exit.
 
     The constructor also accepts any object with the coroutine methods ``receive_submit_packet(timeout=)``,
     ``send_result_packet(packet)``, ``send_control_packet(packet)`` and ``close()``, which is what tests use.
@@ -97,6 +98,7 @@ class ServerSession:
         session_id: the session's id.
         active_model_name: the model name the client was told.
         server_profile: what the server announced.
+
     """
 
     connection: NnrpQuicConnection | NnrpTcpConnection
@@ -118,13 +120,14 @@ class ServerSession:
         """Wait for the next frame of this session, at most ``timeout`` seconds.
 
         Raises:
-            ValueError: the client sent something a server must not receive here. It has been answered with an ERROR,
-                and the session stays usable.
+            ValueError: the client sent something a server must not receive here. It has been answered with an
+                ERROR, and the session stays usable.
             TimeoutError: nothing came in time.
             NnrpConnectionClosedError: the connection ended and nothing is left to deliver.
             NnrpProtocolError: the client reported a fatal error.
 
         Timeouts and cancellation lose nothing: what arrived is returned by the next call.
+
         """
         native = _native_session(self.connection)
         if native is None:
@@ -162,13 +165,14 @@ class ServerSession:
 
         Args:
             frame_id: the frame.
-            tile_ids: which tiles the sections hold. If empty, the tiles the frame's submit asked for when the sections
-                have that many, else a dense range from ``tile_base_id``.
+            tile_ids: which tiles the sections hold. If empty, the tiles the frame's submit asked for when the
+                sections have that many, else a dense range from ``tile_base_id``.
             sections: tensor data, one payload per tile in each section.
             typed_payloads: payloads that are not tensors.
             result_flags: see :class:`~nnrp.core.ResultFlags`.
             active_profile_id: how to read the tensors, agreed between the applications.
-            inference_ms: time spent in the model, in milliseconds. Above 65535 it saturates, as do the next two.
+            inference_ms: time spent in the model, in milliseconds. Above 65535 it saturates, as do the next
+                two.
             queue_ms: time spent waiting.
             server_total_ms: time from arrival to answer.
             status_code: the application's status.
@@ -195,6 +199,7 @@ class ServerSession:
             NnrpConnectionClosedError: the connection has ended.
 
         Returns when the packet is in the bounded send buffer. Cancelling sends all of it or nothing.
+
         """
         arguments = {
             "frame_id": frame_id,
@@ -214,7 +219,8 @@ class ServerSession:
             "reused_frame_id": reused_frame_id,
             "covered_tile_count": covered_tile_count,
             "dropped_tile_count": dropped_tile_count,
-            "payload_kind_bitmap": payload_kind_bitmap,
+            # With typed payloads the kinds follow from what is sent; TENSOR, the default, would claim tiles.
+            "payload_kind_bitmap": PayloadKind.NONE if typed_payloads else payload_kind_bitmap,
             "payload_frame_count": payload_frame_count,
             "flags": flags,
             "view_id": view_id,
@@ -240,9 +246,9 @@ class ServerSession:
 
         Args:
             frame_id: the frame.
-            reason: why. ``queue_overflow``, ``server_busy``, ``budget_exceeded``, ``superseded`` and their like reach
-                the client as a :class:`~nnrp.core.ResultHintReason`, in a RESULT_HINT just before the drop; any other
-                text is only logged.
+            reason: why. ``queue_overflow``, ``server_busy``, ``budget_exceeded``, ``superseded`` and their
+                like reach the client as a :class:`~nnrp.core.ResultHintReason`, in a RESULT_HINT just before
+                the drop; any other text is only logged.
             flags: header flags.
             view_id: the frame's view.
             route_id: routing hint.
@@ -256,12 +262,20 @@ class ServerSession:
             NnrpConnectionClosedError: the connection has ended.
 
         Cancelling sends all of it or nothing.
+
         """
         code = drop_reason(reason, frame_id)
+        header = {
+            "frame_id": frame_id,
+            "flags": flags,
+            "view_id": view_id,
+            "route_id": route_id,
+            "trace_id": trace_id,
+        }
         native = _native_session(self.connection)
         if native is None:
-            return await _packets.send_result_drop(self, frame_id, code, flags, view_id, route_id, trace_id)
-        return await native.send_drop(frame_id, code, flags, view_id, route_id, trace_id)
+            return await _packets.send_result_drop(self, code, header)
+        return await native.send_drop({**header, "reason": code})
 
     async def send_result_hint(
         self,
@@ -278,7 +292,8 @@ class ServerSession:
         """Tell the client how the server is doing.
 
         Args:
-            congestion_state: the state, or a complete hint; with the latter leave the next three at their defaults.
+            congestion_state: the state, or a complete hint; with the latter leave the next three at their
+                defaults.
             applied_budget_policy: what the server does about it.
             reason: why.
             retry_after_ms: when to try again, in milliseconds.
@@ -296,6 +311,7 @@ class ServerSession:
             NnrpConnectionClosedError: the connection has ended.
 
         Cancelling sends all of it or nothing.
+
         """
         if isinstance(congestion_state, ResultHintMetadata):
             if (applied_budget_policy, reason, retry_after_ms) != (0, 0, 0):
@@ -308,11 +324,11 @@ class ServerSession:
                 reason=ResultHintReason(reason),
                 retry_after_ms=retry_after_ms,
             )
-        packed = metadata.pack()
+        header = {"frame_id": frame_id, "flags": flags, "route_id": route_id, "trace_id": trace_id}
         native = _native_session(self.connection)
         if native is None:
-            return await _packets.send_result_hint(self, metadata, frame_id, route_id, trace_id, flags)
-        return await native.send_hint(packed, frame_id, route_id, trace_id, flags)
+            return await _packets.send_result_hint(self, metadata, header)
+        return await native.send_hint(metadata.pack(), header)
 
     async def send_flow_update(
         self, metadata: FlowUpdateMetadata, *, trace_id: int = 0, flags: HeaderFlags = HeaderFlags.NONE
@@ -327,14 +343,16 @@ class ServerSession:
             NnrpConnectionClosedError: the connection has ended.
 
         Cancelling sends all of it or nothing.
+
         """
         return await _packets.send_flow_update(self.connection, self.session_id, metadata, trace_id, flags)
 
     async def close(self) -> None:
         """Say CLOSE and end the session. Idempotent; never raises because the client is already gone.
 
-        Frames without an answer are dropped, so that no client waits for ever. Returns when everything sent before
-        has reached the client, or after five seconds; cancelling leaves the close to go on in the background.
+        Frames without an answer are dropped, so that no client waits for ever. Returns when everything sent
+        before has reached the client, or after five seconds; cancelling leaves the close to go on in the
+        background.
         """
         native = _native_session(self.connection)
         if native is None:
@@ -353,6 +371,7 @@ class ServerSession:
         Raises:
             TimeoutError: none came within ``timeout`` seconds.
             NnrpConnectionClosedError: the connection ended and nothing is left.
+
         """
         native = _native_session(self.connection)
         if native is None:
