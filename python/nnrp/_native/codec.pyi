@@ -6,6 +6,30 @@ from typing import Any, TypeAlias, TypedDict
 
 from typing_extensions import Buffer
 
+__all__ = [
+    "check_coverage",
+    "check_extension",
+    "check_extension_frames",
+    "check_header",
+    "check_inline_objects",
+    "check_message",
+    "check_metadata",
+    "check_object_references",
+    "check_regions",
+    "check_result_body",
+    "check_submit_body",
+    "check_tensor_body",
+    "check_typed_payloads",
+    "decode_extensions",
+    "decode_tile_index",
+    "encode_extensions",
+    "encode_result",
+    "encode_section",
+    "encode_submit",
+    "encode_tile_index",
+    "tables",
+]
+
 _Range: TypeAlias = tuple[int, int] | None
 _Parts: TypeAlias = tuple[bool, _Range, _Range, _Range]
 

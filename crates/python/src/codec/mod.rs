@@ -17,9 +17,13 @@ use pyo3::types::PyBytes;
 
 use crate::buffer;
 
+/// The submodule's name for the import system.
+const FULL_NAME: &str = "nnrp._native.codec";
+
 /// Adds the submodule `codec` to the native module.
 pub(crate) fn register(module: &Bound<'_, PyModule>) -> PyResult<()> {
-    let codec = PyModule::new(module.py(), "codec")?;
+    let py = module.py();
+    let codec = PyModule::new(py, FULL_NAME)?;
     let functions = [
         wrap_pyfunction!(tables::tables, &codec)?,
         wrap_pyfunction!(layouts::check_header, &codec)?,
@@ -44,7 +48,9 @@ pub(crate) fn register(module: &Bound<'_, PyModule>) -> PyResult<()> {
         wrap_pyfunction!(extensions::check_extension, &codec)?,
     ];
     functions.into_iter().try_for_each(|function| codec.add_function(function))?;
-    module.add_submodule(&codec)
+    module.add("codec", &codec)?;
+    // The native module is no package, so the import system finds its submodule only where it looks first.
+    py.import("sys")?.getattr("modules")?.set_item(FULL_NAME, codec)
 }
 
 /// What Python sees of a refusal.
