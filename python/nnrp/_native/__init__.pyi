@@ -1,11 +1,37 @@
 """The native half of the package. Private: everything here is wrapped by the public modules."""
 
+import sys
 from collections.abc import Awaitable, Generator, Sequence
 from typing import Any, Generic, Literal, Self, TypeAlias, TypeVar, final
 
 from typing_extensions import Buffer as BytesLike
 
 from nnrp._native import codec as codec
+
+__all__ = [
+    "Buffer",
+    "ClientSession",
+    "Connection",
+    "FrameBody",
+    "Listener",
+    "Operation",
+    "Packet",
+    "PendingSession",
+    "Result",
+    "ServerSession",
+    "Submit",
+    "Subscription",
+    "bind_quic",
+    "bind_tcp",
+    "check_identity",
+    "codec",
+    "connect_quic",
+    "connect_tcp",
+    "decode_result",
+    "decode_submit",
+    "development_certificate",
+    "encode_result",
+]
 
 _T_co = TypeVar("_T_co", covariant=True)
 
@@ -32,7 +58,8 @@ class Buffer:
 
     def __len__(self) -> int: ...
     def __bytes__(self) -> bytes: ...
-    def __buffer__(self, flags: int, /) -> memoryview: ...
+    if sys.version_info >= (3, 12):
+        def __buffer__(self, flags: int, /) -> memoryview: ...
 
 @final
 class Packet:

@@ -57,9 +57,9 @@ class TypedPayload:
             ValueError: the kind is not exactly one non-tensor kind, or the flags are not 0.
 
         """
-        if (payload is None) == (data is None):
+        content = payload if data is None else data
+        if content is None or None not in (payload, data):
             raise TypeError("TypedPayload takes exactly one of 'payload' and 'data'")
-        content = payload if payload is not None else data
         kind = PayloadKind(payload_kind)
         if kind is PayloadKind.TENSOR:
             raise ValueError("tensor payloads must be encoded as tensor sections, not as typed payloads")
@@ -70,7 +70,7 @@ class TypedPayload:
         object.__setattr__(self, "payload_kind", kind)
         object.__setattr__(
             self, "payload", content if isinstance(content, bytes) else bytes(memoryview(content))
-        )  # type: ignore[arg-type]
+        )
         object.__setattr__(self, "profile_id", profile_id)
         object.__setattr__(self, "descriptor_flags", 0)
 

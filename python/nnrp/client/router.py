@@ -106,6 +106,6 @@ class ResultRouter:
                 await self.put(await self.session.receive_result())
         except asyncio.CancelledError:
             raise
-        except Exception as error:  # every waiter gets it, chained
+        except Exception as error:  # noqa: BLE001  # every waiter gets it, chained
             self._error = error
             self._arrived.set()

@@ -211,8 +211,7 @@ class ClientControlBootstrapSession:
 
 @dataclass(slots=True)
 class ClientSession:
-    """A session with a server, made by :func:`~nnrp.client.dial_client` and the ``connect_client_*``
-    functions.
+    """A session with a server, made by :func:`~nnrp.client.dial_client` and ``connect_client_*``.
 
     All methods may be called from any number of tasks at once; each packet is sent whole, and two submits
     awaited one after the other leave in that order. As an async context manager it closes on exit.
@@ -300,8 +299,7 @@ class ClientSession:
     async def receive_result(
         self, timeout: float | None = None, *, frame_id: int | None = None, view_id: int | None = None
     ) -> Result:
-        """Return the next result: of any frame in order of arrival, or of one frame in the order they were
-        sent.
+        """Return the next result: of any frame as they arrive, or of one frame in the order of sending.
 
         Each result is delivered once. A drop is returned, not raised.
 

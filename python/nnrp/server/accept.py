@@ -83,9 +83,11 @@ class _Refused(Exception):  # noqa: N818  # it never leaves this module
 
 
 def _one_of(names: str, first: Any, second: Any, absent: Any) -> Any:
-    if first != absent and second != absent and first != second:
+    if first == absent:
+        return second
+    if second not in (absent, first):
         raise TypeError(f"{names} are two names for one thing and were given different values")
-    return first if first != absent else second
+    return first
 
 
 async def accept_server_session(
@@ -306,19 +308,19 @@ async def _decide(
     hello = hello_context(pending)
     try:
         async with asyncio.timeout(terms.handshake_timeout):
-            if terms.auth_validator is not None and not await validate(
-                terms.auth_validator, hello.auth_block
-            ):
-                raise _refusal(pending, "the auth block was not accepted", None)
-            resolution = await _resolve(terms, hello)
+            admitted = terms.auth_validator is None or await validate(terms.auth_validator, hello.auth_block)
+            resolution = await _resolve(terms, hello) if admitted else None
     except TimeoutError as error:
         raise _refusal(pending, f"no verdict within {terms.handshake_timeout} s", error) from error
-    except (asyncio.CancelledError, _Refused):
-        raise
     except Exception as error:
         raise _refusal(pending, "the validator failed", error) from error
+    if resolution is None:
+        raise _refusal(pending, "the auth block was not accepted", None)
     extensions = [(entry.ext_type, int(entry.ext_flags), entry.payload) for entry in terms.extra_extensions]
-    session = pending.admit(resolution.session_id or None, resolution.active_model_name, extensions)
+    try:
+        session = pending.admit(resolution.session_id or None, resolution.active_model_name, extensions)
+    except ValueError as error:  # client and server have nothing in common; the client has been told
+        raise _Refused(NnrpProtocolError(str(error), diagnostic=str(error))) from error
     connection = claim(session.connection)
     connection._session = session
     return ServerSession(

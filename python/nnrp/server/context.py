@@ -98,7 +98,7 @@ class LazySubmit(LazyFrozen, ReceivedSubmit):
     _build: ClassVar = {
         "packet": lambda self: packet_from_native(self._source.packet),
         "metadata": _metadata,
-        "request": lambda self: LazyRequest._from_source(self),
+        "request": lambda self: LazyRequest._from_source(self),  # noqa: PLW0108  # defined below
         "tensor_body": lambda self: tensor_body_from_native(self._source.body),
     }
 

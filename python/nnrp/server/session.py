@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Any, Self
 from nnrp import _native
 from nnrp._lazy import packet_from_native
 from nnrp.adapters._connection import Connection
-from nnrp.adapters.quic import NnrpQuicConnection
-from nnrp.adapters.tcp import NnrpTcpConnection
+from nnrp.adapters.quic import NnrpQuicConnection  # noqa: TC001  # get_type_hints() needs them
+from nnrp.adapters.tcp import NnrpTcpConnection  # noqa: TC001
 from nnrp.core import (
     BudgetPolicy,
     FlowUpdateMetadata,
