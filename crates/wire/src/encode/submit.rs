@@ -201,6 +201,12 @@ impl SubmitFrame {
             let text = format!("{} belongs to the tensors, not to the other objects", object.kind);
             return Err(refuse(RuleId::OBJ_14, "objects", text));
         }
+        let templates =
+            self.objects.iter().filter(|object| object.kind == CacheObjectKind::PayloadLayoutTemplate);
+        if templates.count() > usize::from(!masked(ObjectRefMask::PAYLOAD_LAYOUT_TEMPLATE)) {
+            let text = "the payload layout template is given twice".to_owned();
+            return Err(refuse(RuleId::OBJ_14, "objects", text));
+        }
         let section_count = match self.section_count.filter(|_| masked(ObjectRefMask::TENSOR_SECTION_TABLE)) {
             Some(stated) => stated,
             None => count(RuleId::SUB_9, "section_count", self.sections.len())?,
@@ -298,7 +304,7 @@ impl SubmitFrame {
 
     /// The mode that is asked for, or the one that fits.
     fn mode(&self, body: &ComposedBody<'_>, mask: ObjectRefMask) -> Result<SubmitMode, WireError> {
-        let template = |object: &InlineObject| object.kind == SLOTS[3].0;
+        let template = |object: &InlineObject| object.kind == CacheObjectKind::PayloadLayoutTemplate;
         let inline = body.camera.is_some()
             || body.tile_index.is_some()
             || body.sections.is_some()
