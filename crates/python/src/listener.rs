@@ -22,10 +22,11 @@ use crate::wait::{Patience, optional_duration, timed_out};
 pub(crate) type HelloTerms = (u16, bool, u16, u32);
 
 pub(crate) fn settings(
-    (max_concurrent_frames, _enable_cache, max_sections, max_body_bytes): HelloTerms,
+    (max_concurrent_frames, enable_cache, max_sections, max_body_bytes): HelloTerms,
 ) -> ServerSettings {
     let mut settings = ServerSettings::default();
     settings.max_concurrent_frames = max_concurrent_frames;
+    settings.enable_cache = enable_cache;
     settings.max_sections = max_sections;
     settings.max_body_bytes = max_body_bytes;
     settings

@@ -340,7 +340,8 @@ impl Machine {
         let metadata = FrameSubmitMetadata::decode(&packet.metadata)?;
         let body = FrameBody::decode_submit(&metadata, &packet.body, &[])?;
         body.check_limits(&self.limits)?;
-        if let Some(reference) = body.references().next() {
+        let resolves = matches!(&self.role, Role::Server(role) if role.settings.enable_cache);
+        if let Some(reference) = body.references().next().filter(|_| resolves) {
             let text = format!(
                 "{} is not installed: this session has no cache, send the object inline",
                 reference.object_kind

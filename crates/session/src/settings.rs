@@ -43,6 +43,10 @@ pub struct ServerSettings {
     pub max_body_bytes: u32,
     /// Whether TRANSPORT_PROBE is answered (R-PROBE-2).
     pub answer_probes: bool,
+    /// Whether references to cached objects are the session's business. It holds no objects yet, so a frame with a
+    /// reference is answered with cache_miss (R-OBJ-24); switched off, such a frame is delivered as it is and the
+    /// application resolves its references.
+    pub enable_cache: bool,
 }
 
 impl Default for ServerSettings {
@@ -52,6 +56,7 @@ impl Default for ServerSettings {
             max_sections: limits::MAX_SECTIONS,
             max_body_bytes: limits::MAX_BODY_BYTES,
             answer_probes: true,
+            enable_cache: true,
         }
     }
 }

@@ -3,7 +3,7 @@
 use bytes::Bytes;
 use nnrp::wire::{
     EncodedPacket, Header, MessageType, ObjectRefMask, ObjectReferenceBlock, Packet, PayloadKind,
-    ResultFrame, Revision, SubmitFrame, SubmitMode, TileIndexMode, tile_index,
+    ResultFrame, Revision, SubmitFrame, SubmitMode, TileIndexMode, TypedPayload, tile_index,
 };
 use pyo3::exceptions::PyValueError;
 use pyo3::intern;
@@ -50,6 +50,7 @@ pub(super) fn encode_submit<'py>(arguments: &Bound<'py, PyDict>) -> PyResult<Par
 /// Values of another type, or that do not fit.
 pub(crate) fn submit_frame(given: &Arguments<'_, '_>) -> PyResult<SubmitFrame> {
     let py = given.0.py();
+    let typed_payloads = given.typed_payloads()?;
     let mut frame = SubmitFrame {
         src_width: given.number(intern!(py, "src_width"))?,
         src_height: given.number(intern!(py, "src_height"))?,
@@ -64,10 +65,10 @@ pub(crate) fn submit_frame(given: &Arguments<'_, '_>) -> PyResult<SubmitFrame> {
         tile_base_id: given.number(intern!(py, "tile_base_id"))?,
         budget_policy: given.number::<u8>(intern!(py, "budget_policy"))?.into(),
         dependency_frame_id: given.number(intern!(py, "dependency_frame_id"))?,
-        payload_kind: announced(given)?,
+        payload_kind: announced(given, &typed_payloads)?,
         tile_ids: given.tile_ids()?,
         sections: given.sections()?,
-        typed_payloads: given.typed_payloads()?,
+        typed_payloads,
         camera_reference: reference(given, "camera_reference")?,
         tile_index_reference: reference(given, "tile_index_reference")?,
         section_table_reference: reference(given, "section_table_reference")?,
@@ -115,6 +116,7 @@ pub(super) fn encode_result<'py>(arguments: &Bound<'py, PyDict>) -> PyResult<Par
 pub(crate) fn result_frame(given: &Arguments<'_, '_>) -> PyResult<ResultFrame> {
     let py = given.0.py();
     let covered = given.get(intern!(py, "covered_tile_count"))?;
+    let typed_payloads = given.typed_payloads()?;
     let mut frame = ResultFrame {
         status_code: given.number(intern!(py, "status_code"))?,
         result_flags: given.number::<u16>(intern!(py, "result_flags"))?.into(),
@@ -128,10 +130,10 @@ pub(crate) fn result_frame(given: &Arguments<'_, '_>) -> PyResult<ResultFrame> {
         reused_frame_id: given.number(intern!(py, "reused_frame_id"))?,
         covered_tile_count: covered.map(|count| values::number(&count, "covered_tile_count")).transpose()?,
         dropped_tile_count: given.number(intern!(py, "dropped_tile_count"))?,
-        payload_kind: announced(given)?,
+        payload_kind: announced(given, &typed_payloads)?,
         tile_ids: given.tile_ids()?,
         sections: given.sections()?,
-        typed_payloads: given.typed_payloads()?,
+        typed_payloads,
         ..ResultFrame::default()
     };
     if let Some(mode) = given.get(intern!(py, "tile_index_mode"))? {
@@ -140,9 +142,12 @@ pub(crate) fn result_frame(given: &Arguments<'_, '_>) -> PyResult<ResultFrame> {
     Ok(frame)
 }
 
-/// The kinds that a frame announces beyond its payloads. Whether a tensor frame announces more is for its caller: other kinds
+/// The kinds that a frame announces beyond its payloads; with typed payloads they follow from those. Whether a tensor frame announces more is for its caller: other kinds
 /// would give its body another layout.
-fn announced(given: &Arguments<'_, '_>) -> PyResult<PayloadKind> {
+fn announced(given: &Arguments<'_, '_>, typed: &[TypedPayload]) -> PyResult<PayloadKind> {
+    if !typed.is_empty() {
+        return Ok(PayloadKind::NONE);
+    }
     let kinds = PayloadKind::from(given.number::<u32>(intern!(given.0.py(), "payload_kind_bitmap"))?);
     Ok(if kinds.contains(PayloadKind::TENSOR) { PayloadKind::TENSOR } else { kinds })
 }
