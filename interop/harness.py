@@ -37,7 +37,11 @@ Mailbox = queue.Queue[tuple["Peer", bytes]]
 
 
 class PeerError(AssertionError):
-    """A peer died, hung, or reported a failure."""
+    """A peer did not start, died or hung."""
+
+
+class ScenarioError(PeerError):
+    """Both peers are alive and at least one reported a failure."""
 
 
 class Peer:
@@ -72,6 +76,11 @@ class Peer:
         with suppress(BrokenPipeError):
             self._stdin.write(json.dumps(command).encode() + b"\n")
             self._stdin.flush()
+
+    @property
+    def alive(self) -> bool:
+        """Whether the process still runs."""
+        return self._process.poll() is None
 
     def log(self) -> str:
         """The end of what the peer wrote to standard error."""
@@ -135,11 +144,12 @@ class Bench:
         problems = [
             f"{peer.role}: {failure}" for peer, report in reports.items() for failure in report["failures"]
         ]
+        error = ScenarioError if problems and all(peer.alive for peer in peers) else PeerError
         problems += [f"{peer.role}: no report" for peer in peers if peer not in reports]
         if problems:
             logs = [peer.log() for peer in peers]
             self._discard(("server", server), ("client", client))
-            raise PeerError("\n".join((*problems, *logs)))
+            raise error("\n".join((*problems, *logs)))
         return sum(report["checks"] for report in reports.values())
 
     def stop(self) -> None:
@@ -147,18 +157,21 @@ class Bench:
         self._discard(*tuple(self._peers))
 
     def _reports(self, peers: list[Peer], timeout: float) -> dict[Peer, Report]:
-        """What these peers report until the deadline, which a failure of one of them brings close."""
+        """What these peers report until the deadline, which a failing or ended one brings close."""
         reports: dict[Peer, Report] = {}
+        waiting = set(peers)
         deadline = time.monotonic() + timeout
-        while len(reports) < len(peers):
+        while waiting:
             try:
                 peer, line = self._mailbox.get(timeout=max(0, deadline - time.monotonic()))
             except queue.Empty:
                 break
-            if peer not in peers:
+            if peer not in waiting:
                 continue  # the last words of a peer that was replaced
-            reports[peer] = json.loads(line) if line else {"failures": ["the process ended"], "checks": 0}
-            if reports[peer].get("failures"):
+            waiting.remove(peer)
+            if line:
+                reports[peer] = json.loads(line)
+            if not line or reports[peer].get("failures"):
                 deadline = min(deadline, time.monotonic() + GRACE)
         return reports
 

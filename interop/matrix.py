@@ -10,8 +10,9 @@ from interop.model import Package, Transport
 Column = tuple[Package, Package, Transport]
 """Client, server, transport."""
 
-PREVENTED, FAILED, NOT_RUN = "prevented", "FAILED", "-"
-TOTAL_ROWS = 4
+PREVENTED, MISSING, FAILED, NOT_RUN = "prevented", "missing", "FAILED", "-"
+KINDS = {"ok": "passed", PREVENTED: "prevented by rc2", MISSING: "missing in ours", FAILED: "failed"}
+"""What a cell begins with, and how its total is called."""
 
 
 def title(column: Column) -> str:
@@ -41,6 +42,11 @@ class Matrix:
         number = self.reasons.setdefault(reason, len(self.reasons) + 1)
         self._set(row, column, f"{PREVENTED} [{number}]")
 
+    def missing(self, row: str, column: Column, reason: str) -> None:
+        """Record what ours cannot do yet, explained below the table."""
+        number = self.reasons.setdefault(reason, len(self.reasons) + 1)
+        self._set(row, column, f"{MISSING} [{number}]")
+
     def failed(self, row: str, column: Column) -> None:
         """Record a failure."""
         self._set(row, column, FAILED)
@@ -52,37 +58,27 @@ class Matrix:
 
     def lines(self) -> list[str]:
         """The table, its totals and the reasons."""
-        heads = ["scenario", *(title(column) for column in self.columns)]
-        table = [
+        head = ["scenario", *(title(column) for column in self.columns)]
+        rows = [
             [row, *(self.cells.get((row, column), NOT_RUN) for column in self.columns)] for row in self.rows
         ]
-        table.append(["scenarios passed", *(str(self._count(column, "ok")) for column in self.columns)])
-        table.append(["prevented by rc2", *(str(self._count(column, PREVENTED)) for column in self.columns)])
-        table.append(["failed", *(str(self._count(column, FAILED)) for column in self.columns)])
-        table.append(["facts verified", *(str(self.facts[column]) for column in self.columns)])
-        widths = [max(len(row[index]) for row in (heads, *table)) for index in range(len(heads))]
-        rule = "  ".join("-" * width for width in widths)
-        shown = [
-            "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip()
-            for row in table
-        ]
         totals = [
-            f"{self._total(kind)} {word}"
-            for kind, word in (("ok", "passed"), (PREVENTED, "prevented"), (FAILED, "failed"))
+            [name, *(str(self._count(kind, column)) for column in self.columns)]
+            for kind, name in KINDS.items()
         ]
+        totals.append(["facts verified", *(str(self.facts[column]) for column in self.columns)])
+        widths = [max(map(len, cells)) for cells in zip(head, *rows, *totals, strict=True)]
+        rule = ["-" * width for width in widths]
+        sums = [f"{self._count(kind, *self.columns)} {name}" for kind, name in KINDS.items()]
         return [
-            "  ".join(head.ljust(width) for head, width in zip(heads, widths, strict=True)).rstrip(),
-            rule,
-            *shown[:-TOTAL_ROWS],
-            rule,
-            *shown[-TOTAL_ROWS:],
+            *(
+                "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip()
+                for row in (head, rule, *rows, rule, *totals)
+            ),
             "",
             *(f"[{number}] {reason}" for reason, number in self.reasons.items()),
-            f"total: {', '.join(totals)}, {self.facts.total()} facts verified",
+            f"total: {', '.join(sums)}, {self.facts.total()} facts verified",
         ]
 
-    def _count(self, column: Column, kind: str) -> int:
-        return sum(cell.startswith(kind) for (_, owner), cell in self.cells.items() if owner == column)
-
-    def _total(self, kind: str) -> int:
-        return sum(self._count(column, kind) for column in self.columns)
+    def _count(self, kind: str, *columns: Column) -> int:
+        return sum(cell.startswith(kind) for (_, column), cell in self.cells.items() if column in columns)

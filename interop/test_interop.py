@@ -4,16 +4,21 @@ from __future__ import annotations
 
 import pytest
 
-from interop.harness import Bench
+from interop.harness import Bench, ScenarioError
 from interop.matrix import Column, Matrix
 from interop.model import Scenario
 
 
 def test_scenario(scenario: Scenario, column: Column, bench: Bench, matrix: Matrix) -> None:
-    """Both peers verify what they receive; a prevented case is listed with the defect that prevents it."""
+    """Both peers verify what they receive; what a defect prevents, or ours lacks, is listed."""
     client, server, transport = column
     if reason := scenario.prevented_by(client, server, transport):
         matrix.prevented(scenario.name, column, reason)
         pytest.skip(reason)
     matrix.failed(scenario.name, column)  # until it has passed
+    if reason := scenario.missing_in(client, server):
+        with pytest.raises(ScenarioError):
+            bench.run(scenario, client, server, transport)
+        matrix.missing(scenario.name, column, reason)
+        pytest.xfail(reason)
     matrix.passed(scenario.name, column, bench.run(scenario, client, server, transport))

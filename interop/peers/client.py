@@ -58,7 +58,6 @@ class Session:
             await self._steps(transport, None)
         if self.scenario.ending == "server":
             await self.session.send_submit(submit_request(GOODBYE))
-        if self.scenario.ending in ("server", "result"):
             await self._expect_closed()
 
     async def _steps(self, transport: Transport, router: Any) -> None:
@@ -229,7 +228,8 @@ class ClientPeer:
             )
         if hello.choice != "none":
             common[f"{hello.choice}_transport_id"] = TransportId(TRANSPORT_IDS[transport])
-        return connect_client_session(HOST, **{f"{transport}_port": ports[transport]}, **common)
+        common[f"{transport}_port"] = ports[transport]
+        return connect_client_session(HOST, **common)
 
 
 async def main(certificates: Path) -> None:

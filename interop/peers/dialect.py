@@ -68,7 +68,9 @@ async def client_sends(session: Any, control: Control) -> None:
 
 async def client_receives(session: Any, control: Control) -> core.NnrpPacket:
     """The next control message from the server."""
+    packet: core.NnrpPacket
     if control.message == "FLOW_UPDATE":
         packet, _ = await session.receive_flow_update()
-        return packet
-    return await session.connection.receive_control_packet()
+    else:
+        packet = await session.connection.receive_control_packet()
+    return packet

@@ -15,7 +15,8 @@ from nnrp.adapters import (
     serve_quic,
     serve_tcp,
 )
-from nnrp.server import ServerProfile, ServerSession, accept_server_session
+from nnrp.core import TransportId
+from nnrp.server import ReceivedSubmit, ServerProfile, ServerSession, accept_server_session
 
 from interop.model import (
     GOODBYE,
@@ -24,6 +25,7 @@ from interop.model import (
     FromClient,
     FromServer,
     Scenario,
+    Submit,
     Transport,
     differences,
     unresolved,
@@ -44,6 +46,8 @@ class Session:
         self.scenario = scenario
         self.session = session
         self.findings = findings
+        #: Frames that came before their turn.
+        self.early: dict[tuple[int, int], ReceivedSubmit] = {}
 
     async def run(self, transport: Transport) -> None:
         """Check the hello, run the steps, end as the scenario says."""
@@ -83,22 +87,13 @@ class Session:
         findings.equal("session id assigned", True, self.session.session_id != 0)
 
     async def _exchange(self, step: Exchange) -> None:
-        expected = {submit.key: submit for submit in step.submits}
-        while expected:
-            received = await self.findings.within(
-                f"{len(expected)} of {len(step.submits)} submits", self.session.receive_submit(timeout=None)
-            )
+        for submit in step.submits:
+            received = await self._submit(submit)
             seen = submit_seen(received)
-            submit = expected.pop(seen.key, None)
-            if submit is None:
-                self.findings.check("submit", [f"not expected: frame {seen.frame_id} view {seen.view_id}"])
-                continue
-            if not self.scenario.resolves_references:
-                submit = unresolved(submit)
-            self.findings.check(f"submit of frame {seen.frame_id}", differences(submit, seen))
-            self.findings.equal(
-                "session id of the submit", self.session.session_id, received.packet.header.session_id
-            )
+            wanted = submit if self.scenario.resolves_references else unresolved(submit)
+            self.findings.check(f"submit of frame {seen.frame_id}", differences(wanted, seen))
+            session_id = received.packet.header.session_id
+            self.findings.equal("session id of the submit", self.session.session_id, session_id)
         refused = {submit.key for submit in step.refused}
         for result in step.results:
             if result.key in refused:
@@ -110,7 +105,19 @@ class Session:
             )
             await self.findings.within(f"sending a result of frame {result.frame_id}", sending)
 
+    async def _submit(self, submit: Submit) -> ReceivedSubmit:
+        """Receive one frame. On QUIC frames overtake each other, also those of the next step; on TCP none does."""
+        while submit.key not in self.early:
+            what = f"frame {submit.frame_id} view {submit.view_id}"
+            received = await self.findings.within(what, self.session.receive_submit(timeout=None))
+            header = received.packet.header
+            self.early[header.view_id, header.frame_id] = received
+            if self.session.transport_id == TransportId.TCP:
+                self.findings.equal("order of submits", submit.key, (header.view_id, header.frame_id))
+        return self.early.pop(submit.key)
+
     async def _end(self) -> None:
+        self.findings.equal("frames left over", [], list(self.early))
         if self.scenario.ending == "result":
             await self.findings.within("close", self.session.close())
             return

@@ -10,6 +10,7 @@ from interop.model import (
     Exchange,
     FromClient,
     FromServer,
+    Missing,
     Prevented,
     Reference,
     Scenario,
@@ -146,6 +147,7 @@ SCENARIOS = (
             echo(1),
         ),
         prevented=(Prevented("server", NEVER_ANSWERS),),
+        missing=(Missing("server", "our server answers every patch with a refusal"),),
     ),
     Scenario(
         "cache-put-then-reference",
@@ -169,5 +171,6 @@ SCENARIOS = (
         ),
         resolves_references=True,
         prevented=(Prevented("server", NEVER_ANSWERS),),
+        missing=(Missing("server", "our server has no cache and says so"),),
     ),
 )
