@@ -368,6 +368,7 @@ impl Driver {
         let mut frames: JoinSet<()> = JoinSet::new();
         let mut control_stream: Option<SendStream> = None;
         let mut control_write: Option<ControlWrite> = Some(Box::pin(async move { control.await.ok() }));
+        let mut opening = true;
         let mut shutdown = None;
         loop {
             let (batch, deadline) = self.shared.take_transmits(WRITE_BATCH);
@@ -401,6 +402,7 @@ impl Driver {
                 stream = async { match &mut control_write { Some(write) => write.await, None => None } },
                     if control_write.is_some() => {
                     control_write = None;
+                    opening = false;
                     control_stream = stream;
                     if control_stream.is_none() {
                         // Nothing more can be said; the connection is going down.
@@ -425,6 +427,13 @@ impl Driver {
                     self.shared.with(nnrp_session::Machine::handle_timeout);
                 }
                 _ = self.quic.closed() => return,
+                // A client that has not opened the control stream must not keep its server from closing.
+                () = std::future::ready(()),
+                    if opening && shutdown.is_some() && frame_queue.is_empty() && self.shared.side() == Side::Server => {
+                    self.shared.done(control_queue.len());
+                    let (code, reason) = shutdown.unwrap_or_default();
+                    return self.say_goodbye(None, frames, code, &reason).await;
+                }
             }
         }
     }
