@@ -25,6 +25,7 @@
 #![forbid(unsafe_code)]
 
 mod answer;
+mod cache;
 mod client;
 mod error;
 mod event;
@@ -32,6 +33,7 @@ mod flow;
 mod frames;
 mod limits;
 mod machine;
+mod patch;
 mod raw;
 mod server;
 mod settings;
@@ -47,6 +49,7 @@ pub use flow::{Credit, CreditScope};
 pub use frames::{FrameKey, FrameState, SubmittedTiles};
 pub use limits::*;
 pub use machine::{Machine, TransportEnd};
+pub use patch::Parameters;
 pub use settings::{Admission, ClientSettings, DropFrame, ServerSettings, negotiate};
 pub use state::{ConnectionState, Side, TRANSITIONS, Transition, permitted};
 pub use transmit::{Arrival, HeaderVerdict, Lane, Origin, Transmit};

@@ -32,6 +32,12 @@ pub const MAX_PROBES: u32 = 8;
 /// SESSION_PATCHes per second (R-PATCH-8).
 pub const MAX_PATCHES_PER_SECOND: u32 = 10;
 
+/// Objects a server holds for one client (R-LIM-14); the number rc2 clients offer in return.
+pub const MAX_CACHE_ENTRIES: u32 = 256;
+
+/// Bytes of those objects (R-LIM-14).
+pub const MAX_CACHE_BYTES: u32 = 8 * 1024 * 1024;
+
 /// Wait asked of a peer whose patches or probes came too fast.
 pub const RATE_LIMIT_RETRY: Duration = Duration::from_secs(1);
 

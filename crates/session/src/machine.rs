@@ -44,7 +44,7 @@ pub struct Machine {
 #[derive(Debug)]
 pub(crate) enum Role {
     Raw,
-    Server(ServerRole),
+    Server(Box<ServerRole>),
     Client(ClientRole),
 }
 

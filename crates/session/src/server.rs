@@ -5,18 +5,19 @@ use std::time::Instant;
 use bytes::Bytes;
 use nnrp_wire::rules::RuleId;
 use nnrp_wire::{
-    CacheAckMetadata, CacheAckStatus, CacheInvalidateMetadata, CachePutMetadata, ClientHello, EncodedPacket,
-    ErrorCode, FlowUpdateMetadata, FlowUpdateScopeKind, FrameBody, FrameSubmitMetadata, Header, HeaderFlags,
-    MessageType, Packet, ResultClass, ResultHintBudgetPolicy, ResultHintCongestionState, ResultHintMetadata,
-    ResultHintReason, ResultPushMetadata, ServerHelloAck, SessionMigrateAckMetadata, SessionMigrateMetadata,
-    SessionPatchAckMetadata, SessionPatchAckStatus, SessionPatchRejectReason, TransportId,
-    TransportProbeAckMetadata, TransportProbeMetadata,
+    CacheAckMetadata, CacheAckStatus, CacheInvalidateMetadata, CacheInvalidateScope, CachePut, ClientHello,
+    EncodedPacket, ErrorCode, FlowUpdateMetadata, FlowUpdateScopeKind, FrameBody, FrameSubmitMetadata,
+    Header, HeaderFlags, MessageType, Packet, ResultClass, ResultHintBudgetPolicy, ResultHintCongestionState,
+    ResultHintMetadata, ResultHintReason, ResultPushMetadata, ServerHelloAck, SessionMigrateAckMetadata,
+    SessionMigrateMetadata, SessionPatch, TransportId, TransportProbeAckMetadata, TransportProbeMetadata,
 };
 
+use crate::cache::{Cache, Key};
 use crate::frames::ServerFrames;
 use crate::limits::MAX_PROBES;
 use crate::limits::RATE_LIMIT_RETRY;
 use crate::machine::{Machine, Role};
+use crate::patch::{Parameters, Patches};
 use crate::settings::check_session_id;
 use crate::{
     Admission, Arrival, CommandError, ConnectionState, Credit, DropFrame, Event, Fault, FrameKey, Lane,
@@ -34,6 +35,8 @@ pub(crate) struct ServerRole {
     probes: u32,
     /// What RESULT_HINTs of this session last said about congestion; a drop's hint repeats it.
     congestion: ResultHintCongestionState,
+    cache: Cache,
+    patches: Option<Patches>,
     /// Advice of the client about its results, to tell newer from older (R-FLOW-6).
     advice: Credit,
     started: Option<Instant>,
@@ -62,6 +65,24 @@ pub(crate) fn is_terminal(metadata: &ResultPushMetadata, flags: HeaderFlags) -> 
     metadata.result_class != ResultClass::Partial || flags.contains(HeaderFlags::EOS)
 }
 
+/// The key of a CACHE_PUT whose other fields break a rule: the first three numbers of its metadata.
+fn key_of(metadata: &[u8]) -> Key {
+    let mut numbers = metadata.chunks_exact(4).map(|bytes| bytes.try_into().map_or(0, u32::from_le_bytes));
+    let mut next = || numbers.next().unwrap_or(0);
+    (next(), next(), next())
+}
+
+fn refused_object((cache_namespace, cache_key_hi, cache_key_lo): Key, code: ErrorCode) -> CacheAckMetadata {
+    CacheAckMetadata {
+        cache_namespace,
+        cache_key_hi,
+        cache_key_lo,
+        status: CacheAckStatus::Rejected,
+        detail_code: code.value(),
+        ..CacheAckMetadata::default()
+    }
+}
+
 /// A packet without a body.
 fn header_and_metadata(header: Header, metadata: &[u8]) -> EncodedPacket {
     Packet::build(header, Bytes::copy_from_slice(metadata), Bytes::new()).encode()
@@ -74,15 +95,17 @@ impl Machine {
         debug_assert!(self.side == Side::Server && self.is_raw());
         self.limits.max_body_bytes = settings.max_body_bytes;
         self.limits.max_sections = settings.max_sections;
-        self.role = Role::Server(ServerRole {
+        self.role = Role::Server(Box::new(ServerRole {
             frames: ServerFrames::default(),
             settings,
             hello: None,
             probes: 0,
             congestion: ResultHintCongestionState::None,
+            cache: Cache::default(),
+            patches: None,
             advice: Credit::new(0),
             started: None,
-        });
+        }));
     }
 
     /// Replaces the settings of a session that is not admitted yet.
@@ -124,7 +147,10 @@ impl Machine {
         header.session_id = metadata.session_id;
         let ack = ServerHelloAck { metadata, extensions, model_name: admission.model_name.clone() };
         let packet = ack.encode(header)?;
-        self.session_id = ack.metadata.session_id;
+        let agreed = &ack.metadata;
+        role.cache = Cache::new(agreed.max_cache_entries, agreed.max_cache_bytes, agreed.cache_object_bitmap);
+        role.patches = Some(Patches::new(*agreed));
+        self.session_id = agreed.session_id;
         self.state = ConnectionState::Active;
         self.transmit(Lane::Control, Origin::Library, packet);
         Ok(ack)
@@ -200,6 +226,14 @@ impl Machine {
         let bytes = packet.len();
         self.transmit(Lane::Control, Origin::Application, packet);
         Ok(bytes)
+    }
+
+    /// The parameters in force; SESSION_PATCH changes them.
+    pub fn parameters(&self) -> Option<&Parameters> {
+        match &self.role {
+            Role::Server(role) => role.patches.as_ref().map(|patches| &patches.parameters),
+            _ => None,
+        }
     }
 
     /// The tiles the newest submit of this frame asked for.
@@ -290,13 +324,11 @@ impl Machine {
             MessageType::FlowUpdate => self.on_client_flow_update(packet.clone()),
             MessageType::TransportProbe => self.on_probe(now, &packet),
             MessageType::SessionMigrate => self.on_migrate(&packet),
-            MessageType::SessionPatch => self.on_patch(&packet),
-            MessageType::CachePut => self.on_cache_put(&packet),
-            // Nothing is cached here, so there is nothing to acknowledge or to forget (R-CACHE-9, R-CACHE-12).
+            MessageType::SessionPatch => self.on_patch(now, &packet),
+            MessageType::CachePut => self.on_cache_put(now, &packet),
+            // We install nothing at clients, so there is nothing to acknowledge (R-CACHE-9).
             MessageType::CacheAck => Ok(()),
-            MessageType::CacheInvalidate => {
-                CacheInvalidateMetadata::decode(&packet.metadata).map(drop).map_err(Fault::from)
-            }
+            MessageType::CacheInvalidate => self.on_cache_invalidate(&packet),
             _ => {
                 self.events.push_back(Event::Control(packet.clone()));
                 Ok(())
@@ -340,20 +372,35 @@ impl Machine {
         let metadata = FrameSubmitMetadata::decode(&packet.metadata)?;
         let body = FrameBody::decode_submit(&metadata, &packet.body, &[])?;
         body.check_limits(&self.limits)?;
-        let resolves = matches!(&self.role, Role::Server(role) if role.settings.enable_cache);
-        if let Some(reference) = body.references().next().filter(|_| resolves) {
-            let text = format!(
-                "{} is not installed: this session has no cache, send the object inline",
-                reference.object_kind
-            );
-            return Err(Fault::found(RuleId::OBJ_24, MessageType::FrameSubmit, text));
-        }
+        let body = self.resolve_references(now, body)?;
         if let Role::Server(role) = &mut self.role {
             role.frames.submitted(FrameKey::from(&packet.header), &body);
         }
         let submit = ReceivedSubmit { packet, metadata, body, received_at: now };
         self.events.push_back(Event::Submit(Box::new(submit)));
         Ok(())
+    }
+
+    /// Puts the objects a frame refers to in the place of its references (R-OBJ-24, R-OBJ-25).
+    fn resolve_references(&mut self, now: Instant, mut body: FrameBody) -> Result<FrameBody, Fault> {
+        let Role::Server(role) = &mut self.role else { return Ok(body) };
+        if !role.settings.enable_cache {
+            return Ok(body);
+        }
+        for reference in body.references() {
+            let Some(object) = role.cache.resolve(now, &reference) else {
+                let text = format!(
+                    "{} {}/{:08x}{:08x} is not installed in this session: send it inline",
+                    reference.object_kind,
+                    reference.cache_namespace,
+                    reference.cache_key_hi,
+                    reference.cache_key_lo
+                );
+                return Err(Fault::found(RuleId::OBJ_24, MessageType::FrameSubmit, text));
+            };
+            body = body.with_resolved(reference.object_kind, object)?;
+        }
+        Ok(body)
     }
 
     fn on_cancel(&mut self, header: &Header) {
@@ -428,34 +475,51 @@ impl Machine {
         Ok(())
     }
 
-    /// Nothing of a session can be changed here yet: every field is refused by name, nothing is pretended.
-    fn on_patch(&mut self, packet: &Packet) -> Result<(), Fault> {
-        let patch = nnrp_wire::SessionPatch::decode(packet)?;
-        let ack = SessionPatchAckMetadata {
-            ack_status: SessionPatchAckStatus::Rejected,
-            reject_reason: SessionPatchRejectReason::UnsupportedField,
-            rejected_patch_mask: patch.metadata.patch_mask,
-            ..Default::default()
-        };
-        self.reply(header_and_metadata(
-            self.reply_header(MessageType::SessionPatchAck, packet),
-            &ack.encode(),
-        ));
+    fn on_patch(&mut self, now: Instant, packet: &Packet) -> Result<(), Fault> {
+        let patch = SessionPatch::decode(packet)?;
+        let header = self.reply_header(MessageType::SessionPatchAck, packet);
+        let Role::Server(role) = &mut self.role else { return Ok(()) };
+        if let Some(patches) = &mut role.patches {
+            let ack = patches.apply(now, &patch).encode(header)?;
+            self.reply(ack);
+        }
         Ok(())
     }
 
-    /// The session announced no cache (R-CACHE-6).
-    fn on_cache_put(&mut self, packet: &Packet) -> Result<(), Fault> {
-        let put = CachePutMetadata::decode(&packet.metadata)?;
-        let ack = CacheAckMetadata {
-            cache_namespace: put.cache_namespace,
-            cache_key_hi: put.cache_key_hi,
-            cache_key_lo: put.cache_key_lo,
-            status: CacheAckStatus::Rejected,
-            detail_code: ErrorCode::UnsupportedCapability.value(),
-            ..Default::default()
+    fn on_cache_put(&mut self, now: Instant, packet: &Packet) -> Result<(), Fault> {
+        let header = self.reply_header(MessageType::CacheAck, packet);
+        let session_id = self.session_id;
+        let Role::Server(role) = &mut self.role else { return Ok(()) };
+        let (ack, evicted) = match CachePut::decode(packet) {
+            Ok(put) => role.cache.put(now, &put.metadata, &packet.body),
+            // R-CACHE-1 to 3: what does not parse is refused by the acknowledgement it asks for.
+            Err(error) => {
+                let key = key_of(&packet.metadata);
+                (refused_object(key, error.code()), Vec::new())
+            }
         };
-        self.reply(header_and_metadata(self.reply_header(MessageType::CacheAck, packet), &ack.encode()));
+        // Before the acknowledgement: what was evicted is gone as of now.
+        for (cache_namespace, cache_key_hi, cache_key_lo) in evicted {
+            let order = CacheInvalidateMetadata {
+                invalidate_scope: CacheInvalidateScope::ObjectKey,
+                cache_namespace,
+                cache_key_hi,
+                cache_key_lo,
+                reason_code: 0,
+            };
+            let mut header = Header::new(MessageType::CacheInvalidate);
+            header.session_id = session_id;
+            self.reply(header_and_metadata(header, &order.encode()));
+        }
+        self.reply(header_and_metadata(header, &ack.encode()));
+        Ok(())
+    }
+
+    fn on_cache_invalidate(&mut self, packet: &Packet) -> Result<(), Fault> {
+        let order = CacheInvalidateMetadata::decode(&packet.metadata)?;
+        if let Role::Server(role) = &mut self.role {
+            role.cache.invalidate(&order);
+        }
         Ok(())
     }
 

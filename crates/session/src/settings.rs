@@ -7,13 +7,15 @@ use nnrp_wire::extension::{
     PayloadCapabilitiesExtension, TransportPolicyAckExtension, TransportPolicyExtension,
 };
 use nnrp_wire::{
-    ClientHello, ControlExtension, HeaderFlags, LossTolerance, PayloadKind, ResultHintReason,
+    ClientHello, ControlExtension, HeaderFlags, LossTolerance, PayloadKind, ResultHintReason, ServerFlags,
     ServerHelloAckMetadata, TransportId, TransportPolicy, limits,
 };
 
 use nnrp_wire::rules::RuleId;
 
-use crate::limits::{HANDSHAKE_TIMEOUT, KEEPALIVE_INTERVAL, KEEPALIVE_TIMEOUT};
+use crate::limits::{
+    HANDSHAKE_TIMEOUT, KEEPALIVE_INTERVAL, KEEPALIVE_TIMEOUT, MAX_CACHE_BYTES, MAX_CACHE_ENTRIES,
+};
 use crate::{CommandError, Fault};
 
 /// Profiles this implementation speaks: bit 0, tensor.
@@ -28,8 +30,10 @@ const SUPPORTED_COMPRESSIONS: u32 = 0x3;
 const SUPPORTED_DTYPES: u32 = 0xFF;
 /// NHWC and NCHW.
 const SUPPORTED_LAYOUTS: u32 = 0x3;
-/// What the wire promises when nothing was negotiated.
+/// Lanes cost a server nothing.
 const SUPPORTED_LANES: u16 = u16::MAX;
+/// Every kind of object: the session looks only into the three that make up tensors.
+const SUPPORTED_OBJECTS: u32 = 0x1FF;
 
 /// What a server offers each client.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -43,10 +47,13 @@ pub struct ServerSettings {
     pub max_body_bytes: u32,
     /// Whether TRANSPORT_PROBE is answered (R-PROBE-2).
     pub answer_probes: bool,
-    /// Whether references to cached objects are the session's business. It holds no objects yet, so a frame with a
-    /// reference is answered with cache_miss (R-OBJ-24); switched off, such a frame is delivered as it is and the
-    /// application resolves its references.
+    /// Whether a client may install objects and refer to them. Switched off, nothing is announced, and a frame with a
+    /// reference is delivered as it is: the application resolves it.
     pub enable_cache: bool,
+    /// Objects held for one client.
+    pub max_cache_entries: u32,
+    /// Bytes held for one client.
+    pub max_cache_bytes: u32,
 }
 
 impl Default for ServerSettings {
@@ -57,6 +64,8 @@ impl Default for ServerSettings {
             max_body_bytes: limits::MAX_BODY_BYTES,
             answer_probes: true,
             enable_cache: true,
+            max_cache_entries: MAX_CACHE_ENTRIES,
+            max_cache_bytes: MAX_CACHE_BYTES,
         }
     }
 }
@@ -167,9 +176,18 @@ pub fn negotiate(
         None if offer.requested_session_id != 0 => offer.requested_session_id,
         None => admission.fallback_session_id,
     };
+    // A client that offers no kinds asks for no cache.
+    let objects =
+        if settings.enable_cache { u32::from(offer.cache_object_bitmap) & SUPPORTED_OBJECTS } else { 0 };
+    let cache = objects != 0;
     let metadata = ServerHelloAckMetadata {
         selected_version_major: 1,
         session_id,
+        cache_digest_bitmap: if cache { u32::from(offer.cache_digest_bitmap) } else { 0 },
+        cache_object_bitmap: objects,
+        max_cache_entries: if cache { settings.max_cache_entries } else { 0 },
+        max_cache_bytes: if cache { settings.max_cache_bytes } else { 0 },
+        server_flags: if cache { ServerFlags::CACHE_ENABLED } else { ServerFlags::default() },
         accepted_profile_bitmap: profiles,
         accepted_payload_kind_bitmap: PayloadKind::from_bits(payload_kinds),
         accepted_codec_bitmap: offer.supported_codec_bitmap & SUPPORTED_CODECS,

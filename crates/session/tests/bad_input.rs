@@ -4,7 +4,7 @@
 use bytes::Bytes;
 use nnrp_session::{Event, HeaderVerdict, MAX_ERRORS_PER_SECOND, ServerSettings};
 use nnrp_testkit::{Pair, packets};
-use nnrp_wire::{ErrorCode, ErrorMessage, ErrorScope, MessageType, Packet, TransportId};
+use nnrp_wire::{ErrorCode, ErrorMessage, ErrorScope, MessageType, TransportId};
 
 /// Code, scope and fatality of the first ERROR the server sent.
 fn answer(pair: &Pair) -> Option<(ErrorCode, ErrorScope, bool)> {
@@ -133,14 +133,14 @@ fn on_quic_a_frame_does_not_belong_on_the_control_stream() {
 }
 
 #[test]
-fn what_this_server_does_not_offer_is_refused_by_its_own_answer() {
+fn a_request_is_answered_even_when_it_asks_for_something_that_was_not_agreed() {
     let mut pair = Pair::connected();
     let mut put = [0; 32];
     put[12] = 1; // object_kind
     send(&mut pair, &packets::control(MessageType::CachePut, 1, &put).to_bytes());
-    let mut migrate = Packet::clone(&packets::control(MessageType::SessionPatch, 1, &[0; 36]));
-    migrate.header.trace_id = 9;
-    send(&mut pair, &migrate.to_bytes());
+    let mut patch = packets::control(MessageType::SessionPatch, 1, &[0; 36]);
+    patch.header.trace_id = 9;
+    send(&mut pair, &patch.to_bytes());
     assert_eq!(pair.server.sent_types(), [MessageType::CacheAck, MessageType::SessionPatchAck]);
     assert_eq!(pair.server.sent[1].header.trace_id, 9, "replies echo the trace id");
     pair.echo(8);

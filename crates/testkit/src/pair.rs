@@ -133,7 +133,12 @@ impl Pair {
 
     /// A session over QUIC.
     pub fn connected_with(settings: ServerSettings) -> Self {
-        let mut pair = Pair::knocking(&packets::hello());
+        Pair::connected_as(&packets::hello(), settings)
+    }
+
+    /// A session over QUIC whose client said `hello`.
+    pub fn connected_as(hello: &ClientHello, settings: ServerSettings) -> Self {
+        let mut pair = Pair::knocking(hello);
         pair.server.machine.set_server_settings(settings);
         let admitted = pair.server.machine.admit(pair.now, &Admission::default());
         assert!(admitted.is_ok(), "{admitted:?}");
@@ -174,6 +179,12 @@ impl Pair {
             self.drive();
         }
         self.now = until;
+        self.drive();
+    }
+
+    /// Lets the server receive `packet` on the control path.
+    pub fn tell_server(&mut self, packet: &Packet) {
+        self.server.receive(self.now, &packet.to_bytes());
         self.drive();
     }
 
