@@ -19,9 +19,11 @@ from random import Random
 from typing import Any
 
 from nnrp import core
+from vectorlib.control_packets import control_packets, handshake_packets
 from vectorlib.damage import all_damaged
+from vectorlib.frame_packets import result_packets, submit_packets
 from vectorlib.judge import METADATA, judge, read
-from vectorlib.packets import Vector, all_packets
+from vectorlib.vector import Vector
 
 SEED = 20250921
 PEER = "1.0.0rc2"
@@ -77,7 +79,12 @@ def main() -> None:
     if version("nnrp-py") != PEER:
         sys.exit(f"this needs nnrp-py {PEER}")
     random = Random(SEED)
-    vectors = all_packets(random)
+    vectors = [
+        *handshake_packets(),
+        *control_packets(random),
+        *submit_packets(random),
+        *result_packets(random),
+    ]
     write("valid.json", [describe(vector) for vector in vectors])
     entries: list[dict[str, Any]] = []
     seen = {vector.raw for vector in vectors}

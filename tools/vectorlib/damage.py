@@ -11,7 +11,7 @@ from nnrp import core
 from nnrp.core import MessageType
 
 from vectorlib.judge import METADATA, align8
-from vectorlib.packets import Vector
+from vectorlib.vector import Vector
 
 HEADER = 40
 SIZES = {1: "<B", 2: "<H", 4: "<I", 8: "<Q"}

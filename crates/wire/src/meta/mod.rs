@@ -1,6 +1,6 @@
 //! Fixed metadata of the messages and fixed blocks of the bodies, one family a file.
 //!
-//! Each layout is a table; see [`crate::field`]. Rules between fields stand beside their table.
+//! Each layout is a table; see [`FieldSpec`](crate::FieldSpec). Rules between fields stand beside their table.
 
 mod body;
 mod cache;
