@@ -49,6 +49,7 @@ rust-test: $(STAMPS)/tools ## Unit, behaviour, property and documentation tests 
 .PHONY: python-test
 python-test: $(STAMPS)/package $(STAMPS)/dev-requirements $(STAMPS)/demo-requirements ## Tests of the Python package and of the examples
 	$(call say,"Python tests: examples")
+	@$(PY) scripts/readme_examples.py
 	@PYTHONPATH=examples/python $(PYTEST) -q $(DEMO)
 	$(call say,"Python tests: package")
 	@$(PYTEST) -q python/tests

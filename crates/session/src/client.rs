@@ -81,7 +81,7 @@ impl Machine {
         header.flags = HeaderFlags::ACK_REQUIRED;
         let packet = hello.encode(header)?;
         self.limits.max_body_bytes = settings.max_body_bytes;
-        self.role = Role::Client(ClientRole {
+        self.role = Role::Client(Box::new(ClientRole {
             frames: ClientFrames::default(),
             credit: Credit::new(0),
             handshake_until: Some(now + settings.handshake_timeout),
@@ -90,7 +90,7 @@ impl Machine {
             next_ping: None,
             answers_pings: false,
             held_drops: Vec::new(),
-        });
+        }));
         self.state = ConnectionState::Negotiating;
         self.transmit(Lane::Control, Origin::Library, packet);
         Ok(())

@@ -45,7 +45,7 @@ pub struct Machine {
 pub(crate) enum Role {
     Raw,
     Server(Box<ServerRole>),
-    Client(ClientRole),
+    Client(Box<ClientRole>),
 }
 
 /// Counts events per second, for limits given that way.

@@ -1,0 +1,17 @@
+import asyncio
+
+from nnrp.adapters.tcp import create_tcp_client_configuration
+from nnrp.client import SubmitRequest, dial_client
+from nnrp.core import TensorDType, TensorSectionData
+
+
+async def main():
+    section = TensorSectionData(
+        role_id=1, default_codec_id=0, dtype_id=TensorDType.UINT8, tile_payloads=(b"left", b"right")
+    )
+    async with dial_client("127.0.0.1", 4433, config=create_tcp_client_configuration()) as session:
+        result = await session.submit(SubmitRequest(frame_id=1, tile_ids=(3, 7), sections=(section,)), timeout=5)
+        print(result.tile_ids, [bytes(tile) for tile in result.sections[0].tile_payloads])
+
+
+asyncio.run(main())
