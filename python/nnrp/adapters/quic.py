@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import socket
 import ssl
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
 
@@ -277,7 +277,7 @@ class DevelopmentCertificate:
     """
 
     certificate: bytes
-    private_key: bytes
+    private_key: bytes = field(repr=False)
 
 
 def create_development_certificate() -> DevelopmentCertificate:
