@@ -12,8 +12,8 @@ import os
 import subprocess
 import sys
 
-#: What each crate may depend on inside the workspace, and, where the list of outsiders is part of the design, outside
-#: of it. Tests may use the testkit and whatever it needs.
+#: What each crate may depend on inside the workspace, and, where the list of outsiders is part of the design,
+#: outside of it. Tests may use the testkit and whatever it needs.
 ALLOWED: dict[str, tuple[set[str], set[str] | None]] = {
     "nnrp-wire": (set(), {"bytes", "thiserror"}),
     "nnrp-session": ({"nnrp-wire"}, {"bytes", "thiserror"}),
@@ -27,7 +27,8 @@ ALLOWED: dict[str, tuple[set[str], set[str] | None]] = {
 def main() -> int:
     """Compares `cargo metadata` with the table."""
     command = [os.environ.get("CARGO", "cargo"), "metadata", "--no-deps", "--format-version", "1"]
-    packages = json.loads(subprocess.run(command, capture_output=True, check=True, text=True).stdout)["packages"]
+    output = subprocess.run(command, capture_output=True, check=True, text=True).stdout
+    packages = json.loads(output)["packages"]
     wrong: list[str] = []
     for package in packages:
         name = package["name"]

@@ -1,8 +1,8 @@
-"""Runs the two programs of the README against each other, as they stand there, and checks that they are the examples.
+"""Runs the two programs of the README against each other, and checks that they are the examples.
 
-    python scripts/readme_examples.py
+    python scripts/readme_examples.py [--write]
 
-Exits with 0 when the client printed what the server echoed.
+Exits with 0 when the client printed what the server echoed. `--write` takes the examples from the README.
 """
 
 from __future__ import annotations
@@ -47,7 +47,8 @@ def run_until_served(client: Path) -> str:
     """Runs the client until the server has bound its port; what it printed."""
     deadline = time.monotonic() + PATIENCE
     while True:
-        done = subprocess.run([sys.executable, client], capture_output=True, text=True, timeout=PATIENCE, check=False)
+        command = [sys.executable, client]
+        done = subprocess.run(command, capture_output=True, text=True, timeout=PATIENCE, check=False)
         if done.returncode == 0 or time.monotonic() > deadline:
             sys.stderr.write(done.stderr if done.returncode else "")
             return done.stdout.strip()

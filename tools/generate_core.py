@@ -265,7 +265,7 @@ def render_methods(layout: Layout) -> str:
         name = f"self.{layout.python_name(row)}"
         if row["name"] in overlay.unseen:
             out.append(f"            0,  # {row['name']}\n")
-        elif row["name"] in SATURATING and row["size"] == 2:  # noqa: PLR2004  # bytes of a u16
+        elif row["name"] in SATURATING and row["size"] == 2:  # bytes of a u16
             out.append(f"            saturate_u16({name}),\n")
         else:
             out.append(f"            {name},\n")

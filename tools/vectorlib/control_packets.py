@@ -176,7 +176,11 @@ def control_packets(random: Random) -> Iterator[Vector]:
         )
         name = f"session_patch_ack-{reason.name.lower()}"
         yield build(name, MessageType.SESSION_PATCH_ACK, metadata, body, **corners(random))
-    for name, reason_text in (("empty", b""), ("text", b"going away"), ("utf8", "fertig – tschüss".encode())):
+    for name, reason_text in (
+        ("empty", b""),
+        ("text", b"going away"),
+        ("utf8", "fertig \N{EN DASH} tschüss".encode()),
+    ):
         yield build(f"close-{name}", MessageType.CLOSE, body=reason_text, **corners(random))
     for code in core.ErrorCode:
         text = f"because of {code.name}".encode() if int(code) % 3 else b""

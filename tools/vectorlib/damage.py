@@ -81,7 +81,8 @@ METADATA_DAMAGE: tuple[tuple[str, str, int, int, tuple[int, ...]], ...] = (
 )
 
 # Field, offset, size, values: layouts inside bodies.
-PRELUDE = tuple((f"region{n}", n * 4, 4, (1, 16, 0xFFFFFFF0)) for n in range(6)) + (
+PRELUDE = (
+    *((f"region{n}", n * 4, 4, (1, 16, 0xFFFFFFF0)) for n in range(6)),
     ("body_flags", 24, 4, (1,)),
     ("reserved", 28, 4, (1,)),
 )

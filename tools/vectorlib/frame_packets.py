@@ -1,4 +1,4 @@
-"""Valid submits and results: both body layouts, every mode, references, typed payloads and extension frames."""
+"""Valid submits and results: both layouts, every mode, references, typed payloads, extension frames."""
 
 from __future__ import annotations
 
@@ -104,9 +104,9 @@ def submit_packets(random: Random) -> Iterator[Vector]:
             random, 2, dtype_id=dtype, layout_id=layout, scale_policy=core.ScalePolicy(dtype % 3)
         )
         yield submit(f"plain-{dtype.name.lower()}", random, tile_ids=(1, 2), sections=sections)
-    strided = {"tile_payloads": (b"\x01\x02\x03", b"", b"\x04"), "payload_stride_bytes": 4}
+    strided: dict[str, Any] = {"tile_payloads": (b"\x01\x02\x03", b"", b"\x04"), "payload_stride_bytes": 4}
     yield submit("stride", random, tile_ids=(1, 2, 3), sections=sections_for(random, 3, **strided))
-    codecs = {"codec_ids": (0, 1, 255), "default_codec_id": 1, "element_count_per_tile": U32}
+    codecs: dict[str, Any] = {"codec_ids": (0, 1, 255), "default_codec_id": 1, "element_count_per_tile": U32}
     yield submit("mixed-codec", random, tile_ids=(1, 2, 3), sections=sections_for(random, 3, **codecs))
     both = sections_for(random, 3, 3, **strided, **codecs)
     yield submit("stride-mixed-codec", random, tile_ids=(1, 2, 3), sections=both, camera_block=b"12345678")

@@ -58,7 +58,7 @@ def read(raw: bytes, known_kinds: set[int]) -> dict[str, Any]:
     packet = core.NnrpPacket.unpack(raw)
     message = packet.header.msg_type
     layout = METADATA.get(message)
-    metadata = layout.unpack(packet.metadata) if layout else None
+    metadata: Any = layout.unpack(packet.metadata) if layout else None
     body = packet.body
     if message == MESSAGE.FRAME_SUBMIT:
         return _read_submit(metadata, body, known_kinds)

@@ -10,7 +10,8 @@ async def main():
         role_id=1, default_codec_id=0, dtype_id=TensorDType.UINT8, tile_payloads=(b"left", b"right")
     )
     async with dial_client("127.0.0.1", 4433, config=create_tcp_client_configuration()) as session:
-        result = await session.submit(SubmitRequest(frame_id=1, tile_ids=(3, 7), sections=(section,)), timeout=5)
+        request = SubmitRequest(frame_id=1, tile_ids=(3, 7), sections=(section,))
+        result = await session.submit(request, timeout=5)
         print(result.tile_ids, [bytes(tile) for tile in result.sections[0].tile_payloads])
 
 
