@@ -37,11 +37,7 @@ Mailbox = queue.Queue[tuple["Peer", bytes]]
 
 
 class PeerError(AssertionError):
-    """A peer did not start, died or hung."""
-
-
-class ScenarioError(PeerError):
-    """Both peers are alive and at least one reported a failure."""
+    """A peer did not start, died, hung or reported a failure."""
 
 
 class Peer:
@@ -76,11 +72,6 @@ class Peer:
         with suppress(BrokenPipeError):
             self._stdin.write(json.dumps(command).encode() + b"\n")
             self._stdin.flush()
-
-    @property
-    def alive(self) -> bool:
-        """Whether the process still runs."""
-        return self._process.poll() is None
 
     def log(self) -> str:
         """The end of what the peer wrote to standard error."""
@@ -144,12 +135,11 @@ class Bench:
         problems = [
             f"{peer.role}: {failure}" for peer, report in reports.items() for failure in report["failures"]
         ]
-        error = ScenarioError if problems and all(peer.alive for peer in peers) else PeerError
         problems += [f"{peer.role}: no report" for peer in peers if peer not in reports]
         if problems:
             logs = [peer.log() for peer in peers]
             self._discard(("server", server), ("client", client))
-            raise error("\n".join((*problems, *logs)))
+            raise PeerError("\n".join((*problems, *logs)))
         return sum(report["checks"] for report in reports.values())
 
     def stop(self) -> None:

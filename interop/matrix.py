@@ -10,8 +10,8 @@ from interop.model import Package, Transport
 Column = tuple[Package, Package, Transport]
 """Client, server, transport."""
 
-PREVENTED, MISSING, FAILED, NOT_RUN = "prevented", "missing", "FAILED", "-"
-KINDS = {"ok": "passed", PREVENTED: "prevented by rc2", MISSING: "missing in ours", FAILED: "failed"}
+PREVENTED, FAILED, NOT_RUN = "prevented", "FAILED", "-"
+KINDS = {"ok": "passed", PREVENTED: "prevented by rc2", FAILED: "failed"}
 """What a cell begins with, and how its total is called."""
 
 
@@ -41,11 +41,6 @@ class Matrix:
         """Record a defect of the peer, explained below the table."""
         number = self.reasons.setdefault(reason, len(self.reasons) + 1)
         self._set(row, column, f"{PREVENTED} [{number}]")
-
-    def missing(self, row: str, column: Column, reason: str) -> None:
-        """Record what ours cannot do yet, explained below the table."""
-        number = self.reasons.setdefault(reason, len(self.reasons) + 1)
-        self._set(row, column, f"{MISSING} [{number}]")
 
     def failed(self, row: str, column: Column) -> None:
         """Record a failure."""

@@ -308,14 +308,6 @@ class Prevented:
 
 
 @dataclass(frozen=True, slots=True)
-class Missing:
-    """What ours does not do yet as ``role``. The scenario runs all the same, and must fail."""
-
-    role: Literal["client", "server"]
-    reason: str
-
-
-@dataclass(frozen=True, slots=True)
 class Scenario:
     """One row of the matrix."""
 
@@ -333,7 +325,6 @@ class Scenario:
     #: The server resolves references from its cache; otherwise they reach the application as they are.
     resolves_references: bool = False
     prevented: tuple[Prevented, ...] = ()
-    missing: tuple[Missing, ...] = ()
 
     def prevented_by(self, client: Package, server: Package, transport: Transport) -> str | None:
         """The reason why these two cannot run this scenario, or ``None``."""
@@ -342,11 +333,6 @@ class Scenario:
             if plays[rule.role] and rule.transport in (None, transport):
                 return rule.reason
         return None
-
-    def missing_in(self, client: Package, server: Package) -> str | None:
-        """The reason why ours fails this scenario in this direction, or ``None``."""
-        plays = {"client": client == "ours", "server": server == "ours"}
-        return next((gap.reason for gap in self.missing if plays[gap.role]), None)
 
 
 def differences(expected: object, actual: object) -> list[str]:

@@ -106,7 +106,7 @@ class Session:
             await self.findings.within(f"sending a result of frame {result.frame_id}", sending)
 
     async def _submit(self, submit: Submit) -> ReceivedSubmit:
-        """Receive one frame. On QUIC frames overtake each other, also those of the next step; on TCP none does."""
+        """Receive one frame. On QUIC frames overtake each other, also those of the next step, on TCP none."""
         while submit.key not in self.early:
             what = f"frame {submit.frame_id} view {submit.view_id}"
             received = await self.findings.within(what, self.session.receive_submit(timeout=None))

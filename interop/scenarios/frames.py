@@ -19,7 +19,6 @@ from interop.model import (
     VIDEO_CHUNK,
     Drop,
     Exchange,
-    Missing,
     Prevented,
     Push,
     Reference,
@@ -159,7 +158,6 @@ def _referenced() -> Scenario:
         "submit-references",
         steps=(one(mixed, tensor_result(1)), one(reference, tensor_result(2))),
         server=Server(enable_cache=False),
-        missing=(Missing("server", "our server refuses references instead of handing them on unresolved"),),
     )
 
 

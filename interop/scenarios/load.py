@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
-
 from interop.model import (
     OPAQUE_BYTES,
     TOKEN_CHUNK,
@@ -16,12 +14,22 @@ from interop.model import (
     Typed,
     content,
 )
-from interop.scenarios.frames import FP16, GEOMETRY, PARTIAL, tensor_result, tensor_submit
+from interop.scenarios.frames import (
+    ALLOW_PARTIAL,
+    COMPLETE,
+    FP16,
+    GEOMETRY,
+    PARTIAL,
+    tensor_result,
+    tensor_submit,
+)
 
 MIB = 1 << 20
 BEYOND_STREAM_LIMIT = 300
 """Frames in flight: more than the 128 unidirectional streams rc2 lets a peer open at once."""
-CLIENT_DISCARDABLE = 3
+DISCARDABLE = 3
+LAST = 31
+"""Index of the last token of a stream."""
 
 
 def _in_flight(count: int) -> Exchange:
@@ -32,21 +40,20 @@ def _in_flight(count: int) -> Exchange:
     )
 
 
-def _token(frame_id: int, index: int, last: int) -> Push:
-    text = f"frame {frame_id} token {index}".encode()
-    result_class = 0 if index == last else PARTIAL
-    # A partial result without tensor tiles has nothing to drop.
+def prompt(frame_id: int) -> Submit:
+    """A frame that is answered token by token."""
+    return Submit(frame_id, typed_payloads=(Typed(TOKEN_CHUNK, b"prompt"),))
+
+
+def token(frame_id: int, index: int, *, last: bool = False) -> Push:
+    """One of several results of a frame: partial, which without tiles drops none, until the last."""
     return Push(
         frame_id,
-        typed_payloads=(Typed(TOKEN_CHUNK, text),),
-        result_class=result_class,
-        applied_budget_policy=1 if result_class else 0,
+        typed_payloads=(Typed(TOKEN_CHUNK, f"frame {frame_id} token {index}".encode()),),
+        result_class=COMPLETE if last else PARTIAL,
+        applied_budget_policy=0 if last else ALLOW_PARTIAL,
         trace_id=index,
     )
-
-
-def _prompt(frame_id: int) -> Submit:
-    return Submit(frame_id, typed_payloads=(Typed(TOKEN_CHUNK, b"prompt"),))
 
 
 def _large(frame_id: int, size: int) -> Exchange:
@@ -58,7 +65,7 @@ def _large(frame_id: int, size: int) -> Exchange:
     return Exchange(
         (
             Submit(frame_id, tile_ids=tile_ids, sections=(section,), **GEOMETRY),
-            Submit(frame_id + 1, typed_payloads=typed, frame_class=CLIENT_DISCARDABLE),
+            Submit(frame_id + 1, typed_payloads=typed, frame_class=DISCARDABLE),
         ),
         (Push(frame_id + 1, typed_payloads=typed), Push(frame_id, tile_ids=tile_ids, sections=(section,))),
     )
@@ -81,25 +88,27 @@ SCENARIOS = (
         ),
     ),
     Scenario(
-        "token-stream", steps=(Exchange((_prompt(1),), tuple(_token(1, index, 63) for index in range(64))),)
+        "token-stream",
+        steps=(
+            Exchange((prompt(1),), tuple(token(1, index, last=index == LAST) for index in range(LAST + 1))),
+        ),
     ),
     Scenario(
         "token-streams-interleaved",
         steps=(
             Exchange(
-                tuple(_prompt(frame_id) for frame_id in range(1, 5)),
-                tuple(_token(frame_id, index, 15) for index in range(16) for frame_id in range(1, 5)),
+                tuple(prompt(frame_id) for frame_id in range(1, 5)),
+                tuple(
+                    token(frame_id, index, last=index == LAST)
+                    for index in range(LAST + 1)
+                    for frame_id in range(1, 5)
+                ),
             ),
         ),
     ),
     Scenario(
         "token-stream-all-complete",
-        steps=(
-            Exchange(
-                (_prompt(1),),
-                tuple(dataclasses.replace(_token(1, index, index), trace_id=index) for index in range(8)),
-            ),
-        ),
+        steps=(Exchange((prompt(1),), tuple(token(1, index, last=True) for index in range(8))),),
     ),
     Scenario("body-1-mib", steps=(_large(1, MIB),)),
     Scenario("body-8-mib", steps=(_large(1, 8 * MIB),)),
