@@ -71,8 +71,7 @@ impl Packet {
 
     /// The packet as pieces to write. A large body is not copied.
     pub fn encode(&self) -> EncodedPacket {
-        let mut writer = PieceWriter::new(self.metadata.len(), self.body.len());
-        writer.attach(&self.body);
+        let writer = PieceWriter::for_parts(&self.metadata, &self.body);
         writer.finish(self.header, &self.metadata)
     }
 

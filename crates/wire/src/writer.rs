@@ -36,18 +36,20 @@ pub(crate) struct PieceWriter {
 pub(crate) struct Reserved<const N: usize>(usize);
 
 impl PieceWriter {
-    /// A writer for a packet with this much metadata; `capacity` is what the body is expected to take.
-    pub(crate) fn new(meta_len: usize, capacity: usize) -> Self {
+    /// A writer for a packet with this much metadata; `small_bytes` is what of the body will be copied, about.
+    pub(crate) fn new(meta_len: usize, small_bytes: usize) -> Self {
         let body_start = Header::LEN + meta_len;
-        let mut small =
-            BytesMut::with_capacity(body_start + if capacity < COPY_BELOW { capacity } else { 0 });
+        let mut small = BytesMut::with_capacity(body_start + small_bytes);
         small.resize(body_start, 0);
         Self { small, attached: Vec::new(), attached_bytes: 0, body_start }
     }
 
-    /// Makes room for `additional` small bytes.
-    pub(crate) fn reserve_small(&mut self, additional: usize) {
-        self.small.reserve(additional);
+    /// A writer for a packet that is there already, with its body in it.
+    pub(crate) fn for_parts(metadata: &[u8], body: &Bytes) -> Self {
+        let copied = if body.len() < COPY_BELOW { body.len() } else { 0 };
+        let mut writer = Self::new(metadata.len(), copied);
+        writer.attach(body);
+        writer
     }
 
     /// Bytes of body so far.

@@ -156,10 +156,50 @@ impl ResultFrame {
             let text = format!("RESULT_PUSH cannot say tile_index_mode {}", self.tile_index_mode);
             return Err(refuse(RuleId::RES_5, "tile_index_mode", text));
         }
+        if let Some(object) = self.objects.iter().find(|object| is_own_object(object.kind)) {
+            let text = format!("{} belongs to the tensors, not to the other objects", object.kind);
+            return Err(refuse(RuleId::OBJ_32, "objects", text));
+        }
         let references = self.sorted_references()?;
         let referenced = |kind| references.iter().any(|reference| reference.object_kind == kind);
         let index_referenced = referenced(CacheObjectKind::TileIndexBlock);
         let table_referenced = referenced(CacheObjectKind::TensorSectionTable);
+        let tile_index = match index_referenced {
+            true => Bytes::new(),
+            false => tile_index::encode(self.tile_index_mode, self.tile_base_id, &self.tile_ids)?,
+        };
+        let body = ComposedBody {
+            tile_index: (!self.tile_ids.is_empty() && !index_referenced).then_some(&tile_index),
+            sections: (!self.sections.is_empty() && !table_referenced).then_some(&*self.sections),
+            objects: &self.objects,
+            references: &references,
+            typed_payloads: &self.typed_payloads,
+            extension_frames: &self.extension_frames,
+            ..ComposedBody::default()
+        };
+        let metadata = self.metadata(index_referenced, table_referenced, &tile_index)?;
+        metadata.check()?;
+        let writer = self.write_body(&metadata, &body, &tile_index)?;
+        let header = Header {
+            msg_type: MessageType::ResultPush,
+            flags: self.flags,
+            meta_len: length("meta_len", ResultPushMetadata::LEN)?,
+            body_len: length("body_len", writer.position())?,
+            session_id,
+            frame_id: self.frame_id,
+            view_id: self.view_id,
+            route_id: self.route_id,
+            trace_id: self.trace_id,
+        };
+        Ok(writer.finish(header, &metadata.encode()))
+    }
+
+    fn metadata(
+        &self,
+        index_referenced: bool,
+        table_referenced: bool,
+        tile_index: &Bytes,
+    ) -> Result<ResultPushMetadata, WireError> {
         let tile_count = match self.tile_count.filter(|_| index_referenced) {
             Some(stated) => stated,
             None => count(RuleId::RES_5, "tile_count", self.tile_ids.len())?,
@@ -168,28 +208,11 @@ impl ResultFrame {
             Some(stated) => stated,
             None => count(RuleId::RES_5, "section_count", self.sections.len())?,
         };
-        let tile_index = match index_referenced {
-            true => Bytes::new(),
-            false => tile_index::encode(self.tile_index_mode, self.tile_base_id, &self.tile_ids)?,
-        };
-        if let Some(object) = self.objects.iter().find(|object| is_own_object(object.kind)) {
-            let text = format!("{} belongs to the tensors, not to the other objects", object.kind);
-            return Err(refuse(RuleId::OBJ_32, "objects", text));
-        }
-        let body = ComposedBody {
-            tile_index: (tile_count != 0 && !index_referenced).then_some(&tile_index),
-            sections: (section_count != 0 && !table_referenced).then_some(&*self.sections),
-            objects: &self.objects,
-            references: &references,
-            typed_payloads: &self.typed_payloads,
-            extension_frames: &self.extension_frames,
-            ..ComposedBody::default()
-        };
         let mut kinds = self.payload_kind | kinds_of(&self.typed_payloads)?;
         if tile_count != 0 || section_count != 0 {
             kinds |= PayloadKind::TENSOR;
         }
-        let metadata = ResultPushMetadata {
+        Ok(ResultPushMetadata {
             status_code: self.status_code,
             result_flags: self.result_flags,
             section_count,
@@ -205,47 +228,39 @@ impl ResultFrame {
             reused_frame_id: self.reused_frame_id,
             covered_tile_count: match self.covered_tile_count {
                 Some(covered) => covered,
-                // More dropped than there are is refused by the check below.
+                // More dropped than there are is refused by the metadata's own check.
                 None => tile_count.saturating_sub(self.dropped_tile_count),
             },
             dropped_tile_count: self.dropped_tile_count,
             payload_kind_bitmap: kinds,
             payload_frame_count: count(RuleId::LIM_15, "payload_frame_count", self.typed_payloads.len())?,
             ..ResultPushMetadata::default()
-        };
-        metadata.check()?;
+        })
+    }
 
-        let extra = !self.objects.is_empty() || !self.extension_frames.is_empty() || !references.is_empty();
-        let mut writer = PieceWriter::new(ResultPushMetadata::LEN, 0);
-        match result_layout(&metadata, !extra) {
+    fn write_body(
+        &self,
+        metadata: &ResultPushMetadata,
+        body: &ComposedBody<'_>,
+        tile_index: &Bytes,
+    ) -> Result<PieceWriter, WireError> {
+        let extra =
+            !self.objects.is_empty() || !self.extension_frames.is_empty() || !body.references.is_empty();
+        let mut writer = PieceWriter::new(ResultPushMetadata::LEN, body.small_bytes() + tile_index.len());
+        match result_layout(metadata, !extra) {
             BodyLayout::Plain | BodyLayout::Skipped if extra => {
                 let text =
                     "references, objects and extension frames of a result need a typed payload".to_owned();
                 return Err(refuse(RuleId::PLAIN_3, "references", text));
             }
             BodyLayout::Plain => {
-                writer.reserve_small(body.small_bytes() + tile_index.len());
-                writer.attach(&tile_index);
-                section::write_all(&self.sections, tile_count, &mut writer)?;
+                writer.attach(tile_index);
+                section::write_all(&self.sections, metadata.tile_count, &mut writer)?;
             }
-            BodyLayout::Composed => {
-                writer.reserve_small(body.small_bytes());
-                body.write(tile_count, &mut writer)?;
-            }
+            BodyLayout::Composed => body.write(metadata.tile_count, &mut writer)?,
             BodyLayout::Empty | BodyLayout::Skipped => {}
         }
-        let header = Header {
-            msg_type: MessageType::ResultPush,
-            flags: self.flags,
-            meta_len: length("meta_len", ResultPushMetadata::LEN)?,
-            body_len: length("body_len", writer.position())?,
-            session_id,
-            frame_id: self.frame_id,
-            view_id: self.view_id,
-            route_id: self.route_id,
-            trace_id: self.trace_id,
-        };
-        Ok(writer.finish(header, &metadata.encode()))
+        Ok(writer)
     }
 
     /// The references in the order the wire wants; the same one twice is refused.

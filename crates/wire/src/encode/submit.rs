@@ -184,44 +184,86 @@ impl SubmitFrame {
         let Revision::Current = revision;
         let references = self.references()?;
         let mask = references.iter().fold(ObjectRefMask::NONE, |mask, (bit, _)| mask | *bit);
-        let masked = |bit| mask.contains(bit);
-        let tile_count = match self.tile_count.filter(|_| masked(ObjectRefMask::TILE_INDEX_BLOCK)) {
-            Some(stated) => stated,
-            None => count(RuleId::SUB_9, "tile_count", self.tile_ids.len())?,
-        };
-        let tile_index = match masked(ObjectRefMask::TILE_INDEX_BLOCK) {
+        let references: Vec<_> = references.into_iter().map(|(_, reference)| reference).collect();
+        self.check_objects(mask)?;
+        let tile_index = match mask.contains(ObjectRefMask::TILE_INDEX_BLOCK) {
             true => Bytes::new(),
             false => tile_index::encode(self.tile_index_mode, self.tile_base_id, &self.tile_ids)?,
         };
-        if masked(ObjectRefMask::CAMERA_BLOCK) && !self.camera.is_empty() {
-            let text = "camera is given both as bytes and as a reference".to_owned();
-            return Err(refuse(RuleId::OBJ_14, "camera", text));
+        let body = self.body(mask, &references, &tile_index);
+        let metadata = self.metadata(mask, &body, &tile_index)?;
+        metadata.check()?;
+        let writer = self.write_body(&metadata, &body, &tile_index)?;
+        let header = Header {
+            msg_type: MessageType::FrameSubmit,
+            flags: self.flags,
+            meta_len: length("meta_len", FrameSubmitMetadata::LEN)?,
+            body_len: length("body_len", writer.position())?,
+            session_id,
+            frame_id: self.frame_id,
+            view_id: self.view_id,
+            route_id: self.route_id,
+            trace_id: self.trace_id,
+        };
+        Ok(writer.finish(header, &metadata.encode()))
+    }
+
+    /// Refuses objects that would fill a standard slot twice.
+    fn check_objects(&self, mask: ObjectRefMask) -> Result<(), WireError> {
+        let refuse = |field, text: String| Err(refuse(RuleId::OBJ_14, field, text));
+        if mask.contains(ObjectRefMask::CAMERA_BLOCK) && !self.camera.is_empty() {
+            return refuse("camera", "camera is given both as bytes and as a reference".to_owned());
         }
         if let Some(object) = self.objects.iter().find(|object| is_tensor_object(object.kind)) {
-            let text = format!("{} belongs to the tensors, not to the other objects", object.kind);
-            return Err(refuse(RuleId::OBJ_14, "objects", text));
+            return refuse(
+                "objects",
+                format!("{} belongs to the tensors, not to the other objects", object.kind),
+            );
         }
-        let templates =
-            self.objects.iter().filter(|object| object.kind == CacheObjectKind::PayloadLayoutTemplate);
-        if templates.count() > usize::from(!masked(ObjectRefMask::PAYLOAD_LAYOUT_TEMPLATE)) {
-            let text = "the payload layout template is given twice".to_owned();
-            return Err(refuse(RuleId::OBJ_14, "objects", text));
+        let room = usize::from(!mask.contains(ObjectRefMask::PAYLOAD_LAYOUT_TEMPLATE));
+        if self.objects.iter().filter(|object| is_template(object)).count() > room {
+            return refuse("objects", "the payload layout template is given twice".to_owned());
         }
-        let section_count = match self.section_count.filter(|_| masked(ObjectRefMask::TENSOR_SECTION_TABLE)) {
+        Ok(())
+    }
+
+    /// What the regions of a composed body hold. A plain body has the first three.
+    fn body<'a>(
+        &'a self,
+        mask: ObjectRefMask,
+        references: &'a [ObjectReferenceBlock],
+        tile_index: &'a Bytes,
+    ) -> ComposedBody<'a> {
+        let inline = |bit, there: bool| there && !mask.contains(bit);
+        ComposedBody {
+            camera: (!self.camera.is_empty()).then_some(&self.camera),
+            tile_index: inline(ObjectRefMask::TILE_INDEX_BLOCK, !self.tile_ids.is_empty())
+                .then_some(tile_index),
+            sections: inline(ObjectRefMask::TENSOR_SECTION_TABLE, !self.sections.is_empty())
+                .then_some(&*self.sections),
+            objects: &self.objects,
+            references,
+            typed_payloads: &self.typed_payloads,
+            extension_frames: &self.extension_frames,
+        }
+    }
+
+    fn metadata(
+        &self,
+        mask: ObjectRefMask,
+        body: &ComposedBody<'_>,
+        tile_index: &Bytes,
+    ) -> Result<FrameSubmitMetadata, WireError> {
+        let stated = |number: Option<u16>, bit| number.filter(|_| mask.contains(bit));
+        let tile_count = match stated(self.tile_count, ObjectRefMask::TILE_INDEX_BLOCK) {
+            Some(stated) => stated,
+            None => count(RuleId::SUB_9, "tile_count", self.tile_ids.len())?,
+        };
+        let section_count = match stated(self.section_count, ObjectRefMask::TENSOR_SECTION_TABLE) {
             Some(stated) => stated,
             None => count(RuleId::SUB_9, "section_count", self.sections.len())?,
         };
-        let body = ComposedBody {
-            camera: (!self.camera.is_empty()).then_some(&self.camera),
-            tile_index: (tile_count != 0 && !masked(ObjectRefMask::TILE_INDEX_BLOCK)).then_some(&tile_index),
-            sections: (section_count != 0 && !masked(ObjectRefMask::TENSOR_SECTION_TABLE))
-                .then_some(&*self.sections),
-            objects: &self.objects,
-            references: &references.into_iter().map(|(_, reference)| reference).collect::<Vec<_>>(),
-            typed_payloads: &self.typed_payloads,
-            extension_frames: &self.extension_frames,
-        };
-        let metadata = FrameSubmitMetadata {
+        Ok(FrameSubmitMetadata {
             src_width: self.src_width,
             src_height: self.src_height,
             tile_width: self.tile_width,
@@ -237,49 +279,40 @@ impl SubmitFrame {
             tile_base_id: self.tile_base_id,
             camera_bytes: length("camera_bytes", self.camera.len())?,
             tile_index_bytes: length("tile_index_bytes", tile_index.len())?,
-            submit_mode: self.mode(&body, mask)?,
+            submit_mode: self.mode(body, mask)?,
             budget_policy: self.budget_policy,
             loss_tolerance_policy: self.loss_tolerance_policy,
             object_ref_mask: mask,
             dependency_frame_id: self.dependency_frame_id,
-            payload_kind_bitmap: self.kinds(&body, mask)?,
+            payload_kind_bitmap: self.kinds(body, mask)?,
             payload_frame_count: count(RuleId::LIM_15, "payload_frame_count", self.typed_payloads.len())?,
             ..FrameSubmitMetadata::default()
-        };
-        metadata.check()?;
+        })
+    }
 
+    fn write_body(
+        &self,
+        metadata: &FrameSubmitMetadata,
+        body: &ComposedBody<'_>,
+        tile_index: &Bytes,
+    ) -> Result<PieceWriter, WireError> {
         let extra = !self.objects.is_empty() || !self.extension_frames.is_empty();
-        let mut writer = PieceWriter::new(FrameSubmitMetadata::LEN, 0);
-        match submit_layout(&metadata, !extra && !self.zero_prelude) {
+        let mut writer = PieceWriter::new(FrameSubmitMetadata::LEN, body.small_bytes() + tile_index.len());
+        match submit_layout(metadata, !extra && !self.zero_prelude) {
             BodyLayout::Plain if extra => {
                 let text = "objects and extension frames need a body that is not plain".to_owned();
                 return Err(refuse(RuleId::PLAIN_3, "extension_frames", text));
             }
             BodyLayout::Plain => {
-                writer.reserve_small(body.small_bytes() + tile_index.len());
                 writer.attach(&self.camera);
                 writer.pad8();
-                writer.attach(&tile_index);
-                section::write_all(&self.sections, tile_count, &mut writer)?;
+                writer.attach(tile_index);
+                section::write_all(&self.sections, metadata.tile_count, &mut writer)?;
             }
-            BodyLayout::Composed => {
-                writer.reserve_small(body.small_bytes());
-                body.write(tile_count, &mut writer)?;
-            }
+            BodyLayout::Composed => body.write(metadata.tile_count, &mut writer)?,
             BodyLayout::Empty | BodyLayout::Skipped => {}
         }
-        let header = Header {
-            msg_type: MessageType::FrameSubmit,
-            flags: self.flags,
-            meta_len: length("meta_len", FrameSubmitMetadata::LEN)?,
-            body_len: length("body_len", writer.position())?,
-            session_id,
-            frame_id: self.frame_id,
-            view_id: self.view_id,
-            route_id: self.route_id,
-            trace_id: self.trace_id,
-        };
-        Ok(writer.finish(header, &metadata.encode()))
+        Ok(writer)
     }
 
     /// The references in slot order, each with the bit of its slot.
@@ -304,11 +337,10 @@ impl SubmitFrame {
 
     /// The mode that is asked for, or the one that fits.
     fn mode(&self, body: &ComposedBody<'_>, mask: ObjectRefMask) -> Result<SubmitMode, WireError> {
-        let template = |object: &InlineObject| object.kind == CacheObjectKind::PayloadLayoutTemplate;
         let inline = body.camera.is_some()
             || body.tile_index.is_some()
             || body.sections.is_some()
-            || self.objects.iter().any(template);
+            || self.objects.iter().any(is_template);
         let fitting = match (mask.is_empty(), inline) {
             (true, _) => SubmitMode::Inline,
             (false, false) => SubmitMode::Reference,
@@ -343,4 +375,8 @@ impl SubmitFrame {
         }
         Ok(kinds)
     }
+}
+
+fn is_template(object: &InlineObject) -> bool {
+    object.kind == CacheObjectKind::PayloadLayoutTemplate
 }

@@ -276,8 +276,7 @@ impl<'a> PacketParts<'a> {
         header.meta_len = length("meta_len", self.metadata.len())?;
         header.body_len = length("body_len", self.body.len())?;
         header.check_shape()?;
-        let mut writer = PieceWriter::new(self.metadata.len(), self.body.len());
-        writer.attach(&self.body);
+        let writer = PieceWriter::for_parts(self.metadata, &self.body);
         Ok(writer.finish(header, self.metadata))
     }
 }

@@ -4,7 +4,7 @@
     dead_code,
     clippy::unwrap_used,
     clippy::panic,
-    reason = "helpers of tests; each binary uses a part of them"
+    reason = "shared by the tests; each binary uses a part of it"
 )]
 
 use std::{fs, path::Path};
