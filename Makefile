@@ -65,7 +65,7 @@ lint: rust-lint python-lint ## Formatting, lints, types, documentation, architec
 
 .PHONY: rust-lint
 rust-lint: $(STAMPS)/tools
-	$(call say,"Rust: format, clippy, documentation, dependency arrows")
+	$(call say,"Rust: format · clippy · documentation · dependency arrows")
 	@$(CARGO) fmt --all --check
 	@$(CARGO) clippy --quiet --workspace --all-targets -- -D warnings
 	@RUSTDOCFLAGS="-D warnings" $(CARGO) doc --quiet --workspace --no-deps
@@ -73,7 +73,7 @@ rust-lint: $(STAMPS)/tools
 
 .PHONY: python-lint
 python-lint: $(STAMPS)/package $(STAMPS)/dev-requirements $(STAMPS)/demo-requirements
-	$(call say,"Python: ruff, mypy, stubtest")
+	$(call say,"Python: ruff · mypy · stubtest")
 	@$(VENV)/bin/ruff check --quiet python interop tools scripts examples
 	@$(VENV)/bin/ruff format --check --quiet python interop tools scripts examples
 	@cd python && ../$(VENV)/bin/mypy
