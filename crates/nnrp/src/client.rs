@@ -116,7 +116,7 @@ impl ClientSession {
             Item::HandshakeFailed(failure) if failure.packet.is_none() && !failure.fault.from_peer => {
                 Err(HandshakeError::Timeout(timeout))
             }
-            Item::HandshakeFailed(failure) => Err(HandshakeError::Refused(Box::new(failure.fault))),
+            Item::HandshakeFailed(failure) => Err(HandshakeError::Refused(failure)),
             _ => Err(HandshakeError::Timeout(timeout)),
         }
     }
@@ -272,12 +272,28 @@ impl ClientSession {
     /// Ends the session: CLOSE is sent and everything sent before has left when this returns (at most the drain
     /// time later). Cancel-safe: the close goes on.
     pub async fn close(&self, reason: &str) {
+        // Frames have streams of their own on QUIC, where CLOSE would overtake them and have them refused.
+        let goodbye = Goodbye { connection: &self.0.connection, reason };
+        let _ = tokio::time::timeout(DRAIN_TIME, self.0.connection.flush()).await;
+        drop(goodbye);
         self.0.connection.close(reason, DRAIN_TIME).await;
     }
 
     /// Waits for the end of the session. Cancel-safe.
     pub async fn closed(&self) -> Closed {
         self.0.connection.closed().await
+    }
+}
+
+/// Says CLOSE when it is dropped, so that a close that was given up goes on.
+struct Goodbye<'a> {
+    connection: &'a Connection,
+    reason: &'a str,
+}
+
+impl Drop for Goodbye<'_> {
+    fn drop(&mut self) {
+        self.connection.with(|machine, now| machine.close(now, self.reason));
     }
 }
 

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use nnrp_session::Fault;
+use nnrp_session::HandshakeFailure;
 pub use nnrp_transport::tls::TlsError;
 pub use nnrp_transport::{BindError, Closed, ConnectError, ReceiveError, SendError};
 
@@ -12,8 +12,8 @@ pub use nnrp_transport::{BindError, Closed, ConnectError, ReceiveError, SendErro
 pub enum HandshakeError {
     /// One side refused the other: authentication, version, capability, or bytes that break a rule.
     /// `fault.from_peer` says which side.
-    #[error("{0}")]
-    Refused(Box<Fault>),
+    #[error("{}", .0.fault)]
+    Refused(Box<HandshakeFailure>),
     /// The other side did not finish in time.
     #[error("no handshake within {} ms", .0.as_millis())]
     Timeout(Duration),

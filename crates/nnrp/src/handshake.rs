@@ -73,7 +73,7 @@ impl PendingSession {
             Item::HandshakeFailed(failure) => {
                 // The ERROR is on its way; let it arrive.
                 guard.keep();
-                Err(HandshakeError::Refused(Box::new(failure.fault)))
+                Err(HandshakeError::Refused(failure))
             }
             _ => Err(HandshakeError::Timeout(Duration::ZERO)),
         }

@@ -65,8 +65,8 @@ pub use handshake::PendingSession;
 pub use listener::{HandshakeOptions, Listener, MAX_PENDING_HANDSHAKES};
 pub use nnrp_session::{
     Arrival, ClientSettings, CommandError, ConnectionState, DRAIN_TIME, DropFrame, Ended, EndedBy,
-    FailedFrame, Fault, FrameKey, HANDSHAKE_TIMEOUT, IDLE_TIMEOUT, ReceivedHello, ReceivedResult,
-    ReceivedSubmit, RejectedPacket, ServerSettings, Side,
+    FailedFrame, Fault, FrameKey, HANDSHAKE_TIMEOUT, HandshakeFailure, IDLE_TIMEOUT, ReceivedHello,
+    ReceivedResult, ReceivedSubmit, RejectedPacket, ServerSettings, Side,
 };
 pub use nnrp_transport::quic::QuicOptions;
 pub use nnrp_transport::tcp::TcpOptions;

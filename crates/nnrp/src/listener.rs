@@ -327,7 +327,7 @@ async fn shake_hands(inner: Arc<Inner>, connection: Connection, options: Handsha
     };
     let result = match outcome {
         Ok(Item::Hello(hello)) => Ok(PendingSession::new(connection, *hello)),
-        Ok(Item::HandshakeFailed(failure)) => Err(HandshakeError::Refused(Box::new(failure.fault))),
+        Ok(Item::HandshakeFailed(failure)) => Err(HandshakeError::Refused(failure)),
         Ok(_) => {
             inner.pending.fetch_sub(1, Ordering::Relaxed);
             return;

@@ -74,7 +74,7 @@ pub struct RejectedPacket {
 }
 
 /// Why a handshake did not lead to a session.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct HandshakeFailure {
     /// Why.
     pub fault: Fault,

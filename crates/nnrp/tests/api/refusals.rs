@@ -66,11 +66,11 @@ pub(crate) async fn a_refused_client_is_told_and_the_next_one_is_served(kind: Ki
     let dialling = async {
         for bad in ["", "bad"] {
             let refused = server.dial(kind, ClientConfig::new().auth_block(bad)).await;
-            let Err(DialError::Handshake(HandshakeError::Refused(fault))) = refused else {
+            let Err(DialError::Handshake(HandshakeError::Refused(failure))) = refused else {
                 panic!("{refused:?}")
             };
-            assert_eq!(fault.code, ErrorCode::AuthFailed);
-            assert!(fault.from_peer);
+            assert_eq!(failure.fault.code, ErrorCode::AuthFailed);
+            assert!(failure.fault.from_peer);
         }
         server.dial(kind, ClientConfig::new().auth_block("good")).await.unwrap()
     };
