@@ -5,7 +5,7 @@ use std::str::FromStr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use nnrp::wire::ClientHello;
+use nnrp::wire::{self, ClientHello, ClientHelloMetadata, ControlExtensions, MessageType, WireError};
 use nnrp::{
     ClientConfig, ClientSession as FacadeClientSession, Filter, Item, PendingSession as FacadePendingSession,
     QuicOptions, TcpOptions, Trust,
@@ -237,8 +237,8 @@ impl Connection {
         body: &Bound<'_, PyAny>,
         timeout: f64,
     ) -> PyResult<Operation> {
-        let packet = packet::from_parts(header, metadata, body)?;
-        let hello = ClientHello::decode(&packet).map_err(|error| PyValueError::new_err(error.to_string()))?;
+        let hello = own_hello(packet::from_parts(header, metadata, body)?)
+            .map_err(|error| PyValueError::new_err(error.to_string()))?;
         let timeout = optional_duration(Some(timeout))?.unwrap_or(Duration::ZERO);
         let mut config = ClientConfig::from_hello(hello)
             .handshake_timeout(timeout)
@@ -259,6 +259,17 @@ impl Connection {
             },
         )
     }
+}
+
+/// The hello in a packet of our own making. Unlike a received one it may have critical extensions that only the other
+/// side knows.
+fn own_hello(packet: wire::Packet) -> Result<ClientHello, WireError> {
+    let metadata = ClientHelloMetadata::decode(&packet.metadata)?;
+    let mut block = packet.body;
+    let split = usize::try_from(metadata.control_extension_bytes).unwrap_or(usize::MAX).min(block.len());
+    let auth_block = block.split_off(split);
+    let extensions = ControlExtensions::decode(&block, None, MessageType::ClientHello)?;
+    Ok(ClientHello { metadata, extensions, auth_block })
 }
 
 async fn next_packet(held: &Held, filter: Filter) -> Result<Packet, nnrp::Closed> {

@@ -139,7 +139,9 @@ pub(crate) fn session(py: Python<'_>, transport: TransportId, error: &SessionErr
 /// A handshake did not lead to a session.
 pub(crate) fn handshake(py: Python<'_>, transport: TransportId, error: &HandshakeError) -> PyErr {
     match error {
-        HandshakeError::Refused(found) => fault(py, found, None),
+        HandshakeError::Refused(failure) => {
+            fault(py, &failure.fault, failure.packet.as_ref().filter(|_| failure.fault.from_peer))
+        }
         HandshakeError::Closed(reason) => closed(py, transport, reason),
         HandshakeError::Send(error) => send(py, transport, error),
         _ => PyTimeoutError::new_err(error.to_string()),
