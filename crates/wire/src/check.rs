@@ -109,7 +109,7 @@ pub fn submit_body(data: &[u8]) {
     let Some(raw) = reader::array_at::<{ FrameSubmitMetadata::LEN }>(data, 0) else { return };
     let body = Bytes::copy_from_slice(data.get(raw.len()..).unwrap_or_default());
     // Also with metadata that would be refused: the body's decoder must not rely on that.
-    let Ok(metadata) = FrameSubmitMetadata::decode_unchecked(raw) else { return };
+    let metadata = FrameSubmitMetadata::parse(raw);
     match FrameBody::decode_submit(&metadata, &body, &[]) {
         Ok(frame) if metadata.check().is_ok() => {
             submit_is_consistent(&Header::new(MessageType::FrameSubmit), &metadata, &frame);
@@ -123,7 +123,7 @@ pub fn submit_body(data: &[u8]) {
 pub fn result_body(data: &[u8]) {
     let Some(raw) = reader::array_at::<{ ResultPushMetadata::LEN }>(data, 0) else { return };
     let body = Bytes::copy_from_slice(data.get(raw.len()..).unwrap_or_default());
-    let Ok(metadata) = ResultPushMetadata::decode_unchecked(raw) else { return };
+    let metadata = ResultPushMetadata::parse(raw);
     match FrameBody::decode_result(&metadata, &body, &[]) {
         Ok(frame) if metadata.check().is_ok() => {
             result_is_consistent(&Header::new(MessageType::ResultPush), &metadata, &frame);

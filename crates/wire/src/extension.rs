@@ -3,7 +3,8 @@
 use bytes::{BufMut, Bytes, BytesMut};
 
 use crate::{
-    ControlExtensionFlags, Detail, LossTolerance, MessageType, Part, PayloadKind, RuleId, WireError,
+    ControlExtensionFlags, Detail, LossTolerance, MessageType, Part, PayloadKind, RuleId, StructSpec,
+    WireError,
     field::{Code, wire_struct},
     limits::MAX_CONTROL_EXTENSIONS,
     reader::{self, Reader, align8},
@@ -28,6 +29,16 @@ pub const CLIENT_HELLO_EXTENSIONS: &[u16] = &[TRANSPORT_POLICY, LOSS_TOLERANCE, 
 /// The extensions that mean something in SERVER_HELLO_ACK.
 pub const SERVER_HELLO_ACK_EXTENSIONS: &[u16] =
     &[TRANSPORT_POLICY_ACK, LOSS_TOLERANCE_ACK, PAYLOAD_CAPABILITIES_ACK];
+
+/// The layouts of the handshake extensions' payloads, for generators and tests.
+pub static LAYOUTS: &[&StructSpec] = &[
+    TransportPolicyExtension::SPEC,
+    TransportPolicyAckExtension::SPEC,
+    LossToleranceExtension::SPEC,
+    LossToleranceAckExtension::SPEC,
+    PayloadCapabilitiesExtension::SPEC,
+    PayloadCapabilitiesAckExtension::SPEC,
+];
 
 /// Size of an entry's header: type, flags and payload length.
 const ENTRY_HEADER_LEN: usize = 8;

@@ -151,13 +151,21 @@ macro_rules! wire_struct {
 
             /// Reads the layout and looks at nothing but its length.
             pub(crate) fn decode_unchecked(bytes: &[u8]) -> Result<Self, $crate::WireError> {
-                let raw: &[u8; $len] = bytes.try_into().map_err(|_| {
-                    let detail = $crate::Detail::Length { expected: $len, actual: bytes.len() as u64 };
-                    Self::refuse($crate::RuleId::$len_rule, "", detail)
-                })?;
-                Ok(Self { $(
+                match bytes.try_into() {
+                    Ok(raw) => Ok(Self::parse(raw)),
+                    Err(_) => {
+                        let detail = $crate::Detail::Length { expected: $len, actual: bytes.len() as u64 };
+                        Err(Self::refuse($crate::RuleId::$len_rule, "", detail))
+                    }
+                }
+            }
+
+            /// Reads the layout from bytes that are as many as it has, and looks at none of the values.
+            #[inline]
+            pub(crate) fn parse(raw: &[u8; $len]) -> Self {
+                Self { $(
                     $field: $crate::field::Code::from_number(u64::from($crate::reader::$width(raw, $offset))),
-                )+ })
+                )+ }
             }
 
             /// The layout's bytes. Call [`Self::check`] first for values that came from outside: a value that is wider
@@ -176,6 +184,7 @@ macro_rules! wire_struct {
             ///
             /// # Errors
             /// The first rule that refuses a value.
+            #[inline]
             pub fn check(&self) -> Result<(), $crate::WireError> {
                 $( if let Some(rule) = const { $crate::field::wire_struct!(@rule $($rule)?) }
                     && let Some(detail) = $crate::field::check_value(
@@ -190,6 +199,7 @@ macro_rules! wire_struct {
             }
 
             /// An error about `field` of this layout.
+            #[cold]
             pub(crate) fn refuse(
                 rule: $crate::RuleId,
                 field: &'static str,

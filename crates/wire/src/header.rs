@@ -1,8 +1,9 @@
 //! The 40 bytes every packet starts with.
 
 use crate::{
-    BodyRule, Detail, HeaderFlags, Limits, MessageSpec, MessageType, Part, Revision, RuleId,
-    TensorProfilePatchBlock, WireError, WireFormat, field::Code, reader, writer,
+    BodyRule, Detail, HeaderFlags, Limits, MessageSpec, MessageType, Revision, RuleId,
+    TensorProfilePatchBlock, WireError,
+    field::{Code, wire_struct},
 };
 
 /// The first four bytes of every packet.
@@ -12,14 +13,7 @@ pub const MAGIC: [u8; 4] = *b"NNRP";
 const LENGTH: u8 = 40;
 
 /// The common header, without the fields whose value is fixed by the revision.
-///
-/// ```text
-///  0 magic "NNRP"          4 version  5 format  6 msg_type  7 header_len
-///  8 flags                12 meta_len
-/// 16 body_len             20 session_id
-/// 24 frame_id             28 view_id           30 route_id
-/// 32 trace_id
-/// ```
+/// [`HeaderLayout`] has its bytes.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 pub struct Header {
     /// What the packet is.
@@ -42,19 +36,60 @@ pub struct Header {
     pub trace_id: u64,
 }
 
-// Where the header's fields are; the table of the header, in the order of the wire.
-const VERSION_MAJOR: usize = 4;
-const WIRE_FORMAT: usize = 5;
-const MSG_TYPE: usize = 6;
-const HEADER_LEN: usize = 7;
-const FLAGS: usize = 8;
-const META_LEN: usize = 12;
-const BODY_LEN: usize = 16;
-const SESSION_ID: usize = 20;
-const FRAME_ID: usize = 24;
-const VIEW_ID: usize = 28;
-const ROUTE_ID: usize = 30;
-const TRACE_ID: usize = 32;
+wire_struct! {
+    /// The header as it is on the wire.
+    pub struct HeaderLayout: 40, length PKT_3, in Header {
+        /// "NNRP" as a little-endian number.
+        0 magic: u32;
+        /// 1.
+        4 version_major: u8;
+        /// 0.
+        5 wire_format: u8 as WireFormat;
+        /// What the packet is.
+        6 msg_type: u8 as MessageType;
+        /// 40.
+        7 header_len: u8;
+        /// Hints; unknown bits are kept.
+        8 flags: u32 as HeaderFlags;
+        /// Bytes of metadata.
+        12 meta_len: u32;
+        /// Bytes of body.
+        16 body_len: u32;
+        /// The session, or 0.
+        20 session_id: u32;
+        /// The frame, or 0.
+        24 frame_id: u32;
+        /// The lane of the frame.
+        28 view_id: u16;
+        /// Carried unchanged.
+        30 route_id: u16;
+        /// Carried unchanged; answers echo it.
+        32 trace_id: u64;
+    }
+    contract layout_contract;
+}
+
+/// Checks what is the same in every header; the order matters, because what is no NNRP packet has no version.
+fn layout_contract(layout: &HeaderLayout) -> Result<(), WireError> {
+    let revision = Revision::Current;
+    let refuse = |rule, field, detail| Err(HeaderLayout::refuse(rule, field, detail));
+    if layout.magic != u32::from_le_bytes(MAGIC) {
+        return refuse(RuleId::HDR_1, "magic", Detail::Because("unexpected magic, not an NNRP packet"));
+    }
+    if layout.version_major != revision.version_major() {
+        let (version, ours) = (layout.version_major, revision.version_major());
+        let text = format!("version_major {version} is not supported, expected {ours}");
+        return refuse(RuleId::HDR_2, "version_major", Detail::Explained(text.into()));
+    }
+    if let Some(detail) = layout.wire_format.refusal() {
+        return refuse(RuleId::HDR_3, "wire_format", detail);
+    }
+    if layout.header_len != LENGTH {
+        let text = format!("unexpected header_len: {}", layout.header_len);
+        return refuse(RuleId::HDR_5, "header_len", Detail::Explained(text.into()));
+    }
+    Ok(())
+}
 
 /// Whether a session is active, which decides what may be large.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -80,63 +115,40 @@ impl Header {
     /// # Errors
     /// Wrong magic, version, wire format or header length (R-HDR-1, 2, 3, 5).
     pub fn decode(raw: &[u8; Self::LEN]) -> Result<Self, WireError> {
-        let revision = Revision::Current;
-        let refuse =
-            |rule, offset, field, detail| Err(WireError::new(rule, Part::Header, offset, field, detail));
-        if !raw.starts_with(&MAGIC) {
-            return refuse(
-                RuleId::HDR_1,
-                0,
-                "magic",
-                Detail::Because("unexpected magic, not an NNRP packet"),
-            );
-        }
-        let version = reader::u8(raw, VERSION_MAJOR);
-        if version != revision.version_major() {
-            let text =
-                format!("version_major {version} is not supported, expected {}", revision.version_major());
-            return refuse(RuleId::HDR_2, VERSION_MAJOR, "version_major", Detail::Explained(text.into()));
-        }
-        let format = WireFormat::from(reader::u8(raw, WIRE_FORMAT));
-        if let Some(detail) = format.refusal() {
-            return refuse(RuleId::HDR_3, WIRE_FORMAT, "wire_format", detail);
-        }
-        let length = reader::u8(raw, HEADER_LEN);
-        if length != LENGTH {
-            let text = format!("unexpected header_len: {length}");
-            return refuse(RuleId::HDR_5, HEADER_LEN, "header_len", Detail::Explained(text.into()));
-        }
+        let layout = HeaderLayout::parse(raw);
+        layout.check()?;
         Ok(Self {
-            msg_type: reader::u8(raw, MSG_TYPE).into(),
-            flags: reader::u32(raw, FLAGS).into(),
-            meta_len: reader::u32(raw, META_LEN),
-            body_len: reader::u32(raw, BODY_LEN),
-            session_id: reader::u32(raw, SESSION_ID),
-            frame_id: reader::u32(raw, FRAME_ID),
-            view_id: reader::u16(raw, VIEW_ID),
-            route_id: reader::u16(raw, ROUTE_ID),
-            trace_id: reader::u64(raw, TRACE_ID),
+            msg_type: layout.msg_type,
+            flags: layout.flags,
+            meta_len: layout.meta_len,
+            body_len: layout.body_len,
+            session_id: layout.session_id,
+            frame_id: layout.frame_id,
+            view_id: layout.view_id,
+            route_id: layout.route_id,
+            trace_id: layout.trace_id,
         })
     }
 
     /// The header's bytes.
     pub fn encode(&self) -> [u8; Self::LEN] {
         let revision = Revision::Current;
-        let mut raw = [0; Self::LEN];
-        writer::u32(&mut raw, 0, u32::from_le_bytes(MAGIC));
-        writer::u8(&mut raw, VERSION_MAJOR, revision.version_major());
-        writer::u8(&mut raw, WIRE_FORMAT, revision.wire_format().value());
-        writer::u8(&mut raw, MSG_TYPE, self.msg_type.value());
-        writer::u8(&mut raw, HEADER_LEN, LENGTH);
-        writer::u32(&mut raw, FLAGS, self.flags.bits());
-        writer::u32(&mut raw, META_LEN, self.meta_len);
-        writer::u32(&mut raw, BODY_LEN, self.body_len);
-        writer::u32(&mut raw, SESSION_ID, self.session_id);
-        writer::u32(&mut raw, FRAME_ID, self.frame_id);
-        writer::u16(&mut raw, VIEW_ID, self.view_id);
-        writer::u16(&mut raw, ROUTE_ID, self.route_id);
-        writer::u64(&mut raw, TRACE_ID, self.trace_id);
-        raw
+        let layout = HeaderLayout {
+            magic: u32::from_le_bytes(MAGIC),
+            version_major: revision.version_major(),
+            wire_format: revision.wire_format(),
+            msg_type: self.msg_type,
+            header_len: LENGTH,
+            flags: self.flags,
+            meta_len: self.meta_len,
+            body_len: self.body_len,
+            session_id: self.session_id,
+            frame_id: self.frame_id,
+            view_id: self.view_id,
+            route_id: self.route_id,
+            trace_id: self.trace_id,
+        };
+        layout.encode()
     }
 
     /// Bytes of the whole packet, header included.
@@ -159,11 +171,11 @@ impl Header {
     pub fn check_shape(&self) -> Result<&'static MessageSpec, WireError> {
         let Some(spec) = Revision::Current.message(self.msg_type) else {
             let detail = Detail::NotAssigned { table: "MessageType", value: self.msg_type.value().into() };
-            return Err(self.refuse(RuleId::HDR_4, MSG_TYPE, "msg_type", detail));
+            return Err(self.refuse(RuleId::HDR_4, "msg_type", detail));
         };
         if self.meta_len as usize != spec.meta_len {
             let detail = Detail::Length { expected: spec.meta_len as u64, actual: self.meta_len.into() };
-            return Err(self.refuse(RuleId::PKT_1, META_LEN, "meta_len", detail));
+            return Err(self.refuse(RuleId::PKT_1, "meta_len", detail));
         }
         let possible = match spec.body {
             BodyRule::None => self.body_len == 0,
@@ -176,13 +188,13 @@ impl Header {
             let expected =
                 if spec.body == BodyRule::None { "an empty body" } else { "a body of 0 or 16 bytes" };
             let text = format!("expected {expected}, got {} bytes", self.body_len);
-            return Err(self.refuse(RuleId::PKT_2, BODY_LEN, "body_len", Detail::Explained(text.into())));
+            return Err(self.refuse(RuleId::PKT_2, "body_len", Detail::Explained(text.into())));
         }
         Ok(spec)
     }
 
-    fn refuse(&self, rule: RuleId, offset: usize, field: &'static str, detail: Detail) -> WireError {
-        WireError::new(rule, Part::Header, offset, field, detail).in_message(self.msg_type)
+    fn refuse(&self, rule: RuleId, field: &'static str, detail: Detail) -> WireError {
+        HeaderLayout::refuse(rule, field, detail).in_message(self.msg_type)
     }
 }
 
@@ -199,7 +211,7 @@ pub fn check_lengths(
     let (rule, limit) = body_limit(header.msg_type, limits, phase);
     if header.body_len > limit {
         let detail = Detail::TooMany { limit: limit.into(), actual: header.body_len.into() };
-        return Err(header.refuse(rule, BODY_LEN, "body_len", detail));
+        return Err(header.refuse(rule, "body_len", detail));
     }
     Ok(spec)
 }

@@ -50,7 +50,7 @@ pub use extension::{
     TransportPolicyExtension,
 };
 pub use field::{FieldKind, FieldSpec, Reserved, StructSpec};
-pub use header::{Header, MAGIC, Phase, check_lengths};
+pub use header::{Header, HeaderLayout, MAGIC, Phase, check_lengths};
 pub use limits::Limits;
 pub use message::{
     CachePut, ClientHello, Close, ErrorMessage, Message, ServerHelloAck, SessionMigrate, SessionMigrateAck,

@@ -5,8 +5,8 @@
 use std::collections::BTreeSet;
 
 use nnrp_wire::{
-    Channel, Direction, ENUMS, FieldKind, FrameSubmitMetadata, INHERIT, MASKS, METADATA, MessageType,
-    Reserved, Revision,
+    Channel, Direction, ENUMS, FieldKind, FrameSubmitMetadata, HeaderLayout, INHERIT, MASKS, METADATA,
+    MessageType, Reserved, Revision, extension::LAYOUTS,
 };
 
 #[test]
@@ -40,7 +40,7 @@ fn directions_and_channels() {
 fn layouts_are_whole() {
     let names: BTreeSet<_> = METADATA.iter().map(|spec| spec.name).collect();
     assert_eq!(names.len(), METADATA.len());
-    for spec in METADATA {
+    for spec in METADATA.iter().chain(LAYOUTS).chain([&HeaderLayout::SPEC]) {
         let mut end = 0;
         for field in spec.fields {
             assert_eq!(field.offset, end, "{}.{}", spec.name, field.name);

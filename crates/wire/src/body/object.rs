@@ -46,9 +46,8 @@ impl Iterator for InlineObjects {
     type Item = InlineObject;
 
     fn next(&mut self) -> Option<InlineObject> {
-        let raw: &[u8; InlineObjectBlockHeader::LEN] = reader::array_at(&self.region, self.position)?;
-        let header = InlineObjectBlockHeader::decode_unchecked(raw).ok()?;
-        let start = self.position + raw.len();
+        let header = InlineObjectBlockHeader::parse(reader::array_at(&self.region, self.position)?);
+        let start = self.position + InlineObjectBlockHeader::LEN;
         let end = start + header.object_bytes as usize;
         self.position = end.next_multiple_of(8);
         let data = reader::slice(&self.region, start, end);
@@ -87,9 +86,9 @@ impl Iterator for ObjectReferences {
     type Item = ObjectReferenceBlock;
 
     fn next(&mut self) -> Option<ObjectReferenceBlock> {
-        let raw: &[u8; ObjectReferenceBlock::LEN] = reader::array_at(&self.region, self.position)?;
-        self.position += raw.len();
-        ObjectReferenceBlock::decode_unchecked(raw).ok()
+        let reference = ObjectReferenceBlock::parse(reader::array_at(&self.region, self.position)?);
+        self.position += ObjectReferenceBlock::LEN;
+        Some(reference)
     }
 
     fn size_hint(&self) -> (usize, Option<usize>) {

@@ -96,9 +96,8 @@ impl Iterator for TypedPayloads {
     type Item = TypedPayload;
 
     fn next(&mut self) -> Option<TypedPayload> {
-        let raw: &[u8; TypedPayloadDescriptor::LEN] = reader::array_at(&self.descriptors, self.position)?;
-        self.position += raw.len();
-        let descriptor = TypedPayloadDescriptor::decode_unchecked(raw).ok()?;
+        let descriptor = TypedPayloadDescriptor::parse(reader::array_at(&self.descriptors, self.position)?);
+        self.position += TypedPayloadDescriptor::LEN;
         let start = descriptor.payload_offset as usize;
         let data = reader::slice(&self.payloads, start, start + descriptor.payload_length as usize);
         Some(TypedPayload { kind: descriptor.payload_kind, profile_id: descriptor.profile_id, data })
@@ -141,9 +140,8 @@ impl Iterator for ExtensionFrames {
     type Item = ExtensionFrame;
 
     fn next(&mut self) -> Option<ExtensionFrame> {
-        let raw: &[u8; ExtensionFrameDescriptor::LEN] = reader::array_at(&self.descriptors, self.position)?;
-        self.position += raw.len();
-        let descriptor = ExtensionFrameDescriptor::decode_unchecked(raw).ok()?;
+        let descriptor = ExtensionFrameDescriptor::parse(reader::array_at(&self.descriptors, self.position)?);
+        self.position += ExtensionFrameDescriptor::LEN;
         let start = descriptor.payload_offset as usize;
         Some(ExtensionFrame {
             kind: descriptor.extension_kind,

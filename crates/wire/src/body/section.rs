@@ -166,8 +166,7 @@ impl Iterator for Sections {
     fn next(&mut self) -> Option<SectionView> {
         self.remaining = self.remaining.checked_sub(1)?;
         let start = self.position.next_multiple_of(8);
-        let raw: &[u8; TensorSectionDesc::LEN] = reader::array_at(&self.source, start)?;
-        let desc = TensorSectionDesc::decode_unchecked(raw).ok()?;
+        let desc = TensorSectionDesc::parse(reader::array_at(&self.source, start)?);
         let tables_start = start + TensorSectionDesc::LEN;
         let end = tables_start + usize::try_from(tables_len(&desc)).ok()?;
         self.position = end;

@@ -13,7 +13,7 @@ pub use hello::{ClientHello, ServerHelloAck};
 
 use crate::{
     CacheAckMetadata, CacheInvalidateMetadata, Detail, EncodedPacket, FlowUpdateMetadata,
-    FlowUpdateScopeKind, FrameBody, FrameSubmitMetadata, Header, MessageType, Packet, Part,
+    FlowUpdateScopeKind, FrameBody, FrameSubmitMetadata, Header, HeaderLayout, MessageType, Packet, Part,
     ResultHintMetadata, ResultPushMetadata, RuleId, TransportProbeAckMetadata, WireError,
     writer::PieceWriter,
 };
@@ -255,7 +255,7 @@ pub fn check_flow_session(metadata: &FlowUpdateMetadata, session_id: u32) -> Res
         (true, _) => "connection-scope FLOW_UPDATE requires session_id 0",
         (false, 0) => "session-scope and operation-scope FLOW_UPDATE require a non-zero session_id",
     };
-    let error = WireError::new(RuleId::FLOW_5, Part::Header, 20, "session_id", Detail::Because(text));
+    let error = HeaderLayout::refuse(RuleId::FLOW_5, "session_id", Detail::Because(text));
     Err(error.in_message(MessageType::FlowUpdate))
 }
 
@@ -298,7 +298,7 @@ fn expect_type(packet: &Packet, message: MessageType) -> Result<(), WireError> {
 
 fn unassigned(value: u8) -> WireError {
     let detail = Detail::NotAssigned { table: "MessageType", value: value.into() };
-    WireError::new(RuleId::HDR_4, Part::Header, 6, "msg_type", detail)
+    HeaderLayout::refuse(RuleId::HDR_4, "msg_type", detail)
 }
 
 /// A length as the wire says it.
