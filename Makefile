@@ -78,6 +78,7 @@ python-lint: $(STAMPS)/package $(STAMPS)/dev-requirements $(STAMPS)/demo-require
 	@$(VENV)/bin/ruff format --check --quiet python interop tools scripts examples
 	@cd python && ../$(VENV)/bin/mypy
 	@cd examples/python && ../../$(VENV)/bin/mypy --strict --python-executable ../../$(PY) super_resolution
+	@$(VENV)/bin/mypy --config-file interop/mypy.ini interop
 	@$(PY) -m mypy.stubtest --mypy-config-file python/pyproject.toml nnrp._native
 
 ##@ Work

@@ -20,7 +20,7 @@ ALLOWED: dict[str, tuple[set[str], set[str] | None]] = {
     "nnrp-transport": ({"nnrp-wire", "nnrp-session"}, None),
     "nnrp": ({"nnrp-wire", "nnrp-session", "nnrp-transport"}, None),
     "nnrp-python": ({"nnrp"}, None),
-    "nnrp-testkit": ({"nnrp-wire", "nnrp-session"}, None),
+    "nnrp-testkit": ({"nnrp-wire", "nnrp-session", "nnrp-transport"}, None),
 }
 
 

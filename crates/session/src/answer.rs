@@ -46,7 +46,7 @@ impl Machine {
         if header.msg_type == MessageType::FrameSubmit && !spares_frame {
             self.send_drop_for(header);
         }
-        self.events.push_back(Event::Rejected(Box::new(RejectedPacket { fault, packet })));
+        self.emit(Event::Rejected(Box::new(RejectedPacket { fault, packet })));
     }
 
     /// A client sends ERROR only before closing; anything less is told to its application alone.
@@ -57,10 +57,10 @@ impl Machine {
             if let Role::Client(role) = &mut self.role {
                 role.frames.ended(key);
             }
-            self.events.push_back(Event::FrameFailed(Box::new(crate::FailedFrame { key, fault, packet })));
+            self.emit(Event::FrameFailed(Box::new(crate::FailedFrame { key, fault, packet })));
             self.finish_drain_if_quiet();
         } else {
-            self.events.push_back(Event::Rejected(Box::new(RejectedPacket { fault, packet })));
+            self.emit(Event::Rejected(Box::new(RejectedPacket { fault, packet })));
         }
     }
 
@@ -71,7 +71,7 @@ impl Machine {
         self.push_error(&fault);
         if handshaking {
             let failure = HandshakeFailure { fault: fault.clone(), packet };
-            self.events.push_back(Event::HandshakeFailed(Box::new(failure)));
+            self.emit(Event::HandshakeFailed(Box::new(failure)));
         }
         let reason = fault.text.clone();
         self.end(Ended { by: EndedBy::Fault, fault: Some(fault), reason: reason.clone() });
@@ -131,13 +131,13 @@ impl Machine {
                 let mut fault = Fault::refusal(nnrp_wire::ErrorCode::InvalidState, text);
                 fault.from_peer = true;
                 let failure = HandshakeFailure { fault, packet: Some(packet.clone()) };
-                self.events.push_back(Event::HandshakeFailed(Box::new(failure)));
+                self.emit(Event::HandshakeFailed(Box::new(failure)));
                 self.end(Ended { by: EndedBy::Peer, fault: None, reason });
                 self.shutdown(0, "");
             }
             ConnectionState::Active => {
                 self.close_reason.clone_from(&reason);
-                self.events.push_back(Event::PeerClosing(reason));
+                self.emit(Event::PeerClosing(reason));
                 self.enter_draining(now);
                 self.finish_drain_if_quiet();
             }
@@ -164,7 +164,7 @@ impl Machine {
         let handshaking = matches!(self.state, ConnectionState::Init | ConnectionState::Negotiating);
         if handshaking && self.side == Side::Client {
             let failure = HandshakeFailure { fault: fault.clone(), packet: Some(packet) };
-            self.events.push_back(Event::HandshakeFailed(Box::new(failure)));
+            self.emit(Event::HandshakeFailed(Box::new(failure)));
             self.end(Ended { by: EndedBy::Fault, reason: fault.to_string(), fault: Some(fault) });
             self.shutdown(0, "");
         } else if fault.fatal {
@@ -173,7 +173,7 @@ impl Machine {
         } else if fault.scope == ErrorScope::Frame && self.side == Side::Client {
             self.on_frame_error(now, fault, packet);
         } else {
-            self.events.push_back(Event::Control(packet));
+            self.emit(Event::Control(packet));
         }
     }
 }

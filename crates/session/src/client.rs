@@ -174,7 +174,7 @@ impl Machine {
                 Ok(())
             }
             _ => packet.message().map_err(Fault::from).map(|_| {
-                self.events.push_back(Event::Control(packet.clone()));
+                self.emit(Event::Control(packet.clone()));
             }),
         };
         if let Err(fault) = outcome {
@@ -198,7 +198,7 @@ impl Machine {
             let mut fault = Fault::refusal(nnrp_wire::ErrorCode::AuthFailed, text);
             fault.from_peer = true;
             fault.retry_after_ms = metadata.retry_after_ms;
-            self.events.push_back(Event::HandshakeFailed(Box::new(HandshakeFailure {
+            self.emit(Event::HandshakeFailed(Box::new(HandshakeFailure {
                 fault: fault.clone(),
                 packet: Some(packet),
             })));
@@ -220,7 +220,7 @@ impl Machine {
             role.credit = Credit::new(metadata.max_concurrent_frames);
             role.next_ping = role.settings.keepalive_interval.map(|every| now + every);
         }
-        self.events.push_back(Event::Established(Box::new(Established { packet, ack })));
+        self.emit(Event::Established(Box::new(Established { packet, ack })));
         Ok(())
     }
 
@@ -242,7 +242,7 @@ impl Machine {
         }
         if !unwanted {
             let result = ReceivedResult { packet, push: Some((metadata, body)), drop_reason: None, arrival };
-            self.events.push_back(Event::Result(Box::new(result)));
+            self.emit(Event::Result(Box::new(result)));
         }
         self.finish_drain_if_quiet();
         Ok(())
@@ -268,7 +268,7 @@ impl Machine {
         let unwanted = role.frames.is_given_up(key);
         role.frames.ended(key);
         if !unwanted {
-            self.events.push_back(Event::Result(Box::new(result)));
+            self.emit(Event::Result(Box::new(result)));
         }
         self.finish_drain_if_quiet();
     }
@@ -292,7 +292,7 @@ impl Machine {
                 }
             }
         }
-        self.events.push_back(Event::Hint(packet, hint));
+        self.emit(Event::Hint(packet, hint));
         for mut drop in released {
             drop.drop_reason = Some(hint.reason);
             self.deliver_drop(drop);
@@ -306,7 +306,7 @@ impl Machine {
         if let Role::Client(role) = &mut self.role
             && role.credit.apply(&update)
         {
-            self.events.push_back(Event::FlowUpdate(packet, update));
+            self.emit(Event::FlowUpdate(packet, update));
         }
         Ok(())
     }
@@ -315,7 +315,7 @@ impl Machine {
         let Role::Client(role) = &mut self.role else { return };
         role.answers_pings = true;
         if packet.header.trace_id & !0xFFFF_FFFF != KEEPALIVE_TRACE {
-            self.events.push_back(Event::Control(packet));
+            self.emit(Event::Control(packet));
         }
     }
 
@@ -329,7 +329,7 @@ impl Machine {
         role.frames.ended(key);
         role.held_drops.retain(|(_, held)| FrameKey::from(&held.packet.header) != key);
         if !unwanted {
-            self.events.push_back(Event::FrameFailed(Box::new(FailedFrame {
+            self.emit(Event::FrameFailed(Box::new(FailedFrame {
                 key,
                 fault,
                 packet: Some(packet),
@@ -369,7 +369,7 @@ impl Machine {
                 format!("no SERVER_HELLO_ACK within {:.1} s", waited.as_secs_f64()),
             );
             let failure = HandshakeFailure { fault: fault.clone(), packet: None };
-            self.events.push_back(Event::HandshakeFailed(Box::new(failure)));
+            self.emit(Event::HandshakeFailed(Box::new(failure)));
             self.end(Ended { by: EndedBy::Transport, reason: fault.text.clone(), fault: None });
             self.shutdown(0, "");
             return;

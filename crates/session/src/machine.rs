@@ -269,6 +269,9 @@ impl Machine {
 
     /// A deadline of [`Machine::poll_timeout`] has passed. Harmless when called early.
     pub fn handle_timeout(&mut self, now: Instant) {
+        if self.shut_down {
+            return;
+        }
         if self.drain_until.is_some_and(|at| at <= now) {
             self.drain_until = None;
             let reason = std::mem::take(&mut self.close_reason);
@@ -350,6 +353,9 @@ impl Machine {
 
     /// When [`Machine::handle_timeout`] wants to be called, if nothing happens before.
     pub fn poll_timeout(&self) -> Option<Instant> {
+        if self.shut_down {
+            return None;
+        }
         [self.drain_until, self.client_deadline()].into_iter().flatten().min()
     }
 }
@@ -471,15 +477,20 @@ impl Machine {
         }
     }
 
+    /// Tells the application something. Nothing follows [`Event::Ended`].
+    pub(crate) fn emit(&mut self, event: Event) {
+        if !self.ended {
+            self.events.push_back(event);
+        }
+    }
+
     /// Emits the last event, once.
     pub(crate) fn end(&mut self, ended: Ended) {
-        if std::mem::replace(&mut self.ended, true) {
-            return;
-        }
         if let Role::Client(role) = &mut self.role {
             role.frames.clear();
         }
-        self.events.push_back(Event::Ended(ended));
+        self.emit(Event::Ended(ended));
+        self.ended = true;
     }
 
     /// Asks the driver to close the transport once everything queued is out, once.

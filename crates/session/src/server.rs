@@ -330,7 +330,7 @@ impl Machine {
             MessageType::CacheAck => Ok(()),
             MessageType::CacheInvalidate => self.on_cache_invalidate(&packet),
             _ => {
-                self.events.push_back(Event::Control(packet.clone()));
+                self.emit(Event::Control(packet.clone()));
                 Ok(())
             }
         };
@@ -360,7 +360,7 @@ impl Machine {
             role.hello = Some(hello.clone());
         }
         self.state = ConnectionState::Negotiating;
-        self.events.push_back(Event::Hello(Box::new(ReceivedHello { packet, hello })));
+        self.emit(Event::Hello(Box::new(ReceivedHello { packet, hello })));
         Ok(())
     }
 
@@ -377,7 +377,7 @@ impl Machine {
             role.frames.submitted(FrameKey::from(&packet.header), &body);
         }
         let submit = ReceivedSubmit { packet, metadata, body, received_at: now };
-        self.events.push_back(Event::Submit(Box::new(submit)));
+        self.emit(Event::Submit(Box::new(submit)));
         Ok(())
     }
 
@@ -408,7 +408,7 @@ impl Machine {
         if let Role::Server(role) = &mut self.role
             && role.frames.cancel(key)
         {
-            self.events.push_back(Event::Cancelled(key));
+            self.emit(Event::Cancelled(key));
         }
     }
 
@@ -418,7 +418,7 @@ impl Machine {
         if let Role::Server(role) = &mut self.role
             && role.advice.apply(&update)
         {
-            self.events.push_back(Event::FlowUpdate(packet, update));
+            self.emit(Event::FlowUpdate(packet, update));
         }
         Ok(())
     }

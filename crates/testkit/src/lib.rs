@@ -2,6 +2,7 @@
 //! packets to send them ([`packets`]), and the reference pages ([`document`]).
 #![forbid(unsafe_code)]
 
+pub mod check;
 pub mod document;
 pub mod packets;
 mod pair;

@@ -4,6 +4,7 @@ use std::net::{Ipv4Addr, SocketAddr};
 
 use nnrp_session::Side;
 use nnrp_wire::TransportId;
+use tokio::io::{AsyncRead, AsyncWrite};
 
 use crate::buffer::BufferPool;
 use crate::connection::{Connection, Parts};
@@ -15,15 +16,20 @@ const PIPE_BYTES: usize = 64 * 1024;
 /// A connected pair: client, server. The server side waits to be claimed, like a listener's connection.
 pub fn pair() -> (Connection, Connection) {
     let (ours, theirs) = tokio::io::duplex(PIPE_BYTES);
-    (start(ours, Side::Client), start(theirs, Side::Server))
+    (over(ours, Side::Client), over(theirs, Side::Server))
 }
 
-fn start(stream: tokio::io::DuplexStream, side: Side) -> Connection {
+/// One end of a connection over any byte stream. It speaks as on TCP: packets follow each other, in order. Needs a tokio
+/// runtime around it.
+pub fn over<S>(stream: S, side: Side) -> Connection
+where
+    S: AsyncRead + AsyncWrite + Send + 'static,
+{
     let nowhere = SocketAddr::from((Ipv4Addr::LOCALHOST, 0));
     let (read, write) = tokio::io::split(stream);
     let (connection, shared) = Connection::new(Parts {
         side,
-        // In-memory links have no number of their own on the wire; they behave like the ordered one.
+        // Such streams have no number of their own on the wire; they behave like the ordered one.
         transport: TransportId::Tcp,
         peer: nowhere,
         local: nowhere,
