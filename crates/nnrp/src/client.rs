@@ -11,8 +11,8 @@ use nnrp_transport::tcp::TcpOptions;
 use nnrp_transport::tls::Trust;
 use nnrp_transport::{Closed, Connection, Filter, Item, SendError, Sent, clock};
 use nnrp_wire::{
-    FlowUpdateMetadata, Header, MessageType, Packet, ResultHintMetadata, Revision, ServerHelloAck,
-    SubmitFrame,
+    FlowUpdateMetadata, Header, MessageType, Packet, PayloadKind, ResultHintMetadata, Revision,
+    ServerHelloAck, SubmitFrame,
 };
 use tokio::sync::broadcast;
 
@@ -148,8 +148,13 @@ impl ClientSession {
     ///
     /// [`SendError::Command`] for values that make no legal frame, [`SendError::Closed`] at the end.
     pub async fn send(&self, frame: &SubmitFrame) -> Result<Sent, SendError> {
-        let packet =
-            frame.encode(self.id(), Revision::Current).map_err(|error| SendError::Command(error.into()))?;
+        let packet = if carries_nothing(frame) {
+            // Both forms are legal; rc2 servers refuse the one without a body.
+            SubmitFrame { zero_prelude: true, ..frame.clone() }.encode(self.id(), Revision::Current)
+        } else {
+            frame.encode(self.id(), Revision::Current)
+        };
+        let packet = packet.map_err(|error| SendError::Command(error.into()))?;
         self.0.connection.command_frame(packet.len(), |machine, _| machine.submit(packet)).await
     }
 
@@ -274,9 +279,11 @@ impl ClientSession {
     pub async fn close(&self, reason: &str) {
         // Frames have streams of their own on QUIC, where CLOSE would overtake them and have them refused.
         let goodbye = Goodbye { connection: &self.0.connection, reason };
+        let until = clock::now() + DRAIN_TIME;
         let _ = tokio::time::timeout(DRAIN_TIME, self.0.connection.flush()).await;
         drop(goodbye);
-        self.0.connection.close(reason, DRAIN_TIME).await;
+        let rest = until.saturating_duration_since(clock::now());
+        self.0.connection.close(reason, rest).await;
     }
 
     /// Waits for the end of the session. Cancel-safe.
@@ -295,6 +302,14 @@ impl Drop for Goodbye<'_> {
     fn drop(&mut self) {
         self.connection.with(|machine, now| machine.close(now, self.reason));
     }
+}
+
+/// Whether a frame has neither tensors nor payloads.
+fn carries_nothing(frame: &SubmitFrame) -> bool {
+    frame.sections.is_empty()
+        && frame.tile_ids.is_empty()
+        && frame.typed_payloads.is_empty()
+        && !frame.payload_kind.contains(PayloadKind::TENSOR)
 }
 
 /// Marks the PINGs of [`ClientSession::ping`], so that their answers are told from others.

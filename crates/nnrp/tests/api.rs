@@ -38,6 +38,7 @@ over_every_transport! {
     echo::bodies_of_megabytes_arrive_whole_and_aligned,
     echo::a_received_tile_is_a_view_of_the_one_body,
     echo::a_result_without_tile_ids_covers_the_tiles_asked_for,
+    echo::a_frame_without_any_payload_is_a_frame,
     refusals::a_drop_carries_its_reason,
     refusals::a_frame_nobody_answers_is_dropped,
     refusals::a_refused_frame_costs_itself_only,

@@ -1,4 +1,4 @@
-use nnrp::wire::{BudgetPolicy, ResultClass, ResultFrame, Section, SubmitFrame, TensorDType};
+use nnrp::wire::{BudgetPolicy, PayloadKind, ResultClass, ResultFrame, Section, SubmitFrame, TensorDType};
 use nnrp::{Received, Reply};
 
 use super::harness::{Kind, bulky, frame, session, soon, text_of, text_result};
@@ -112,5 +112,21 @@ pub(crate) async fn a_result_without_tile_ids_covers_the_tiles_asked_for(kind: K
         let Reply::Result(result) = soon("a result", ends.client.receive()).await.unwrap() else { panic!() };
         let (_, body) = result.push.unwrap();
         assert_eq!(body.tile_ids().collect::<Vec<u16>>(), expected);
+    }
+}
+
+pub(crate) async fn a_frame_without_any_payload_is_a_frame(kind: Kind) {
+    let ends = session(kind).await;
+    for (frame_id, payload_kind) in
+        [(1, PayloadKind::TOKEN_CHUNK), (2, PayloadKind::NONE), (3, PayloadKind::TENSOR)]
+    {
+        let frame = SubmitFrame { payload_kind, ..SubmitFrame::new(frame_id) };
+        ends.client.send(&frame).await.unwrap();
+        let Received::Submit(submit) = soon("a frame", ends.server.receive()).await.unwrap() else {
+            panic!()
+        };
+        assert_eq!(submit.packet.header.frame_id, frame_id);
+        assert_eq!(submit.body.typed_payloads().len(), 0);
+        assert_eq!(submit.body.sections().len(), 0);
     }
 }
