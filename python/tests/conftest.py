@@ -49,7 +49,9 @@ class Network:
     def server_configuration(self, **settings: Any) -> Any:
         if self.transport == "quic":
             certificate = self.certificate
-            return create_quic_server_configuration(certificate.certificate, certificate.private_key, **settings)
+            return create_quic_server_configuration(
+                certificate.certificate, certificate.private_key, **settings
+            )
         return create_tcp_server_configuration(**settings)
 
     def client_configuration(self, **settings: Any) -> Any:

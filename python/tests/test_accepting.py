@@ -86,7 +86,7 @@ async def test_a_connection_whose_first_packet_was_read(network):
         first = await connection.receive_control_packet(STEP)
         resolution = ServerSessionAcceptResolution(9, "resolved")
         server = await accept_server_connection(
-            connection, first_packet=first, session_resolver=lambda hello: resolution
+            connection, first_packet=first, session_resolver=lambda _: resolution
         )
         async with server, await opening as client:
             assert (client.session_id, client.active_model_name) == (9, "resolved")
@@ -111,7 +111,9 @@ async def test_extensions_in_both_directions(network):
         server, client = await met(
             accept_server_session(listener, extra_extensions=(added,)),
             network.dial(
-                listener.port, control_extensions=pack_control_extension_block([offered]), client_profile=profile
+                listener.port,
+                control_extensions=pack_control_extension_block([offered]),
+                client_profile=profile,
             ),
         )
         async with server, client:
@@ -123,8 +125,14 @@ async def test_extensions_in_both_directions(network):
 async def test_a_client_that_says_nothing_delays_nobody(network):
     async with network.serve() as listener:
         silent = [await network.connect(listener.port) for _ in range(3)]
-        with socket.create_connection(("127.0.0.1", listener.port)) if network.transport == "tcp" else _nothing():
-            server, client = await met(accept_server_session(listener, timeout=STEP), network.dial(listener.port))
+        with (
+            socket.create_connection(("127.0.0.1", listener.port))
+            if network.transport == "tcp"
+            else _nothing()
+        ):
+            server, client = await met(
+                accept_server_session(listener, timeout=STEP), network.dial(listener.port)
+            )
             async with server, client:
                 pass
         for connection in silent:

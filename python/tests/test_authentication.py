@@ -76,7 +76,7 @@ async def test_the_refused_connection_is_closed(network):
     async with network.serve() as listener:
         accepting = asyncio.create_task(accept_server_session(listener, auth_validator=plain))
         connection = await network.connect(listener.port)
-        with pytest.raises(NnrpProtocolError, match="AUTH_FAILED|authentication"):
+        with pytest.raises(NnrpProtocolError, match="AUTH_FAILED"):
             await network.handshake(connection, b"wrong")
         await asyncio.wait_for(connection.wait_closed(), STEP)
         assert connection.is_closed

@@ -1,0 +1,127 @@
+"""What is received is a lazy subclass that behaves like the public dataclass in every way."""
+
+import copy
+import dataclasses
+import pickle
+
+import pytest
+from frames import STEP, echo, frame
+
+from nnrp.client import Result, SubmitRequest, TypedPayload
+from nnrp.core import FrameSubmitMetadata, NnrpHeader, NnrpPacket, TensorSectionData
+from nnrp.server import ReceivedSubmit
+
+
+@pytest.fixture
+async def submit(tcp):
+    async with tcp.pair() as (server, client):
+        await client.submit_frame(
+            frame(7, b"abc", latency_budget_ms=20, typed_payloads=(TypedPayload.tool_delta(b"x"),))
+        )
+        yield await server.receive_submit(STEP)
+
+
+def plain(lazy, public):
+    return public(**{field.name: getattr(lazy, field.name) for field in dataclasses.fields(public)})
+
+
+def made(lazy):
+    """The fields that have been made so far."""
+    found = set()
+    for field in dataclasses.fields(lazy):
+        try:
+            ReceivedSubmit.__dict__[field.name].__get__(lazy)
+        except AttributeError:
+            continue
+        found.add(field.name)
+    return found
+
+
+async def test_nothing_is_made_before_it_is_read(tcp):
+    async with tcp.pair() as (server, client):
+        await client.submit_frame(frame(7))
+        submit = await server.receive_submit(STEP)
+    assert made(submit) == set()
+    assert submit.metadata.frame_id == 7
+    assert made(submit) == {"metadata"}
+    assert submit.metadata is submit.metadata
+
+
+@pytest.mark.parametrize(
+    ("path", "public"),
+    [
+        ("", ReceivedSubmit),
+        ("packet", NnrpPacket),
+        ("packet.header", NnrpHeader),
+        ("metadata", FrameSubmitMetadata),
+        ("request", SubmitRequest),
+    ],
+)
+async def test_it_equals_the_public_object_both_ways(submit, path, public):
+    lazy = submit
+    for name in filter(None, path.split(".")):
+        lazy = getattr(lazy, name)
+    twin = plain(lazy, public)
+    assert isinstance(lazy, public)
+    assert lazy == twin
+    assert twin == lazy
+    assert repr(lazy) == repr(twin)
+    assert dataclasses.fields(lazy) == dataclasses.fields(public)
+    assert type(lazy).__name__ == public.__name__
+    if public.__hash__ is not None and public is not ReceivedSubmit:
+        assert hash(lazy) == hash(twin)
+
+
+async def test_it_is_as_frozen_as_the_public_class(submit):
+    for lazy, name in (
+        (submit, "packet"),
+        (submit.request, "frame_id"),
+        (submit.request.sections[0], "role_id"),
+    ):
+        with pytest.raises(dataclasses.FrozenInstanceError):
+            setattr(lazy, name, None)
+        with pytest.raises(AttributeError):
+            lazy.no_such_attribute  # noqa: B018
+    submit.packet.body = b"changed"
+    assert submit.packet.body == b"changed"
+
+
+async def test_copies_are_plain_and_equal(submit):
+    for twin in (
+        copy.copy(submit.packet),
+        copy.deepcopy(submit.packet),
+        pickle.loads(pickle.dumps(submit.packet)),
+    ):
+        assert type(twin) is NnrpPacket
+        assert twin == submit.packet
+    twin = pickle.loads(pickle.dumps(submit.request))
+    assert type(twin) is SubmitRequest
+    assert twin == submit.request
+    assert all(isinstance(section, TensorSectionData) for section in twin.sections)
+
+
+async def test_replace_makes_a_changed_copy(submit):
+    changed = dataclasses.replace(submit.request, frame_id=8)
+    assert (changed.frame_id, changed.sections) == (8, submit.request.sections)
+    assert dataclasses.replace(submit, tensor_body=None).tensor_body is None
+    assert dataclasses.asdict(submit.request)["frame_id"] == 7
+
+
+async def test_a_received_request_can_be_submitted_again(tcp):
+    async with tcp.pair() as (server, client):
+        await client.submit_frame(frame(1, b"abc", camera_block=b"cam"))
+        request = (await server.receive_submit(STEP)).request
+        await client.submit_frame(dataclasses.replace(request, frame_id=2))
+        again = (await server.receive_submit(STEP)).request
+        assert again == dataclasses.replace(request, frame_id=2)
+
+
+async def test_results_are_lazy_too(network):
+    async with network.pair() as (server, client):
+        await client.submit_frame(frame(1, b"abc"))
+        await echo(server)
+        result = await client.receive_result(STEP)
+        twin = plain(result, Result)
+        assert result == twin
+        assert repr(result) == repr(twin)
+        assert result.drop_reason is None is twin.drop_reason
