@@ -45,6 +45,7 @@ test: rust-test python-test interop ## All tests: Rust, Python, examples, intero
 rust-test: $(STAMPS)/tools ## Unit, behaviour, property and documentation tests of the Rust crates
 	$(call say,"Rust tests")
 	@$(CARGO) test --quiet --workspace --exclude nnrp-python
+	@if $(PYTHON) scripts/can_link_python.py; then $(CARGO) test --quiet -p nnrp-python --lib; fi
 
 .PHONY: python-test
 python-test: $(STAMPS)/package $(STAMPS)/dev-requirements $(STAMPS)/demo-requirements ## Tests of the Python package and of the examples
