@@ -1,6 +1,7 @@
-"""Exits with 0 when a program can be linked with this interpreter's library, as the unit tests of nnrp-python need.
+"""Exits with 0 when a program can be linked with this interpreter's library.
 
-Many systems ship the interpreter without it; the package itself does not need it, and its Python tests run anyway.
+The unit tests of nnrp-python need that. Many systems ship the interpreter without its library; the package
+does not need it, and its Python tests run anyway.
 """
 
 import sys
