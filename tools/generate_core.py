@@ -13,6 +13,7 @@ import importlib.util
 import re
 import sys
 import textwrap
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -27,9 +28,21 @@ WIDTH = 110
 STRUCT_CODES = {1: "B", 2: "H", 4: "I", 8: "Q"}
 
 
+def package_folders() -> Iterator[Path]:
+    """Where the native module may be: beside the sources (an editable build), or installed."""
+    yield PACKAGE
+    installed = importlib.util.find_spec("nnrp")
+    for folder in (installed and installed.submodule_search_locations) or ():
+        yield Path(folder)
+
+
 def native_tables() -> dict[str, Any]:
     """Return the tables without importing the package, which needs the files that are being generated."""
-    library = next(PACKAGE.glob("_native*.so"))
+    library = next(
+        (found for folder in package_folders() for found in sorted(folder.glob("_native*.so"))), None
+    )
+    if library is None:
+        raise SystemExit("the native module is not built: run `make develop`, or install the package")
     spec = importlib.util.spec_from_file_location("_native", library)
     if spec is None or spec.loader is None:
         raise SystemExit(f"cannot load {library.name}")
