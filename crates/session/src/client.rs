@@ -329,11 +329,7 @@ impl Machine {
         role.frames.ended(key);
         role.held_drops.retain(|(_, held)| FrameKey::from(&held.packet.header) != key);
         if !unwanted {
-            self.emit(Event::FrameFailed(Box::new(FailedFrame {
-                key,
-                fault,
-                packet: Some(packet),
-            })));
+            self.emit(Event::FrameFailed(Box::new(FailedFrame { key, fault, packet: Some(packet) })));
         }
         self.finish_drain_if_quiet();
     }
