@@ -39,7 +39,11 @@ def test_the_defaults_of_the_tcp_configurations():
     client, server = create_tcp_client_configuration(), create_tcp_server_configuration()
     assert client == NnrpTcpClientConfiguration(5.0, 120.0, True)
     assert server == NnrpTcpServerConfiguration(120.0, True)
-    assert [field.name for field in dataclasses.fields(client)][:3] == ["connect_timeout", "idle_timeout", "no_delay"]
+    assert [field.name for field in dataclasses.fields(client)][:3] == [
+        "connect_timeout",
+        "idle_timeout",
+        "no_delay",
+    ]
     with pytest.raises(dataclasses.FrozenInstanceError):
         server.idle_timeout = 1
 
@@ -48,7 +52,11 @@ def test_the_defaults_of_the_quic_configurations(certificate):
     client = create_quic_client_configuration()
     assert client.is_client
     assert client.verify_mode is ssl.CERT_REQUIRED
-    assert (client.idle_timeout, client.max_datagram_frame_size, client.alpn_protocols) == (120.0, 65536, ["nnrp/1"])
+    assert (client.idle_timeout, client.max_datagram_frame_size, client.alpn_protocols) == (
+        120.0,
+        65536,
+        ["nnrp/1"],
+    )
     server = create_quic_server_configuration(certificate.certificate, certificate.private_key)
     assert not server.is_client
     assert create_quic_client_configuration(insecure_skip_verify=True).verify_mode is ssl.CERT_NONE

@@ -1,4 +1,4 @@
-"""A server session over an object that only passes packets around, which is how applications test their handlers."""
+"""A server session over an object that only passes packets around: how applications test handlers."""
 
 import asyncio
 from dataclasses import fields
@@ -33,7 +33,7 @@ class FakeConnection:
         self.sent = []
         self.closed = 0
 
-    async def receive_submit_packet(self, timeout=None):  # noqa: ASYNC109
+    async def receive_submit_packet(self, timeout=None):
         if not self.packets:
             raise TimeoutError(timeout)
         return self.packets.pop(0)
@@ -72,13 +72,24 @@ def session(connection, hello, session_id=5):
 def submit(frame_id=1, session_id=5, **changes):
     request = frame(frame_id, b"abc", b"d")
     return build_frame_submit_packet(
-        session_id=session_id, frame_id=frame_id, tile_ids=request.tile_ids, sections=request.sections, **changes
+        session_id=session_id,
+        frame_id=frame_id,
+        tile_ids=request.tile_ids,
+        sections=request.sections,
+        **changes,
     )
 
 
 def test_the_fields_are_the_documented_ones(hello):
     names = [field.name for field in fields(ServerSession)]
-    assert names == ["connection", "transport_id", "hello", "session_id", "active_model_name", "server_profile"]
+    assert names == [
+        "connection",
+        "transport_id",
+        "hello",
+        "session_id",
+        "active_model_name",
+        "server_profile",
+    ]
     made = session(FakeConnection(), hello)
     assert made.active_model_name == ""
     assert made.server_profile == ServerProfile()

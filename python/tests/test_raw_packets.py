@@ -5,6 +5,7 @@ import asyncio
 import pytest
 from frames import STEP, echo, frame
 
+from nnrp.adapters import NnrpQuicConnection, NnrpQuicListener, NnrpTcpConnection, NnrpTcpListener
 from nnrp.core import (
     MessageType,
     NnrpPacket,
@@ -138,9 +139,7 @@ async def test_listeners_iterate_over_connections(network):
             await connection.close()
 
 
-def test_connections_and_listeners_are_not_made_by_hand(network):
-    from nnrp.adapters import NnrpQuicConnection, NnrpQuicListener, NnrpTcpConnection, NnrpTcpListener  # noqa: PLC0415
-
+def test_connections_and_listeners_are_not_made_by_hand():
     for kind in (NnrpQuicConnection, NnrpQuicListener, NnrpTcpConnection, NnrpTcpListener):
         with pytest.raises(TypeError):
             kind()

@@ -96,7 +96,12 @@ pub(crate) fn close_all(handle: &Handle, limit: Duration) {
         let mut flushing = JoinSet::new();
         for connection in open.into_values().filter(is_open) {
             end(&connection);
-            flushing.spawn(async move { connection.flush().await });
+            flushing.spawn(async move {
+                connection.flush().await;
+                // Nobody will be here to see the peer close; a peer that is told need not wait for its timeout.
+                connection.abort(0, "");
+                connection.gone().await;
+            });
         }
         let everything = async {
             while flushing.join_next().await.is_some() {}

@@ -58,7 +58,9 @@ class _Layout(TypedDict):
 class _Tables(TypedDict):
     enums: list[_CodeTable]
     masks: list[_CodeTable]
+    header: _Layout
     layouts: list[_Layout]
+    extensions: dict[int, _Layout]
     messages: dict[str, int]
     constants: dict[str, Any]
 

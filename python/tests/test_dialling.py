@@ -1,0 +1,133 @@
+"""Which transport dial_client takes, and every way of opening a session."""
+
+import asyncio
+import inspect
+
+import pytest
+from conftest import HOST, Network
+from frames import STEP, frame
+
+from nnrp.client import (
+    ClientDialPolicy,
+    ClientProfile,
+    connect_client_control,
+    connect_client_session,
+    dial_client,
+)
+from nnrp.core import TransportId, TransportPolicy
+from nnrp.errors import NnrpAuthenticationError
+from nnrp.server import accept_server_session
+
+
+@pytest.fixture
+def quic(certificate):
+    return Network("quic", certificate)
+
+
+async def opened(listener, opening):
+    accepting = asyncio.create_task(accept_server_session(listener, timeout=STEP))
+    async with await opening as client, await accepting as server:
+        return server, client
+
+
+async def test_the_type_of_the_configuration_decides(network):
+    async with network.serve() as listener:
+        opening = dial_client(HOST, listener.port, config=network.client_configuration(), auth_block=b"token")
+        server, client = await opened(listener, opening)
+        assert client.transport_id is network.transport_id
+        assert server.hello.auth_block == b"token"
+
+
+async def test_a_preference_falls_back_to_what_was_configured(tcp, quic):
+    profile = ClientProfile(transport_policy=TransportPolicy.PREFER_QUIC)
+    async with tcp.serve() as listener:
+        opening = dial_client(
+            HOST,
+            listener.port,
+            profile=profile,
+            config=quic.client_configuration(),
+            tcp_config=tcp.client_configuration(),
+            timeout=0.3,
+        )
+        _, client = await opened(listener, opening)
+        assert client.transport_id is TransportId.TCP
+
+
+async def test_nothing_falls_back_to_plain_tcp_unasked(tcp, quic):
+    async with tcp.serve() as listener:
+        for profile in (ClientProfile(), ClientProfile(transport_policy=TransportPolicy.PREFER_QUIC)):
+            with pytest.raises((OSError, TimeoutError)):
+                await dial_client(
+                    HOST, listener.port, profile=profile, config=quic.client_configuration(), timeout=0.2
+                )
+
+
+async def test_a_refusal_is_not_tried_again(tcp):
+    seen = []
+
+    def validator(auth_block):
+        seen.append(auth_block)
+        return False
+
+    async with tcp.serve() as listener:
+        accepting = asyncio.create_task(accept_server_session(listener, auth_validator=validator))
+        with pytest.raises(NnrpAuthenticationError):
+            await dial_client(HOST, listener.port, config=tcp.client_configuration(), auth_block=b"x")
+        accepting.cancel()
+    assert seen == [b"x"]
+
+
+async def test_a_forced_transport_wins_over_the_configuration(tcp, quic):
+    policy = ClientDialPolicy(forced_transport_id=TransportId.TCP)
+    async with tcp.serve() as listener:
+        opening = dial_client(HOST, listener.port, config=quic.client_configuration(), dial_policy=policy)
+        _, client = await opened(listener, opening)
+        assert client.transport_id is TransportId.TCP
+
+
+async def test_configurations_of_the_wrong_type(tcp):
+    with pytest.raises(TypeError):
+        dial_client(HOST, 1, config=object())
+    with pytest.raises(TypeError):
+        dial_client(HOST, 1, config=tcp.client_configuration(), tcp_config=tcp.client_configuration())
+
+
+async def test_the_default_budget_of_the_profile(tcp):
+    profile = ClientProfile(inference_budget_ms=33)
+    async with tcp.serve() as listener:
+        accepting = asyncio.create_task(accept_server_session(listener, timeout=STEP))
+        async with (
+            dial_client(HOST, listener.port, profile=profile, config=tcp.client_configuration()) as client,
+            await accepting as server,
+        ):
+            await client.submit_frame(frame(1))
+            await client.submit_frame(frame(2, inference_budget_ms=5))
+            budgets = [(await server.receive_submit(STEP)).metadata.latency_budget_ms for _ in range(2)]
+            assert budgets == [33, 5]
+
+
+async def test_sessions_can_be_entered_or_awaited(network):
+    async with network.serve() as listener:
+        port = {f"{network.transport}_port": listener.port}
+        configuration = {f"{network.transport}_configuration": network.client_configuration()}
+        for connect in (connect_client_session, connect_client_control):
+            accepting = asyncio.create_task(accept_server_session(listener, timeout=STEP))
+            async with connect(HOST, **port, **configuration) as entered:
+                await (await accepting).close()
+            del entered
+            accepting = asyncio.create_task(accept_server_session(listener, timeout=STEP))
+            awaited = await connect(HOST, **port, **configuration)
+            async with awaited, await accepting:
+                pass
+
+
+async def test_without_a_choice_exactly_one_port_is_needed():
+    for ports in ({}, {"quic_port": 1, "tcp_port": 2}):
+        with pytest.raises(ValueError, match="exactly one"):
+            connect_client_session(HOST, **ports)
+
+
+def test_the_parameters_are_the_documented_ones():
+    parameters = list(inspect.signature(dial_client).parameters)
+    assert parameters[:5] == ["host", "port", "profile", "config", "tcp_config"]
+    assert next(iter(inspect.signature(connect_client_session).parameters)) == "host"
