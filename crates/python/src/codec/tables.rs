@@ -3,17 +3,19 @@
 
 use nnrp::wire::codes::{CodeTable, ENUMS, MASKS};
 use nnrp::wire::meta::{INHERIT, METADATA};
-use nnrp::wire::{FieldKind, FieldSpec, Header, MAGIC, Reserved, Revision, StructSpec, extension};
+use nnrp::wire::{FieldKind, FieldSpec, Header, HeaderLayout, MAGIC, Reserved, Revision, StructSpec, extension};
 use pyo3::prelude::*;
 use pyo3::types::{PyBytes, PyDict};
 
-/// Everything that has a name and a number: `enums`, `masks`, `layouts`, `messages` and `constants`.
+/// Everything that has a name and a number: `enums`, `masks`, `header`, `layouts`, `extensions`, `messages` and `constants`.
 #[pyfunction]
 pub(super) fn tables(py: Python<'_>) -> PyResult<Bound<'_, PyDict>> {
     let tables = PyDict::new(py);
     tables.set_item("enums", rows(py, ENUMS, code_table)?)?;
     tables.set_item("masks", rows(py, MASKS, code_table)?)?;
+    tables.set_item("header", layout(py, HeaderLayout::SPEC)?)?;
     tables.set_item("layouts", rows(py, METADATA, layout)?)?;
+    tables.set_item("extensions", extensions(py)?)?;
     let messages = PyDict::new(py);
     for spec in Revision::Current.messages() {
         messages.set_item(spec.message.name(), spec.meta_len)?;
@@ -73,20 +75,32 @@ fn field<'py>(py: Python<'py>, row: &FieldSpec) -> PyResult<Bound<'py, PyDict>> 
     Ok(dict)
 }
 
+/// The payload layouts of the handshake extensions, by their type.
+fn extensions(py: Python<'_>) -> PyResult<Bound<'_, PyDict>> {
+    let dict = PyDict::new(py);
+    for ((_, ext_type), spec) in EXTENSION_TYPES.into_iter().zip(extension::LAYOUTS) {
+        dict.set_item(ext_type, layout(py, spec)?)?;
+    }
+    Ok(dict)
+}
+
+/// The handshake extensions, in the order of [`extension::LAYOUTS`], with the names of their types in Python.
+const EXTENSION_TYPES: [(&str, u16); 6] = [
+    ("CLIENT_HELLO_TRANSPORT_POLICY_EXTENSION", extension::TRANSPORT_POLICY),
+    ("SERVER_HELLO_ACK_TRANSPORT_POLICY_EXTENSION", extension::TRANSPORT_POLICY_ACK),
+    ("CLIENT_HELLO_LOSS_TOLERANCE_EXTENSION", extension::LOSS_TOLERANCE),
+    ("SERVER_HELLO_ACK_LOSS_TOLERANCE_EXTENSION", extension::LOSS_TOLERANCE_ACK),
+    ("CLIENT_HELLO_PAYLOAD_CAPABILITIES_EXTENSION", extension::PAYLOAD_CAPABILITIES),
+    ("SERVER_HELLO_ACK_PAYLOAD_CAPABILITIES_EXTENSION", extension::PAYLOAD_CAPABILITIES_ACK),
+];
+
 /// Fixed numbers that are not a column of any table.
 fn constants(py: Python<'_>) -> PyResult<Bound<'_, PyDict>> {
     let dict = PyDict::new(py);
     dict.set_item("HEADER_MAGIC", PyBytes::new(py, &MAGIC))?;
     dict.set_item("HEADER_LENGTH", Header::LEN)?;
     dict.set_item("INHERIT_LOSS_TOLERANCE", INHERIT)?;
-    for (name, ext_type) in [
-        ("CLIENT_HELLO_TRANSPORT_POLICY_EXTENSION", extension::TRANSPORT_POLICY),
-        ("SERVER_HELLO_ACK_TRANSPORT_POLICY_EXTENSION", extension::TRANSPORT_POLICY_ACK),
-        ("CLIENT_HELLO_LOSS_TOLERANCE_EXTENSION", extension::LOSS_TOLERANCE),
-        ("SERVER_HELLO_ACK_LOSS_TOLERANCE_EXTENSION", extension::LOSS_TOLERANCE_ACK),
-        ("CLIENT_HELLO_PAYLOAD_CAPABILITIES_EXTENSION", extension::PAYLOAD_CAPABILITIES),
-        ("SERVER_HELLO_ACK_PAYLOAD_CAPABILITIES_EXTENSION", extension::PAYLOAD_CAPABILITIES_ACK),
-    ] {
+    for (name, ext_type) in EXTENSION_TYPES {
         dict.set_item(name, ext_type)?;
     }
     Ok(dict)
