@@ -3,7 +3,9 @@
 
 use nnrp::wire::codes::{CodeTable, ENUMS, MASKS};
 use nnrp::wire::meta::{INHERIT, METADATA};
-use nnrp::wire::{FieldKind, FieldSpec, Header, HeaderLayout, MAGIC, Reserved, Revision, StructSpec, extension};
+use nnrp::wire::{
+    FieldKind, FieldSpec, Header, HeaderLayout, MAGIC, Reserved, Revision, StructSpec, extension,
+};
 use pyo3::prelude::*;
 use pyo3::types::{PyBytes, PyDict};
 
