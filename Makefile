@@ -105,6 +105,10 @@ docs-generated: ## Rewrites the parts of docs/ that come from the tables in the 
 vectors: $(STAMPS)/rc2 ## Makes vectors/*.json again from the published peer
 	@$(RC2_VENV)/bin/python tools/make_vectors.py
 
+.PHONY: differential
+differential: $(STAMPS)/package $(STAMPS)/rc2 ## Our codec against the published peer's, over golden and damaged packets
+	@NNRP_RC2_PYTHON=$(RC2_VENV)/bin/python $(PY) tools/differential.py
+
 .PHONY: clean
 clean: ## Removes what was built and installed here
 	@rm -rf build target $(VENV) $(RC2_VENV) demo-output python/nnrp/*.so

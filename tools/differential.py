@@ -1,6 +1,6 @@
 """Compare our codec with the published reference peer over many packets, good and damaged.
 
-Run it with the Python that has our package; ``NNRP_RC2_PYTHON`` names the one that has ``nnrp-py==1.0.0rc2``::
+Run it with the Python that has our package; ``NNRP_RC2_PYTHON`` names one with ``nnrp-py==1.0.0rc2``::
 
     python tools/differential.py                        # golden packets and seeded mutations
     python tools/differential.py --corpus fuzz/corpus   # and what fuzzing has found
@@ -47,13 +47,19 @@ def explain(ours: dict[str, Any], peers: dict[str, Any]) -> tuple[str, str]:
         rule = rule_of(refused)
         return f"only we refuse: {rule}", OURS_REFUSES.get(rule, "")
     if peer_refused:
-        for pattern, rule, reason in PEER_REFUSES:
-            if pattern.search(peer_refused):
-                return f"only the peer refuses: {rule}", reason
-        return "only the peer refuses", ""
-    if ours == peers:
+        rule = rule_of(ours.get("unread", "without a rule"))
+        return f"only the peer refuses: {rule}", PEER_REFUSES.get(rule, "")
+    if "unread" in ours:
+        return "both take, only the peer shows it", ""
+    if same(ours["fields"], peers["fields"]):
         return "both take, all fields equal", "agreed"
     return "both take, fields differ", ""
+
+
+def same(ours: dict[str, Any], peers: dict[str, Any]) -> bool:
+    """Compare everything the peer says; our metadata classes have some names of their own on top."""
+    metadata = {name: ours.get("metadata", {}).get(name) for name in peers.get("metadata", {})}
+    return ours | {"metadata": metadata} == {"metadata": {}} | peers
 
 
 def show(raw: str, ours: dict[str, Any], peers: dict[str, Any]) -> None:
@@ -66,16 +72,22 @@ def show(raw: str, ours: dict[str, Any], peers: dict[str, Any]) -> None:
                 sys.stdout.write(f"  {part}\n    ours: {one}\n    peer: {other}\n")
         return
     for name, side in (("ours", ours), ("peer", peers)):
-        sys.stdout.write(f"  {name}: {side.get('refusal', 'takes it')}\n")
+        sys.stdout.write(f"  {name}: {side.get('refusal') or side.get('unread') or 'takes it'}\n")
 
 
 def collect(arguments: argparse.Namespace) -> list[bytes]:
     """Gather the packets, each once."""
-    packets = dict.fromkeys(inputs.golden(VECTORS))
-    for folder in arguments.corpus:
-        packets.update(dict.fromkeys(inputs.corpus(folder)))
-    random = Random(arguments.seed)
-    packets.update(dict.fromkeys(inputs.mutations(list(packets), arguments.mutations, random)))
+    valid = list(inputs.golden(VECTORS / "valid.json"))
+    valid += [swapped for hello in valid for swapped in inputs.written_order(hello)]
+    sources = [
+        valid,
+        list(inputs.golden(VECTORS / "invalid.json")),
+        *(list(inputs.corpus(folder)) for folder in arguments.corpus),
+    ]
+    packets = dict.fromkeys(raw for source in sources for raw in source)
+    # The golden ones count twice: what is damaged already only gets refused by both.
+    sources.append(valid)
+    packets.update(dict.fromkeys(inputs.mutations(sources, arguments.mutations, Random(arguments.seed))))
     return list(packets)
 
 
@@ -87,7 +99,7 @@ def compare(packets: list[bytes], peer: str) -> int:
         questions.write_text("".join(raw.hex() + "\n" for raw in packets))
         sides = [(sys.executable, folder / "ours"), (peer, folder / "peers")]
         started = [ask(interpreter, questions, answers) for interpreter, answers in sides]
-        if any([process.wait() for process in started]):
+        if max(process.wait() for process in started):
             sys.exit("one side did not get to the end")
         heaps: Counter[tuple[str, str]] = Counter()
         unexplained = 0
@@ -110,7 +122,7 @@ def main() -> None:
     """Compare."""
     parser = argparse.ArgumentParser(description="Compare our codec with the published peer.")
     parser.add_argument("--corpus", type=Path, action="append", default=[], help="folder of fuzz corpora")
-    parser.add_argument("--mutations", type=int, default=30_000, help="damaged packets to make")
+    parser.add_argument("--mutations", type=int, default=100_000, help="damaged packets to make")
     parser.add_argument("--seed", type=int, default=SEED)
     arguments = parser.parse_args()
     peer = os.environ.get("NNRP_RC2_PYTHON")

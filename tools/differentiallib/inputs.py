@@ -1,4 +1,4 @@
-"""What both codecs are given: golden packets, fuzz corpora wrapped into packets, and seeded mutations of all of them."""
+"""What both codecs are given: golden packets, fuzz corpora as packets, and seeded mutations of all of them."""
 
 from __future__ import annotations
 
@@ -44,15 +44,24 @@ def packet(message: int, metadata: bytes, body: bytes) -> bytes:
     return head + metadata + body
 
 
-def golden(folder: Path) -> Iterator[bytes]:
-    """Read the packets of both vector files."""
-    for name in ("valid.json", "invalid.json"):
-        for vector in json.loads((folder / name).read_text())["vectors"]:
-            yield bytes.fromhex(vector["hex"])
+def golden(file: Path) -> Iterator[bytes]:
+    """Read the packets of a vector file."""
+    for vector in json.loads(file.read_text())["vectors"]:
+        yield bytes.fromhex(vector["hex"])
+
+
+def written_order(hello: bytes) -> Iterator[bytes]:
+    """Turn a CLIENT_HELLO with both parts into the order of the written protocol, auth block first."""
+    body_start = HEADER.size + META_LEN[CLIENT_HELLO]
+    if hello[6] == CLIENT_HELLO and len(hello) > body_start:
+        auth, extensions = struct.unpack_from("<II", hello, body_start - 8)
+        body = hello[body_start:]
+        if auth and extensions and auth + extensions == len(body):
+            yield hello[:body_start] + body[extensions:] + body[:extensions]
 
 
 def wrap(target: str, data: bytes) -> Iterator[bytes]:
-    """Turn an input of a fuzz target into the packets that bring those bytes before the same part of a codec."""
+    """Turn an input of a fuzz target into packets that bring its bytes before the same part of a codec."""
     if target in {"packet", "header"}:
         yield data
     elif target in {"submit_body", "result_body"}:
@@ -62,7 +71,7 @@ def wrap(target: str, data: bytes) -> Iterator[bytes]:
     elif target == "metadata":
         for message, length in META_LEN.items():
             if len(data) >= length:
-                yield packet(message, data[:length], data[length:])
+                yield packet(message, data[:length], b"")
     elif target == "control_extensions":
         hello = bytearray(META_LEN[CLIENT_HELLO])
         hello[0:4] = b"\x01\x01\x01\x00"
@@ -83,11 +92,15 @@ def corpus(folder: Path) -> Iterator[bytes]:
                 yield from wrap(target, file.read_bytes())
 
 
-def mutations(sources: list[bytes], count: int, random: Random) -> Iterator[bytes]:
-    """Damage packets behind their header: one to three changes, after which the lengths in the header fit again."""
-    sources = [raw for raw in sources if HEADER.size < len(raw) <= LARGEST]
+def mutations(sources: list[list[bytes]], count: int, random: Random) -> Iterator[bytes]:
+    """Damage packets: one to three changes, after which the lengths in the header mostly fit again.
+
+    As many are made from the packets of one source as from those of another.
+    """
+    sources = [[raw for raw in source if HEADER.size < len(raw) <= LARGEST] for source in sources]
+    sources = [source for source in sources if source]
     for _ in range(count):
-        raw = bytearray(random.choice(sources))
+        raw = bytearray(random.choice(random.choice(sources)))
         for _ in range(random.choice((1, 1, 1, 2, 3))):
             _change(raw, random)
         meta_len = META_LEN.get(raw[6])

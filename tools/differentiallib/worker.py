@@ -1,7 +1,8 @@
-"""One side of the comparison: packets in hex on standard input, what the installed ``nnrp`` makes of each on standard output.
+"""One side of the comparison: packets in, one on each line as hex; what the installed ``nnrp`` makes of them out.
 
-Run by the interpreter that has the package to be asked. An answer is one line of JSON: ``fields`` for a packet that is taken,
-``refusal`` for one that is not.
+Run by the interpreter that has the package to be asked. An answer is one line of JSON: ``fields`` for a packet
+that is taken, ``refusal`` for one that is not. Ours may also be ``unread``: the codec takes the packet, but the
+functions of ``nnrp.core``, which are those of the peer, do not show all that is in it.
 """
 
 from __future__ import annotations
@@ -24,7 +25,7 @@ except ImportError:
     codec = None
 
 KNOWN = set(range(32))
-"""Extension frame kinds that both sides are told they know, so that what is behind a critical one is compared too."""
+"""Extension frame kinds that both sides know, so that what is behind a critical one is compared too."""
 
 HEADER_FIELDS = (
     "version_major",
@@ -68,16 +69,17 @@ def _extensions(packet: Any, metadata: Any) -> list[Any]:
 
 def answer(raw: bytes) -> dict[str, Any]:
     """Give the answer for one packet."""
+    taken = False
     try:
         if codec:
-            _judge(raw)
+            taken = _judge(raw)
         return {"fields": describe(raw)}
     except Exception as error:  # noqa: BLE001 - whatever is raised is the answer
-        return {"refusal": f"{type(error).__name__}: {error}"}
+        return {"unread" if taken else "refusal": f"{type(error).__name__}: {error}"}
 
 
-def _judge(raw: bytes) -> None:
-    """Apply every codec rule in the order of the protocol, as a session does."""
+def _judge(raw: bytes) -> bool:
+    """Apply every codec rule in the order of the protocol; false when one is left to ``read``."""
     packet = core.NnrpPacket.unpack(raw)
     header = packet.header
     try:
@@ -86,6 +88,8 @@ def _judge(raw: bytes) -> None:
         # A session knows no extension frame; here they are known, and `read` looks at them.
         if "R-XF-4)" not in str(error):
             raise
+        return False
+    return True
 
 
 def main() -> None:

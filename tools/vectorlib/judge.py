@@ -158,7 +158,8 @@ def _read_result(metadata: Any, body: bytes, known_kinds: set[int]) -> dict[str,
     mode = core.TileIndexMode.RAW_U16 if metadata.tile_index_bytes else core.TileIndexMode.DENSE_RANGE
     if metadata.payload_frame_count == 0 and metadata.payload_kind_bitmap == core.PayloadKind.TENSOR:
         return _tensor(body, metadata, mode, metadata.tile_index_bytes)
-    if metadata.payload_frame_count == 0 and (not body or not metadata.payload_kind_bitmap):
+    tensor = bool(metadata.payload_kind_bitmap & core.PayloadKind.TENSOR)
+    if metadata.payload_frame_count == 0 and not (metadata.payload_kind_bitmap and (body or tensor)):
         return {}
     return _composed(core.validate_result_push_body(metadata, body), metadata, mode, known_kinds)
 
