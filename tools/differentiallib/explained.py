@@ -32,7 +32,7 @@ OURS_REFUSES = {
 """Rules that the peer does not apply."""
 
 PEER_REFUSES = {
-    "R-ERR-1": "our session reads an unknown scope as connection, the peer's enumeration is closed (D-CLOSED)",
+    "R-ERR-1": "our session reads an unknown scope as connection, the peer's enum is closed (D-CLOSED)",
     "R-EXT-1": "a CLIENT_HELLO in the written order, auth block first, is read as a fallback (D-HELLO)",
 }
 """What our codec takes and the peer refuses, by the rule of the function of ``nnrp.core`` that both have."""

@@ -1,4 +1,4 @@
-"""What both codecs are given: golden packets, fuzz corpora as packets, and seeded mutations of all of them."""
+"""What both codecs are given: golden packets, fuzz corpora as packets, seeded mutations of all of them."""
 
 from __future__ import annotations
 

@@ -1,8 +1,8 @@
-"""One side of the comparison: packets in, one on each line as hex; what the installed ``nnrp`` makes of them out.
+"""One side of the comparison: packets in, a line of hex each; what the installed ``nnrp`` makes of them out.
 
-Run by the interpreter that has the package to be asked. An answer is one line of JSON: ``fields`` for a packet
-that is taken, ``refusal`` for one that is not. Ours may also be ``unread``: the codec takes the packet, but the
-functions of ``nnrp.core``, which are those of the peer, do not show all that is in it.
+Run by the interpreter that has the package to be asked. An answer is one line of JSON: ``fields`` for a
+packet that is taken, ``refusal`` for one that is not. Ours may also be ``unread``: the codec takes the packet
+but the functions of ``nnrp.core``, which are those of the peer, do not show all that is in it.
 """
 
 from __future__ import annotations
