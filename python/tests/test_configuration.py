@@ -1,5 +1,6 @@
 """Configurations, certificates, and the ways of passing them."""
 
+import asyncio
 import dataclasses
 import inspect
 import ssl
@@ -25,6 +26,7 @@ from nnrp.adapters import (
     serve_tcp,
 )
 from nnrp.core import WireFormat
+from nnrp.server import accept_server_session
 
 HOST = "127.0.0.1"
 
@@ -174,3 +176,22 @@ async def test_nobody_listens(tcp):
         pass
     with pytest.raises(ConnectionRefusedError):
         await tcp.connect(listener.port)
+
+
+async def test_a_server_asks_its_clients_only_if_it_was_told_to(tcp):
+    async with tcp.serve(keepalive_interval=0.02) as listener:
+        accepting = asyncio.create_task(accept_server_session(listener, timeout=STEP))
+        async with tcp.dial(listener.port) as client, await accepting as server:
+            received = server.stats["packets_received"]
+            while server.stats["packets_received"] < received + 3:  # noqa: ASYNC110  # PONGs
+                await asyncio.sleep(0.01)
+            with pytest.raises(TimeoutError):
+                await server.receive_control(0)
+            assert not client.is_closed
+
+
+async def test_the_largest_frame_of_a_transport(tcp):
+    async with tcp.serve(max_frame_size=4096) as listener:
+        accepting = asyncio.create_task(accept_server_session(listener, timeout=STEP))
+        async with tcp.dial(listener.port) as client, await accepting:
+            assert client.control.ack_metadata.max_body_bytes == 4096

@@ -1,5 +1,6 @@
 //! Errors, one enum for each kind of operation. All are `#[non_exhaustive]`; none is matched by its text.
 
+use std::net::SocketAddr;
 use std::time::Duration;
 
 use nnrp_session::HandshakeFailure;
@@ -23,6 +24,17 @@ pub enum HandshakeError {
     /// What was asked for cannot be sent. Correct it.
     #[error(transparent)]
     Send(#[from] SendError),
+}
+
+/// A client of a listener that did not get as far as asking to be let in. It has been answered and closed.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("handshake with {peer} failed: {error}")]
+pub struct FailedHandshake {
+    /// Who it was.
+    pub peer: SocketAddr,
+    /// Why.
+    #[source]
+    pub error: HandshakeError,
 }
 
 /// A session came to its end, or something in it failed.

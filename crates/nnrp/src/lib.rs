@@ -59,7 +59,8 @@ mod server;
 pub use client::{ClientSession, DialError, Reply, Subscription};
 pub use config::{ClientConfig, ServerConfig, Verdict};
 pub use error::{
-    BindError, Closed, ConnectError, HandshakeError, ReceiveError, SendError, SessionError, TlsError,
+    BindError, Closed, ConnectError, FailedHandshake, HandshakeError, ReceiveError, SendError, SessionError,
+    TlsError,
 };
 pub use handshake::PendingSession;
 pub use listener::{HandshakeOptions, Listener, MAX_PENDING_HANDSHAKES};

@@ -16,7 +16,7 @@ use nnrp_wire::{ErrorCode, TransportId};
 use tokio::sync::{Notify, watch};
 
 use crate::config::ServerConfig;
-use crate::error::{BindError, HandshakeError};
+use crate::error::{BindError, FailedHandshake, HandshakeError};
 use crate::handshake::PendingSession;
 use crate::server::ServerSession;
 
@@ -64,7 +64,7 @@ struct Inner {
     /// Connected, nothing read yet.
     backlog: Queue<Connection>,
     /// Hellos to decide about, and handshakes that failed.
-    ready: Queue<Result<PendingSession, HandshakeError>>,
+    ready: Queue<Result<PendingSession, FailedHandshake>>,
     /// Admitted by [`Listener::accept`].
     sessions: Queue<ServerSession>,
     /// Connections in `backlog`, in their handshake, or in `ready`.
@@ -176,7 +176,7 @@ impl Listener {
     pub async fn accept_hello(
         &self,
         options: &HandshakeOptions,
-    ) -> Option<Result<PendingSession, HandshakeError>> {
+    ) -> Option<Result<PendingSession, FailedHandshake>> {
         let inner = self.inner();
         let _running = inner.clock.run();
         let mut closing = inner.closing.subscribe();
@@ -314,6 +314,7 @@ async fn accept_quic(inner: Arc<Inner>, acceptor: QuicAcceptor) {
 /// Waits for one client's hello, in its own task, while the accept clock runs.
 async fn shake_hands(inner: Arc<Inner>, connection: Connection, options: HandshakeOptions) {
     let deadline = inner.clock.elapsed() + options.timeout;
+    let peer = connection.peer_addr();
     connection.adopt(|machine, _| machine.serve(options.settings));
     connection.claim();
     let outcome = tokio::select! {
@@ -321,13 +322,15 @@ async fn shake_hands(inner: Arc<Inner>, connection: Connection, options: Handsha
         () = inner.clock.reached(deadline) => {
             // R-HELLO-7: too slow, no ERROR.
             connection.abort(0, "");
-            inner.ready.push(Err(HandshakeError::Timeout(options.timeout)));
+            inner.ready.push(Err(FailedHandshake { peer, error: HandshakeError::Timeout(options.timeout) }));
             return;
         }
     };
     let result = match outcome {
         Ok(Item::Hello(hello)) => Ok(PendingSession::new(connection, *hello)),
-        Ok(Item::HandshakeFailed(failure)) => Err(HandshakeError::Refused(failure)),
+        Ok(Item::HandshakeFailed(failure)) => {
+            Err(FailedHandshake { peer, error: HandshakeError::Refused(failure) })
+        }
         Ok(_) => {
             inner.pending.fetch_sub(1, Ordering::Relaxed);
             return;

@@ -15,7 +15,7 @@ use pyo3::prelude::*;
 use pyo3::types::PyBytes;
 
 use crate::client::ClientSession;
-use crate::listener::{HelloTerms, PendingSession, settings};
+use crate::listener::{HelloTerms, Limits, PendingSession, settings};
 use crate::open::Held;
 use crate::operation::Operation;
 use crate::packet::{self, Packet};
@@ -23,24 +23,16 @@ use crate::runtime::Owned;
 use crate::wait::{Patience, optional_duration, timed_out};
 use crate::{buffer, errors};
 
-/// How a client keeps its session alive.
-#[derive(Clone, Copy, Default)]
-pub(crate) struct Keepalive {
-    interval: Option<Duration>,
-    timeout: Option<Duration>,
-}
-
 /// One transport connection.
 #[pyclass(frozen, module = "nnrp._native")]
 pub(crate) struct Connection {
     held: Owned<Arc<Held>>,
-    keepalive: Keepalive,
-    max_frame_size: Option<u32>,
+    limits: Limits,
 }
 
 impl Connection {
-    pub(crate) fn new(held: Arc<Held>) -> Self {
-        Self { held: Owned::new(held), keepalive: Keepalive::default(), max_frame_size: None }
+    pub(crate) fn new(held: Arc<Held>, limits: Limits) -> Self {
+        Self { held: Owned::new(held), limits }
     }
 
     fn held(&self) -> PyResult<&Arc<Held>> {
@@ -207,7 +199,7 @@ impl Connection {
         first: Option<(Vec<u8>, Bound<'_, PyAny>, Bound<'_, PyAny>)>,
     ) -> PyResult<Operation> {
         let held = Arc::clone(self.held()?);
-        let settings = settings(terms);
+        let settings = settings(terms, self.limits);
         if let Some((header, metadata, body)) = first {
             let packet = packet::from_parts(&header, &metadata, &body)?;
             held.with(|machine, now| {
@@ -242,8 +234,8 @@ impl Connection {
         let timeout = optional_duration(Some(timeout))?.unwrap_or(Duration::ZERO);
         let mut config = ClientConfig::from_hello(hello)
             .handshake_timeout(timeout)
-            .keepalive(self.keepalive.interval, self.keepalive.timeout);
-        if let Some(bytes) = self.max_frame_size {
+            .keepalive(self.limits.keepalive_interval, self.limits.keepalive_timeout);
+        if let Some(bytes) = self.limits.max_frame_size {
             config = config.max_body_bytes(bytes);
         }
         let held = Arc::clone(self.held()?);
@@ -302,15 +294,25 @@ pub(crate) fn socket_address(host: &str, port: u16) -> PyResult<SocketAddr> {
         .map_err(|_| PyValueError::new_err(format!("{host:?} is not a numeric address")))
 }
 
+fn limits(
+    max_frame_size: Option<u32>,
+    keepalive_interval: Option<f64>,
+    keepalive_timeout: Option<f64>,
+) -> PyResult<Limits> {
+    Ok(Limits {
+        max_frame_size,
+        keepalive_interval: optional_duration(keepalive_interval)?,
+        keepalive_timeout: optional_duration(keepalive_timeout)?,
+    })
+}
+
 fn opened(
     connecting: impl Future<Output = Result<nnrp::Connection, nnrp::ConnectError>> + Send + 'static,
-    keepalive: Keepalive,
-    max_frame_size: Option<u32>,
+    limits: Limits,
 ) -> PyResult<Operation> {
     Operation::new(connecting, move |py, connected| {
         let connection = connected.map_err(|error| errors::connect(py, &error))?;
-        let held = Owned::new(Held::new(connection)?);
-        Ok(Py::new(py, Connection { held, keepalive, max_frame_size })?.into_any())
+        Ok(Py::new(py, Connection::new(Held::new(connection)?, limits))?.into_any())
     })
 }
 
@@ -341,14 +343,11 @@ pub(crate) fn connect_quic(
         None => Trust::Platform,
     };
     let options = quic_options(alpn, idle_timeout, max_datagram_frame_size)?;
-    let keepalive = Keepalive {
-        interval: optional_duration(keepalive_interval)?,
-        timeout: optional_duration(keepalive_timeout)?,
-    };
+    let limits = limits(None, keepalive_interval, keepalive_timeout)?;
     let timeout = optional_duration(timeout)?;
     let connecting =
         async move { nnrp::quic::connect(address, &server_name, &trust, &options, timeout).await };
-    opened(connecting, keepalive, None)
+    opened(connecting, limits)
 }
 
 pub(crate) fn quic_options(
@@ -381,13 +380,10 @@ pub(crate) fn connect_tcp(
 ) -> PyResult<Operation> {
     let address = socket_address(host, port)?;
     let options = tcp_options(idle_timeout, no_delay)?;
-    let keepalive = Keepalive {
-        interval: optional_duration(keepalive_interval)?,
-        timeout: optional_duration(keepalive_timeout)?,
-    };
+    let limits = limits(max_frame_size, keepalive_interval, keepalive_timeout)?;
     let timeout = optional_duration(timeout)?;
     let connecting = async move { nnrp::tcp::connect(address, &options, timeout).await };
-    opened(connecting, keepalive, max_frame_size)
+    opened(connecting, limits)
 }
 
 pub(crate) fn tcp_options(idle_timeout: Option<f64>, no_delay: bool) -> PyResult<TcpOptions> {

@@ -3,10 +3,11 @@
 use nnrp::wire::rules::RuleId;
 use nnrp::wire::{Packet as WirePacket, TransportId};
 use nnrp::{
-    BindError, Closed, ConnectError, EndedBy, FailedFrame, Fault, HandshakeError, ReceiveError,
-    RejectedPacket, SendError, SessionError, TlsError,
+    BindError, Closed, ConnectError, EndedBy, FailedFrame, FailedHandshake, Fault, HandshakeError,
+    ReceiveError, RejectedPacket, SendError, SessionError, TlsError,
 };
 use pyo3::exceptions::{PyOSError, PyTimeoutError, PyValueError};
+use pyo3::intern;
 use pyo3::prelude::*;
 use pyo3::sync::PyOnceLock;
 use pyo3::types::PyType;
@@ -145,6 +146,17 @@ pub(crate) fn handshake(py: Python<'_>, transport: TransportId, error: &Handshak
         HandshakeError::Closed(reason) => closed(py, transport, reason),
         HandshakeError::Send(error) => send(py, transport, error),
         _ => PyTimeoutError::new_err(error.to_string()),
+    }
+}
+
+/// A client of a listener was refused before it could be asked about: the same error, saying who it was.
+pub(crate) fn failed_handshake(py: Python<'_>, transport: TransportId, failed: &FailedHandshake) -> PyErr {
+    let error = handshake(py, transport, &failed.error);
+    let text = failed.to_string();
+    // The words are what a log shows; the attributes stay those of the error itself.
+    match error.value(py).setattr(intern!(py, "args"), (text,)) {
+        Ok(()) => error,
+        Err(failure) => failure,
     }
 }
 

@@ -23,47 +23,60 @@ pub(crate) type HelloTerms = (u16, bool, u16, u32);
 
 pub(crate) fn settings(
     (max_concurrent_frames, enable_cache, max_sections, max_body_bytes): HelloTerms,
+    limits: Limits,
 ) -> ServerSettings {
     let mut settings = ServerSettings::default();
+    settings.keepalive_interval = limits.keepalive_interval;
     settings.max_concurrent_frames = max_concurrent_frames;
     settings.enable_cache = enable_cache;
     settings.max_sections = max_sections;
-    settings.max_body_bytes = max_body_bytes;
+    settings.max_body_bytes = limits.max_frame_size.map_or(max_body_bytes, |size| size.min(max_body_bytes));
     settings
 }
 
 /// A bound socket that clients connect to.
 #[pyclass(frozen, module = "nnrp._native")]
-pub(crate) struct Listener(Owned<nnrp::Listener>);
+pub(crate) struct Listener {
+    listener: Owned<nnrp::Listener>,
+    limits: Limits,
+}
+
+/// What a transport's configuration says about the sessions on it.
+#[derive(Clone, Copy, Default)]
+pub(crate) struct Limits {
+    pub(crate) max_frame_size: Option<u32>,
+    pub(crate) keepalive_interval: Option<Duration>,
+    pub(crate) keepalive_timeout: Option<Duration>,
+}
 
 #[pymethods]
 impl Listener {
     /// Host and port it is bound to.
     #[getter]
     fn address(&self) -> PyResult<(String, u16)> {
-        let address = self.0.get()?.local_addr();
+        let address = self.listener.get()?.local_addr();
         Ok((address.ip().to_string(), address.port()))
     }
 
     /// Whether it accepts nobody any more.
     #[getter]
     fn is_closed(&self) -> PyResult<bool> {
-        Ok(self.0.get()?.is_closed())
+        Ok(self.listener.get()?.is_closed())
     }
 
     /// Yields the next connection, raw.
     #[pyo3(signature = (timeout))]
     fn accept(&self, timeout: Option<f64>) -> PyResult<Operation> {
         let patience = Patience::from_seconds(timeout)?;
-        let listener = self.0.get()?.clone();
-        let transport = listener.transport();
+        let listener = self.listener.get()?.clone();
+        let (transport, limits) = (listener.transport(), self.limits);
         Operation::new(
             async move { patience.limit(listener.accept_connection()).await },
             move |py, accepted| match accepted {
                 None => Err(timed_out()),
                 Some(None) => Err(errors::listener_closed(py, transport)),
                 Some(Some(connection)) => {
-                    Ok(Py::new(py, Connection::new(Held::new(connection)?))?.into_any())
+                    Ok(Py::new(py, Connection::new(Held::new(connection)?, limits))?.into_any())
                 }
             },
         )
@@ -72,14 +85,14 @@ impl Listener {
     /// Yields the next client whose hello is complete, or raises for the next handshake that failed.
     fn accept_hello(&self, terms: HelloTerms, timeout: f64) -> PyResult<Operation> {
         let timeout = optional_duration(Some(timeout))?.unwrap_or(Duration::ZERO);
-        let options = HandshakeOptions { settings: settings(terms), timeout };
-        let listener = self.0.get()?.clone();
+        let options = HandshakeOptions { settings: settings(terms, self.limits), timeout };
+        let listener = self.listener.get()?.clone();
         let transport = listener.transport();
         Operation::new(async move { listener.accept_hello(&options).await }, move |py, accepted| {
             match accepted {
                 None => Err(errors::listener_closed(py, transport)),
                 Some(Ok(pending)) => Ok(Py::new(py, PendingSession::from_listener(pending))?.into_any()),
-                Some(Err(error)) => Err(errors::handshake(py, transport, &error)),
+                Some(Err(failed)) => Err(errors::failed_handshake(py, transport, &failed)),
             }
         })
     }
@@ -87,20 +100,20 @@ impl Listener {
     /// Gives back a client nobody has decided about; the next accept gets it first.
     fn put_back(&self, pending: &PendingSession) -> PyResult<()> {
         if let Some(waiting) = lock(&pending.waiting).take() {
-            self.0.get()?.put_back(waiting);
+            self.listener.get()?.put_back(waiting);
         }
         Ok(())
     }
 
     /// Stops accepting.
     fn close(&self) -> PyResult<()> {
-        self.0.get()?.close();
+        self.listener.get()?.close();
         Ok(())
     }
 
     /// Waits until the socket is closed.
     fn wait_closed(&self) -> PyResult<Operation> {
-        let listener = self.0.get()?.clone();
+        let listener = self.listener.get()?.clone();
         Operation::new(async move { listener.closed().await }, |py, ()| Ok(py.None()))
     }
 }
@@ -204,9 +217,10 @@ impl PendingSession {
 
 fn listening(
     binding: impl Future<Output = Result<nnrp::Listener, nnrp::BindError>> + Send + 'static,
+    limits: Limits,
 ) -> PyResult<Operation> {
-    Operation::new(binding, |py, bound| match bound {
-        Ok(listener) => Ok(Py::new(py, Listener(Owned::new(listener)))?.into_any()),
+    Operation::new(binding, move |py, bound| match bound {
+        Ok(listener) => Ok(Py::new(py, Listener { listener: Owned::new(listener), limits })?.into_any()),
         Err(error) => Err(errors::bind(&error)),
     })
 }
@@ -226,21 +240,26 @@ pub(crate) fn bind_quic(
     let address = socket_address(host, port)?;
     let identity = Identity::from_pem(certificate, private_key).map_err(|error| errors::tls(&error))?;
     let options = quic_options(alpn, idle_timeout, max_datagram_frame_size)?;
-    listening(
-        async move { nnrp::Listener::bind_quic(address, &identity, &options, ServerConfig::new()).await },
-    )
+    let binding =
+        async move { nnrp::Listener::bind_quic(address, &identity, &options, ServerConfig::new()).await };
+    listening(binding, Limits::default())
 }
 
 /// Yields a listener for TCP.
 #[pyfunction]
-#[pyo3(signature = (host, port, *, idle_timeout, no_delay))]
+#[pyo3(signature = (host, port, *, idle_timeout, no_delay, max_frame_size, keepalive_interval))]
 pub(crate) fn bind_tcp(
     host: &str,
     port: u16,
     idle_timeout: Option<f64>,
     no_delay: bool,
+    max_frame_size: Option<u32>,
+    keepalive_interval: Option<f64>,
 ) -> PyResult<Operation> {
     let address = socket_address(host, port)?;
     let options = tcp_options(idle_timeout, no_delay)?;
-    listening(async move { nnrp::Listener::bind_tcp(address, options, ServerConfig::new()).await })
+    let keepalive_interval = optional_duration(keepalive_interval)?;
+    let limits = Limits { max_frame_size, keepalive_interval, ..Limits::default() };
+    let binding = async move { nnrp::Listener::bind_tcp(address, options, ServerConfig::new()).await };
+    listening(binding, limits)
 }

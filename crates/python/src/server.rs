@@ -13,6 +13,7 @@ use crate::codec::values::Arguments;
 use crate::connection::Connection;
 use crate::errors;
 use crate::frame;
+use crate::listener::Limits;
 use crate::open::Held;
 use crate::operation::Operation;
 use crate::packet::{Packet, Submit};
@@ -40,7 +41,7 @@ impl ServerSession {
     /// The connection underneath.
     #[getter]
     fn connection(&self) -> PyResult<Connection> {
-        Ok(Connection::new(Arc::clone(&self.0.get()?.held)))
+        Ok(Connection::new(Arc::clone(&self.0.get()?.held), Limits::default()))
     }
 
     /// The session's id.

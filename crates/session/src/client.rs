@@ -12,6 +12,7 @@ use nnrp_wire::{
 use crate::frames::ClientFrames;
 use crate::limits::MIN_PARTIAL_LINGER;
 use crate::machine::{Machine, Role};
+use crate::pings::Pings;
 use crate::server::is_terminal;
 use crate::{
     Arrival, ClientSettings, CommandError, ConnectionState, Credit, Ended, EndedBy, Established, Event,
@@ -22,18 +23,13 @@ use crate::{
 /// both usually share a datagram, and a drop is not urgent.
 const DROP_REASON_GRACE: Duration = Duration::from_millis(10);
 
-/// `trace_id` of our own PINGs: "nnrp" and a counter, so that an answer is told from the answer to the
-/// application's.
-const KEEPALIVE_TRACE: u64 = 0x6e6e_7270_0000_0000;
-
 #[derive(Debug)]
 pub(crate) struct ClientRole {
     pub(crate) frames: ClientFrames,
     settings: ClientSettings,
     credit: Credit,
     handshake_until: Option<Instant>,
-    pings_sent: u32,
-    next_ping: Option<Instant>,
+    pings: Pings,
     /// The peer has answered a PING: only then does silence mean anything.
     answers_pings: bool,
     /// Drops without a known reason, and how long they wait for it.
@@ -86,8 +82,7 @@ impl Machine {
             credit: Credit::new(0),
             handshake_until: Some(now + settings.handshake_timeout),
             settings,
-            pings_sent: 0,
-            next_ping: None,
+            pings: Pings::default(),
             answers_pings: false,
             held_drops: Vec::new(),
         }));
@@ -218,7 +213,7 @@ impl Machine {
         if let Role::Client(role) = &mut self.role {
             role.handshake_until = None;
             role.credit = Credit::new(metadata.max_concurrent_frames);
-            role.next_ping = role.settings.keepalive_interval.map(|every| now + every);
+            role.pings.start(now, role.settings.keepalive_interval);
         }
         self.emit(Event::Established(Box::new(Established { packet, ack })));
         Ok(())
@@ -314,7 +309,7 @@ impl Machine {
     fn on_pong(&mut self, packet: Packet) {
         let Role::Client(role) = &mut self.role else { return };
         role.answers_pings = true;
-        if packet.header.trace_id & !0xFFFF_FFFF != KEEPALIVE_TRACE {
+        if !role.pings.answered_by(&packet.header) {
             self.emit(Event::Control(packet));
         }
     }
@@ -347,7 +342,7 @@ impl Machine {
             role.handshake_until,
             held,
             role.frames.next_linger(),
-            role.next_ping.filter(|_| active),
+            role.pings.deadline().filter(|_| active),
             lost.filter(|_| active),
         ]
         .into_iter()
@@ -395,14 +390,8 @@ impl Machine {
             self.shutdown(0, "keepalive timeout");
             return;
         }
-        let Some(every) = role.settings.keepalive_interval else { return };
-        if role.next_ping.is_some_and(|at| at <= now) {
-            role.next_ping = Some(now + every);
-            role.pings_sent = role.pings_sent.wrapping_add(1);
-            let mut header = Header::new(MessageType::Ping);
-            header.session_id = session_id;
-            header.trace_id = KEEPALIVE_TRACE | u64::from(role.pings_sent);
-            self.reply(Packet::build(header, Bytes::new(), Bytes::new()).encode());
+        if let Some(ping) = role.pings.due(now, session_id) {
+            self.reply(ping);
         }
     }
 }

@@ -34,6 +34,7 @@ mod frames;
 mod limits;
 mod machine;
 mod patch;
+mod pings;
 mod raw;
 mod server;
 mod settings;

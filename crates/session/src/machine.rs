@@ -279,6 +279,7 @@ impl Machine {
             self.shutdown(0, "drain time over");
         }
         self.client_timeout(now);
+        self.server_timeout(now);
     }
 }
 
@@ -356,7 +357,7 @@ impl Machine {
         if self.shut_down {
             return None;
         }
-        [self.drain_until, self.client_deadline()].into_iter().flatten().min()
+        [self.drain_until, self.client_deadline(), self.server_deadline()].into_iter().flatten().min()
     }
 }
 

@@ -18,6 +18,7 @@ use crate::limits::MAX_PROBES;
 use crate::limits::RATE_LIMIT_RETRY;
 use crate::machine::{Machine, Role};
 use crate::patch::{Parameters, Patches};
+use crate::pings::Pings;
 use crate::settings::check_session_id;
 use crate::{
     Admission, Arrival, CommandError, ConnectionState, Credit, DropFrame, Event, Fault, FrameKey, Lane,
@@ -39,6 +40,7 @@ pub(crate) struct ServerRole {
     patches: Option<Patches>,
     /// Advice of the client about its results, to tell newer from older (R-FLOW-6).
     advice: Credit,
+    pings: Pings,
     started: Option<Instant>,
 }
 
@@ -104,6 +106,7 @@ impl Machine {
             cache: Cache::default(),
             patches: None,
             advice: Credit::new(0),
+            pings: Pings::default(),
             started: None,
         }));
     }
@@ -150,6 +153,7 @@ impl Machine {
         let agreed = &ack.metadata;
         role.cache = Cache::new(agreed.max_cache_entries, agreed.max_cache_bytes, agreed.cache_object_bitmap);
         role.patches = Some(Patches::new(*agreed));
+        role.pings.start(now, role.settings.keepalive_interval);
         self.session_id = agreed.session_id;
         self.state = ConnectionState::Active;
         self.transmit(Lane::Control, Origin::Library, packet);
@@ -329,6 +333,7 @@ impl Machine {
             // We install nothing at clients, so there is nothing to acknowledge (R-CACHE-9).
             MessageType::CacheAck => Ok(()),
             MessageType::CacheInvalidate => self.on_cache_invalidate(&packet),
+            MessageType::Pong if self.asked_for(&packet) => Ok(()),
             _ => {
                 self.emit(Event::Control(packet.clone()));
                 Ok(())
@@ -336,6 +341,27 @@ impl Machine {
         };
         if let Err(fault) = outcome {
             self.refuse(now, fault, &header, Some(packet));
+        }
+    }
+
+    fn asked_for(&self, pong: &Packet) -> bool {
+        matches!(&self.role, Role::Server(role) if role.pings.answered_by(&pong.header))
+    }
+
+    pub(crate) fn server_deadline(&self) -> Option<Instant> {
+        match &self.role {
+            Role::Server(role) if self.state == ConnectionState::Active => role.pings.deadline(),
+            _ => None,
+        }
+    }
+
+    pub(crate) fn server_timeout(&mut self, now: Instant) {
+        let session_id = self.session_id;
+        if self.state == ConnectionState::Active
+            && let Role::Server(role) = &mut self.role
+            && let Some(ping) = role.pings.due(now, session_id)
+        {
+            self.reply(ping);
         }
     }
 

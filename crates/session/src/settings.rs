@@ -54,6 +54,9 @@ pub struct ServerSettings {
     pub max_cache_entries: u32,
     /// Bytes held for one client.
     pub max_cache_bytes: u32,
+    /// How often to send PING; `None` sends none. An rc2 client that waits for a FLOW_UPDATE fails on any other control
+    /// packet, so this is off unless asked for.
+    pub keepalive_interval: Option<Duration>,
 }
 
 impl Default for ServerSettings {
@@ -66,6 +69,7 @@ impl Default for ServerSettings {
             enable_cache: true,
             max_cache_entries: MAX_CACHE_ENTRIES,
             max_cache_bytes: MAX_CACHE_BYTES,
+            keepalive_interval: None,
         }
     }
 }

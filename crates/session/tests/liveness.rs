@@ -3,7 +3,7 @@
 
 use std::time::Duration;
 
-use nnrp_session::{Event, KEEPALIVE_INTERVAL, KEEPALIVE_TIMEOUT, MAX_PINGS_PER_SECOND};
+use nnrp_session::{Event, KEEPALIVE_INTERVAL, KEEPALIVE_TIMEOUT, MAX_PINGS_PER_SECOND, ServerSettings};
 use nnrp_testkit::{Pair, packets};
 use nnrp_wire::MessageType;
 
@@ -43,6 +43,21 @@ fn a_client_asks_in_its_interval_and_keeps_the_answers_to_itself() {
     pair.advance(KEEPALIVE_INTERVAL * 4);
     assert_eq!(pair.client.sent_types(), [MessageType::Ping; 4]);
     assert!(pair.client.event().is_none());
+}
+
+#[test]
+fn a_server_asks_only_if_it_was_told_to() {
+    let mut pair = Pair::connected();
+    pair.advance(KEEPALIVE_INTERVAL * 4);
+    assert!(!pair.server.sent_types().contains(&MessageType::Ping));
+
+    let mut settings = ServerSettings::default();
+    settings.keepalive_interval = Some(Duration::from_secs(2));
+    let mut pair = Pair::connected_with(settings);
+    pair.advance(Duration::from_secs(7));
+    let pings = pair.server.sent_types().into_iter().filter(|sent| *sent == MessageType::Ping).count();
+    assert_eq!(pings, 3);
+    assert!(pair.server.event().is_none(), "the answers are not the application's");
 }
 
 #[test]

@@ -302,7 +302,15 @@ def bind_quic(
 ) -> Operation[Listener]:
     """Yield a listener for QUIC."""
 
-def bind_tcp(host: str, port: int, *, idle_timeout: float | None, no_delay: bool) -> Operation[Listener]:
+def bind_tcp(
+    host: str,
+    port: int,
+    *,
+    idle_timeout: float | None,
+    no_delay: bool,
+    max_frame_size: int | None,
+    keepalive_interval: float | None,
+) -> Operation[Listener]:
     """Yield a listener for TCP."""
 
 def connect_quic(

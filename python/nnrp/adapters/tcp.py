@@ -183,6 +183,8 @@ def serve_tcp(
             *address,
             idle_timeout=settings.idle_timeout,
             no_delay=settings.no_delay,
+            max_frame_size=settings.max_frame_size,
+            keepalive_interval=settings.keepalive_interval,
         )
         return NnrpTcpListener._wrap(native, host)
 
