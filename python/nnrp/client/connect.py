@@ -11,47 +11,37 @@ from nnrp._opening import Opening
 from nnrp.adapters._connection import Connection
 from nnrp.adapters.quic import NnrpQuicConnection, QuicConfiguration, connect_quic
 from nnrp.adapters.tcp import NnrpTcpClientConfiguration, NnrpTcpConnection, connect_tcp
+from nnrp.client._state import ClientState
+from nnrp.client.control import ClientControlBootstrapSession
 from nnrp.client.hello import (
     ClientTransportBootstrap,
-    ClientTransportPlan,
     bootstrap_client_transport,
-    build_client_hello_packet,
 )
 from nnrp.client.probe import probe_client_transport
 from nnrp.client.profile import ClientDialPolicy, ClientProfile
-from nnrp.client.session import ClientControlBootstrapSession, ClientSession, ClientState
 from nnrp.core import (
-    ClientHelloTransportPolicyExtension,
-    ControlExtensionEntry,
     ServerHelloAckMetadata,
     TransportId,
-    TransportPolicy,
-    pack_control_extension_block,
 )
-from nnrp.errors import NnrpTransportError
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
 
     from nnrp.client.probe import TransportProbeSelection
+    from nnrp.client.session import ClientSession
 
 __all__ = [
     "connect_client_control",
     "connect_client_control_with_probe",
     "connect_client_session",
     "connect_client_session_with_probe",
-    "dial_client",
 ]
 
 _TIMEOUT = 10.0
 
-_FORCED = {TransportPolicy.FORCE_QUIC: TransportId.QUIC, TransportPolicy.FORCE_TCP: TransportId.TCP}
-_PREFERRED = {TransportPolicy.PREFER_QUIC: TransportId.QUIC, TransportPolicy.PREFER_TCP: TransportId.TCP}
-_OTHER = {TransportId.QUIC: TransportId.TCP, TransportId.TCP: TransportId.QUIC}
-
 
 @dataclass(frozen=True)
-class _Target:
+class Target:
     """Where and how to connect over either transport."""
 
     host: str
@@ -114,7 +104,7 @@ def _control(
     return Opening(open_, leave)
 
 
-def _session(open_: Callable[[], Awaitable[ClientControlBootstrapSession]]) -> Opening[ClientSession]:
+def opening_session(open_: Callable[[], Awaitable[ClientControlBootstrapSession]]) -> Opening[ClientSession]:
     async def open_session() -> ClientSession:
         return (await open_()).session
 
@@ -129,7 +119,7 @@ def _budget(profile: ClientProfile | None) -> int:
 
 
 def _opener(
-    target: _Target,
+    target: Target,
     *,
     requested_session_id: int,
     auth_block: bytes,
@@ -187,7 +177,7 @@ def connect_client_control(
     """
     return _control(
         _opener(
-            _Target(host, quic_port, tcp_port, quic_configuration, tcp_configuration),
+            Target(host, quic_port, tcp_port, quic_configuration, tcp_configuration),
             requested_session_id=requested_session_id,
             auth_block=auth_block,
             requested_model=requested_model,
@@ -286,10 +276,10 @@ def connect_client_session(
     """
     if isinstance(host, Connection):
         policy = dial_policy if dial_policy is not None else ClientDialPolicy()
-        return _session(_on_connection(host, profile, policy, auth_block, timeout))
-    return _session(
+        return opening_session(_on_connection(host, profile, policy, auth_block, timeout))
+    return opening_session(
         _opener(
-            _Target(host, quic_port, tcp_port, quic_configuration, tcp_configuration),
+            Target(host, quic_port, tcp_port, quic_configuration, tcp_configuration),
             requested_session_id=requested_session_id,
             auth_block=auth_block,
             requested_model=requested_model,
@@ -324,7 +314,7 @@ def _on_connection(
 
 
 def _probing_opener(
-    target: _Target,
+    target: Target,
     *,
     requested_session_id: int,
     auth_block: bytes,
@@ -393,7 +383,7 @@ def connect_client_control_with_probe(
     """
     return _control(
         _probing_opener(
-            _Target(host, quic_port, tcp_port, quic_configuration, tcp_configuration),
+            Target(host, quic_port, tcp_port, quic_configuration, tcp_configuration),
             requested_session_id=requested_session_id,
             auth_block=auth_block,
             requested_model=requested_model,
@@ -429,9 +419,9 @@ def connect_client_session_with_probe(
     Parameters and errors are those of :func:`~nnrp.client.probe.probe_client_transport` and
     :func:`connect_client_session`.
     """
-    return _session(
+    return opening_session(
         _probing_opener(
-            _Target(host, quic_port, tcp_port, quic_configuration, tcp_configuration),
+            Target(host, quic_port, tcp_port, quic_configuration, tcp_configuration),
             requested_session_id=requested_session_id,
             auth_block=auth_block,
             requested_model=requested_model,
@@ -443,139 +433,3 @@ def connect_client_session_with_probe(
             timeout=timeout,
         )
     )
-
-
-def dial_client(
-    host: str,
-    port: int,
-    *,
-    profile: ClientProfile | None = None,
-    config: QuicConfiguration | NnrpTcpClientConfiguration | None = None,
-    tcp_config: NnrpTcpClientConfiguration | None = None,
-    dial_policy: ClientDialPolicy | None = None,
-    auth_block: bytes = b"",
-    requested_model: str | None = None,
-    requested_session_id: int = 1,
-    control_extensions: tuple[ControlExtensionEntry, ...] | bytes = (),
-    timeout: float = _TIMEOUT,
-) -> Opening[ClientSession]:
-    """Open a session with the server at ``host`` and ``port``.
-
-    Use it as ``async with dial_client(…) as session``, which closes on exit, or ``session = await
-    dial_client(…)``.
-
-    The transport is the one that ``dial_policy`` forces, else the one that the profile's ``FORCE_*`` names,
-    else the one that ``config`` is for, else the selected or preferred one, else QUIC. A preference falls
-    back to the other transport only if that one's configuration was given: going from QUIC to plain TCP
-    unasked would send the auth block in clear.
-
-    Args:
-        host: the server's name or address.
-        port: its port.
-        profile: what to announce.
-        config: how to connect; its type chooses the transport.
-        tcp_config: how to connect over TCP, if ``config`` is for QUIC.
-        dial_policy: a choice of transport.
-        auth_block: credentials for the server.
-        requested_model: a model name, sent in place of the auth block.
-        requested_session_id: the session id to ask for; 0 lets the server choose.
-        control_extensions: further extensions, or an encoded block of them.
-        timeout: seconds for connecting and shaking hands, per transport tried.
-
-    Raises:
-        NnrpAuthenticationError: the server did not accept the auth block.
-        NnrpProtocolError: the server refused for another reason.
-        TimeoutError: the server did not answer in time.
-        OSError: the host is unknown or unreachable.
-        TypeError: a configuration is of the wrong type.
-        ValueError: arguments exclude each other.
-
-    Cancelling closes the half-open connection.
-
-    """
-    if tcp_config is not None and isinstance(config, NnrpTcpClientConfiguration):
-        raise TypeError("config and tcp_config are both for TCP")
-    if config is not None and not isinstance(config, QuicConfiguration | NnrpTcpClientConfiguration):
-        raise TypeError(
-            f"a QuicConfiguration or NnrpTcpClientConfiguration is required, not {type(config).__name__}"
-        )
-    settings = profile if profile is not None else ClientProfile()
-    policy = dial_policy if dial_policy is not None else ClientDialPolicy()
-    transports = _transports(settings, policy, config, tcp_config)
-    target = _Target(
-        host,
-        port,
-        port,
-        config if isinstance(config, QuicConfiguration) else None,
-        config if isinstance(config, NnrpTcpClientConfiguration) else tcp_config,
-    )
-    hello = build_client_hello_packet(
-        requested_session_id=requested_session_id,
-        auth_block=auth_block,
-        requested_model=requested_model,
-        control_extensions=(
-            control_extensions
-            if isinstance(control_extensions, bytes)
-            else pack_control_extension_block(control_extensions)
-        ),
-        client_profile=settings,
-        transport_policy_extension=_announced(settings, policy),
-    )
-
-    async def open_over(transport_id: TransportId) -> ClientControlBootstrapSession:
-        plan = ClientTransportPlan(transport_id, _announced(settings, policy))
-        bootstrap = ClientTransportBootstrap(plan, hello)
-        async with asyncio.timeout(timeout):
-            connection = await target.connect(transport_id, timeout)
-            return await open_control(
-                connection, bootstrap, default_budget_ms=settings.inference_budget_ms, timeout=timeout
-            )
-
-    async def open_() -> ClientControlBootstrapSession:
-        *others, last = transports
-        for transport_id in others:
-            try:
-                return await open_over(transport_id)
-            except (OSError, NnrpTransportError):
-                continue  # the server cannot be reached this way; a refusal is not tried again
-        return await open_over(last)
-
-    return _session(open_)
-
-
-def _announced(
-    profile: ClientProfile, policy: ClientDialPolicy
-) -> ClientHelloTransportPolicyExtension | None:
-    extension = policy.to_client_hello_transport_policy()
-    if extension is None and profile.transport_policy is not TransportPolicy.AUTO:
-        extension = ClientHelloTransportPolicyExtension(profile.transport_policy)
-    return extension
-
-
-def _transports(
-    profile: ClientProfile,
-    policy: ClientDialPolicy,
-    config: QuicConfiguration | NnrpTcpClientConfiguration | None,
-    tcp_config: NnrpTcpClientConfiguration | None,
-) -> list[TransportId]:
-    """Return the transports to try, in order."""
-    if policy.forced_transport_id is not TransportId.UNSPECIFIED:
-        return [policy.forced_transport_id]
-    if profile.transport_policy in _FORCED:
-        return [_FORCED[profile.transport_policy]]
-    configured = {
-        TransportId.QUIC: isinstance(config, QuicConfiguration),
-        TransportId.TCP: tcp_config is not None or isinstance(config, NnrpTcpClientConfiguration),
-    }
-    preferred = _PREFERRED.get(profile.transport_policy, policy.selected_transport_id)
-    if isinstance(config, NnrpTcpClientConfiguration):
-        first = TransportId.TCP
-    elif isinstance(config, QuicConfiguration) and not (
-        preferred is TransportId.TCP and tcp_config is not None
-    ):
-        first = TransportId.QUIC
-    else:
-        first = preferred if preferred is not TransportId.UNSPECIFIED else TransportId.QUIC
-    if preferred is not TransportId.UNSPECIFIED and configured[_OTHER[first]]:
-        return [first, _OTHER[first]]
-    return [first]

@@ -8,8 +8,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Generic, Self, TypeVar
 
 from nnrp._lazy import packet_from_native
-from nnrp.adapters._connection import Connection
-from nnrp.client._gate import Gate
+from nnrp.client._state import client_state
+from nnrp.client.control import ClientControlBootstrapSession  # noqa: TC001  # get_type_hints() needs it
 from nnrp.client.migration import MigrationOutcome, MigrationTriggerMonitor, MigrationTriggerPolicy
 from nnrp.client.request import SubmitRequest, submit_arguments
 from nnrp.client.result import Result, received_result
@@ -21,20 +21,14 @@ from nnrp.core import (
     CachePutFlags,
     CachePutMetadata,
     FlowUpdateMetadata,
-    FlowUpdateScopeKind,
     HeaderFlags,
     MessageType,
     NnrpPacket,
     ResultHintMetadata,
-    ServerHelloAckMetadata,
-    SessionMigrateAckMetadata,
-    SessionMigrateMetadata,
     SessionPatchAckMetadata,
     SessionPatchField,
     SessionPatchMetadata,
     TransportId,
-    build_flow_update_packet,
-    build_session_migrate_packet,
 )
 
 if TYPE_CHECKING:
@@ -45,39 +39,14 @@ if TYPE_CHECKING:
     from nnrp._opening import Opening
     from nnrp.adapters.quic import NnrpQuicConnection, QuicConfiguration
     from nnrp.adapters.tcp import NnrpTcpClientConfiguration, NnrpTcpConnection
-    from nnrp.client.hello import ClientTransportBootstrap
     from nnrp.client.router import ResultRouter
 
-__all__ = ["ClientControlBootstrapSession", "ClientSession"]
+__all__ = ["ClientSession"]
 
 _T = TypeVar("_T")
 
 _CACHE_KEY_BYTES = 8
 _U32_MAX = 0xFFFF_FFFF
-
-
-class ClientState:
-    """What a client session keeps on its connection, beyond its public fields."""
-
-    __slots__ = ("default_budget_ms", "gate", "native")
-
-    def __init__(self, native: _native.ClientSession, default_budget_ms: int) -> None:
-        self.native = native
-        self.default_budget_ms = default_budget_ms
-        self.gate = Gate()
-
-
-def client_state(connection: object) -> ClientState:
-    """Return the state of the client session on ``connection``.
-
-    Raises:
-        TypeError: there is no client session on it.
-
-    """
-    state = connection._session if isinstance(connection, Connection) else None
-    if not isinstance(state, ClientState):
-        raise TypeError("a connection with a client session is required; use connect_client_session")
-    return state
 
 
 class _Updates(Generic[_T]):
@@ -107,106 +76,6 @@ def _hint(packet: NnrpPacket) -> ResultHintMetadata:
 
 def _flow_update(packet: NnrpPacket) -> FlowUpdateMetadata:
     return FlowUpdateMetadata.unpack(packet.metadata)
-
-
-@dataclass
-class ClientControlBootstrapSession:
-    """An opened session, seen from its handshake.
-
-    As an async context manager it closes on exit.
-
-    Attributes:
-        transport_id: the transport.
-        bootstrap: what the handshake was made from.
-        connection: the connection.
-        ack_packet: the server's SERVER_HELLO_ACK.
-        ack_metadata: its metadata.
-
-    """
-
-    transport_id: TransportId
-    bootstrap: ClientTransportBootstrap
-    connection: NnrpQuicConnection | NnrpTcpConnection
-    ack_packet: NnrpPacket
-    ack_metadata: ServerHelloAckMetadata
-
-    async def __aenter__(self) -> Self:
-        return self
-
-    async def __aexit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        await self.session.close()
-
-    @property
-    def session(self) -> ClientSession:
-        """The session, for frames."""
-        return ClientSession(self, self.connection)
-
-    async def send_flow_update(
-        self, metadata: FlowUpdateMetadata, *, trace_id: int = 0, flags: HeaderFlags = HeaderFlags.NONE
-    ) -> int:
-        """Send a FLOW_UPDATE; see :meth:`ClientSession.send_flow_update`."""
-        scoped = metadata.scope_kind is not FlowUpdateScopeKind.CONNECTION
-        packet = build_flow_update_packet(
-            metadata=metadata,
-            session_id=self.ack_metadata.session_id if scoped else 0,
-            trace_id=trace_id,
-            flags=flags,
-        )
-        await self.connection.send_control_packet(packet)
-        return len(packet.pack())
-
-    async def receive_flow_update(
-        self, timeout: float | None = None
-    ) -> tuple[NnrpPacket, FlowUpdateMetadata]:
-        """Return the next FLOW_UPDATE; see :meth:`ClientSession.receive_flow_update`."""
-        packet = await self._receive(MessageType.FLOW_UPDATE, timeout)
-        return packet, _flow_update(packet)
-
-    async def send_session_migrate(
-        self,
-        metadata: SessionMigrateMetadata,
-        *,
-        route_id: int = 0,
-        trace_id: int = 0,
-        flags: HeaderFlags = HeaderFlags.NONE,
-        body: bytes = b"",
-    ) -> int:
-        """Send a SESSION_MIGRATE and return the bytes of the packet.
-
-        Raises:
-            ValueError: a value is out of range.
-            NnrpConnectionClosedError: the connection has ended.
-
-        """
-        packet = build_session_migrate_packet(
-            metadata=metadata,
-            session_id=self.ack_metadata.session_id,
-            route_id=route_id,
-            trace_id=trace_id,
-            flags=flags,
-            body=body,
-        )
-        await self.connection.send_control_packet(packet)
-        return len(packet.pack())
-
-    async def receive_session_migrate_ack(
-        self, timeout: float | None = None
-    ) -> tuple[NnrpPacket, SessionMigrateAckMetadata]:
-        """Return the next SESSION_MIGRATE_ACK.
-
-        Raises:
-            TimeoutError: none came within ``timeout`` seconds.
-            NnrpConnectionClosedError: the connection has ended.
-
-        """
-        packet = await self._receive(MessageType.SESSION_MIGRATE_ACK, timeout)
-        return packet, SessionMigrateAckMetadata.unpack(packet.metadata)
-
-    async def _receive(self, message: MessageType, timeout: float | None) -> NnrpPacket:
-        native = client_state(self.connection).native
-        return packet_from_native(await native.receive_control(timeout, message))
 
 
 @dataclass(slots=True)
@@ -624,8 +493,7 @@ class ClientSession:
         await self.connection.send_control_packet(packet)
 
     async def _receive(self, message: MessageType, timeout: float | None) -> NnrpPacket:
-        native = client_state(self.connection).native
-        return packet_from_native(await native.receive_control(timeout, message))
+        return await self.control._receive(message, timeout)
 
 
 def _cache_key(key: bytes | int | tuple[int, int]) -> tuple[int, int]:

@@ -5,8 +5,9 @@ from nnrp.client.connect import (
     connect_client_control_with_probe,
     connect_client_session,
     connect_client_session_with_probe,
-    dial_client,
 )
+from nnrp.client.control import ClientControlBootstrapSession
+from nnrp.client.dial import dial_client
 from nnrp.client.hello import (
     ClientTransportBootstrap,
     ClientTransportPlan,
@@ -31,7 +32,7 @@ from nnrp.client.profile import ClientProfile, resolve_client_hello_transport_po
 from nnrp.client.request import SubmitRequest, TypedPayload
 from nnrp.client.result import Result
 from nnrp.client.router import ResultRouter
-from nnrp.client.session import ClientControlBootstrapSession, ClientSession
+from nnrp.client.session import ClientSession
 
 __all__ = [
     "ClientControlBootstrapSession",

@@ -1,9 +1,15 @@
-"""A gate that tasks of any loop and thread can wait at."""
+"""What a client session keeps beside its public fields."""
 
 from __future__ import annotations
 
 import asyncio
 import threading
+from typing import TYPE_CHECKING
+
+from nnrp.adapters._connection import Connection
+
+if TYPE_CHECKING:
+    from nnrp import _native
 
 
 class Gate:
@@ -45,3 +51,27 @@ class Gate:
 def _release(future: asyncio.Future[None]) -> None:
     if not future.done():
         future.set_result(None)
+
+
+class ClientState:
+    """What a client session keeps on its connection, beyond its public fields."""
+
+    __slots__ = ("default_budget_ms", "gate", "native")
+
+    def __init__(self, native: _native.ClientSession, default_budget_ms: int) -> None:
+        self.native = native
+        self.default_budget_ms = default_budget_ms
+        self.gate = Gate()
+
+
+def client_state(connection: object) -> ClientState:
+    """Return the state of the client session on ``connection``.
+
+    Raises:
+        TypeError: there is no client session on it.
+
+    """
+    state = connection._session if isinstance(connection, Connection) else None
+    if not isinstance(state, ClientState):
+        raise TypeError("a connection with a client session is required; use connect_client_session")
+    return state
