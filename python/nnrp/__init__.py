@@ -7,20 +7,15 @@ This module re-exports the packet layer of :mod:`nnrp.core`, the transports, and
 from __future__ import annotations
 
 from importlib import import_module
-from importlib.metadata import PackageNotFoundError, version
 from typing import TYPE_CHECKING
 
 from nnrp import core, errors
+from nnrp._native import __version__
 from nnrp.core import *  # noqa: F403  # the re-export is the point
 from nnrp.errors import *  # noqa: F403
 
 if TYPE_CHECKING:
     from nnrp.adapters import *  # noqa: F403
-
-try:
-    __version__ = version("nnrp")
-except PackageNotFoundError:  # running from a source tree that was not installed
-    __version__ = "0.0.0"
 
 #: Names of :mod:`nnrp.adapters`, which are resolved when first used: importing the packet layer stays cheap.
 _ADAPTER_NAMES = frozenset(

@@ -40,6 +40,8 @@ mod _native {
 
     #[pymodule_init]
     fn init(module: &Bound<'_, PyModule>) -> PyResult<()> {
+        // Known at build time: looking it up in the installed metadata costs more than the rest of the import.
+        module.add("__version__", env!("CARGO_PKG_VERSION"))?;
         crate::codec::register(module)?;
         crate::runtime::register(module)
     }

@@ -2,7 +2,7 @@
 
 import sys
 from collections.abc import Awaitable, Generator, Sequence
-from typing import Any, Generic, Literal, Self, TypeAlias, TypeVar, final
+from typing import Any, Final, Generic, Literal, Self, TypeAlias, TypeVar, final
 
 from typing_extensions import Buffer as BytesLike
 
@@ -32,6 +32,8 @@ __all__ = [
     "development_certificate",
     "encode_result",
 ]
+
+__version__: Final[str]
 
 _T_co = TypeVar("_T_co", covariant=True)
 
