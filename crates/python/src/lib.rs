@@ -9,6 +9,7 @@ mod connection;
 mod errors;
 mod frame;
 mod listener;
+mod log;
 mod open;
 mod operation;
 mod packet;

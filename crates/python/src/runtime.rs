@@ -15,6 +15,8 @@ use pyo3::exceptions::PyRuntimeError;
 use pyo3::prelude::*;
 use tokio::runtime::{Builder, Handle, Runtime};
 
+use crate::log;
+
 /// Enough to serve one busy core's worth of sockets while another connection's cryptography runs; the event loop and
 /// the application's own threads need the rest of the machine.
 const WORKER_THREADS: usize = 2;
@@ -42,16 +44,24 @@ pub(crate) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
+/// How many forks lie between the process that loaded this module and this one.
+pub(crate) fn epoch() -> u32 {
+    EPOCH.load(Ordering::Relaxed)
+}
+
 /// A handle on this process's runtime, which is started if it is not running.
+///
+/// # Errors
+/// `RuntimeError` when the interpreter is on its way out, or the system gives no threads.
 pub(crate) fn handle() -> PyResult<Handle> {
-    let epoch = EPOCH.load(Ordering::Relaxed);
+    if let Some(running) = running(&lock(&RUNNING)) {
+        return running;
+    }
+    // Calls into Python, so it comes before the lock.
+    Python::attach(log::read_level);
     let mut state = lock(&RUNNING);
-    match &*state {
-        State::Running(owner, runtime) if *owner == epoch => return Ok(runtime.handle().clone()),
-        State::Stopped(owner) if *owner == epoch => {
-            return Err(PyRuntimeError::new_err("nnrp cannot do network work while the interpreter exits"));
-        }
-        _ => {}
+    if let Some(running) = running(&state) {
+        return running;
     }
     let runtime = Builder::new_multi_thread()
         .worker_threads(WORKER_THREADS)
@@ -61,8 +71,20 @@ pub(crate) fn handle() -> PyResult<Handle> {
         .map_err(|error| PyRuntimeError::new_err(format!("cannot start the network threads: {error}")))?;
     let handle = runtime.handle().clone();
     // A parent's runtime has no threads here; joining or even waking them could block for ever.
-    mem::forget(mem::replace(&mut *state, State::Running(epoch, runtime)));
+    mem::forget(mem::replace(&mut *state, State::Running(epoch(), runtime)));
     Ok(handle)
+}
+
+/// What there is to say about the runtime without starting one.
+fn running(state: &State) -> Option<PyResult<Handle>> {
+    match state {
+        State::Running(owner, runtime) if *owner == epoch() => Some(Ok(runtime.handle().clone())),
+        State::Stopped(owner) if *owner == epoch() => {
+            let text = "nnrp cannot do network work while the interpreter exits";
+            Some(Err(PyRuntimeError::new_err(text)))
+        }
+        _ => None,
+    }
 }
 
 /// A native value that must not be used, nor even dropped, in a forked child: the threads it talks to are not there.
@@ -73,7 +95,7 @@ pub(crate) struct Owned<T> {
 
 impl<T> Owned<T> {
     pub(crate) fn new(value: T) -> Self {
-        Self { epoch: EPOCH.load(Ordering::Relaxed), value: Some(value) }
+        Self { epoch: epoch(), value: Some(value) }
     }
 
     /// The value.
@@ -100,7 +122,7 @@ impl<T> Owned<T> {
     }
 
     fn is_ours(&self) -> bool {
-        self.epoch == EPOCH.load(Ordering::Relaxed)
+        self.epoch == epoch()
     }
 }
 
@@ -127,7 +149,7 @@ fn _after_fork_in_child() {
 /// Called by `atexit`: gives what was accepted for sending a moment to leave, then stops the threads.
 #[pyfunction]
 fn _stop_runtime(py: Python<'_>) {
-    let epoch = EPOCH.load(Ordering::Relaxed);
+    let epoch = epoch();
     let state = mem::replace(&mut *lock(&RUNNING), State::Stopped(epoch));
     match state {
         State::Running(owner, runtime) if owner == epoch => py.detach(move || {
@@ -136,11 +158,13 @@ fn _stop_runtime(py: Python<'_>) {
         }),
         inherited => mem::forget(inherited),
     }
+    log::close(py);
 }
 
 /// Registers what the interpreter has to tell this module.
 pub(crate) fn register(module: &Bound<'_, PyModule>) -> PyResult<()> {
     let py = module.py();
+    log::install();
     let after_fork = wrap_pyfunction!(_after_fork_in_child, module)?;
     let stop = wrap_pyfunction!(_stop_runtime, module)?;
     let os = py.import("os")?;

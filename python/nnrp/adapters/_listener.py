@@ -30,11 +30,13 @@ class Listener(Generic[_C]):
 
     """
 
-    __slots__ = ("__weakref__", "_accepted", "_native", "host", "port")
+    __slots__ = ("__weakref__", "_accepted", "_native", "_warned", "host", "port")
 
     _connection_type: type[_C]
     _native: NativeListener
     _accepted: WeakSet[_C]
+    #: Whether it was said that everybody is let in.
+    _warned: bool
     host: str
     port: int
 
@@ -46,6 +48,7 @@ class Listener(Generic[_C]):
         listener = object.__new__(cls)
         listener._native = native
         listener._accepted = WeakSet()
+        listener._warned = False
         listener.host = host
         listener.port = native.address[1]
         return listener

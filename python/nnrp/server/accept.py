@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import ipaddress
 import logging
 import math
 from collections.abc import Awaitable, Callable
@@ -249,6 +250,8 @@ def _terms(
 
 async def _accept_from(source: Listener[Any], terms: _Terms, *, skip_refused: bool) -> ServerSession:
     native = source._native
+    if terms.auth_validator is None:
+        _warn_about_strangers(source)
     while True:
         try:
             pending = await native.accept_hello(_settings(terms.profile), terms.handshake_timeout)
@@ -268,6 +271,14 @@ async def _accept_from(source: Listener[Any], terms: _Terms, *, skip_refused: bo
         if not skip_refused:
             raise error
         _log.warning("client refused: %s", error)
+
+
+def _warn_about_strangers(source: Listener[Any]) -> None:
+    """Say once that a listener others can reach lets everybody in."""
+    host, port = source._native.address
+    if not source._warned and not ipaddress.ip_address(host.partition("%")[0]).is_loopback:
+        source._warned = True
+        _log.warning("everybody who reaches %s:%d is let in; pass an auth_validator to decide", host, port)
 
 
 async def _accept_connection(
