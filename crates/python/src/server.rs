@@ -132,6 +132,21 @@ impl ServerSession {
         Operation::new(async move { session.close("").await }, |py, ()| Ok(py.None()))
     }
 
+    /// The values that SESSION_PATCH can change, as they are now.
+    fn patched<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyDict>> {
+        let named = PyDict::new(py);
+        let now = self.0.get()?.held.with(|machine, _| machine.parameters().cloned());
+        if let Some(now) = now {
+            named.set_item("target_cadence_x100", now.target_cadence_x100)?;
+            named.set_item("quality_tier", now.quality_tier)?;
+            named.set_item("degrade_policy", now.degrade_policy)?;
+            named.set_item("active_lane_mask", now.active_lane_mask)?;
+            named.set_item("preferred_codec_bitmap", now.codec_bitmap)?;
+            named.set_item("preferred_compression_bitmap", now.compression_bitmap)?;
+        }
+        Ok(named)
+    }
+
     /// Counters by name.
     fn stats<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyDict>> {
         let stats = self.0.get()?.held.stats();

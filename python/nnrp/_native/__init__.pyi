@@ -248,6 +248,8 @@ class ServerSession:
         """Return whether the client cancelled a frame."""
     def close(self) -> Operation[None]:
         """Say CLOSE; wait until what was sent before has left."""
+    def patched(self) -> dict[str, int]:
+        """Return the values that SESSION_PATCH can change, as they are now."""
     def stats(self) -> dict[str, int]:
         """Return counters by name."""
 

@@ -396,6 +396,8 @@ class ServerSession:
 
     @property
     def parameters(self) -> Mapping[str, Any]:
-        """The negotiated values of SERVER_HELLO_ACK by field name."""
+        """The negotiated values by field name of SERVER_HELLO_ACK, as the client has patched them since."""
         native = _native_session(self.connection)
-        return MappingProxyType(_packets.parameters(native.ack_metadata) if native is not None else {})
+        if native is None:
+            return MappingProxyType({})
+        return MappingProxyType({**_packets.parameters(native.ack_metadata), **native.patched()})

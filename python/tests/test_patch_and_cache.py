@@ -1,0 +1,95 @@
+"""Changing parameters of a session, and objects that are sent once and referred to."""
+
+import pytest
+from frames import STEP, section
+
+from nnrp.client import SubmitRequest
+from nnrp.core import (
+    CacheAckStatus,
+    CacheInvalidateScope,
+    CacheObjectKind,
+    ErrorCode,
+    SessionPatchAckStatus,
+    SessionPatchField,
+    SessionPatchRejectReason,
+    SubmitMode,
+    build_camera_reference_block,
+)
+from nnrp.errors import NnrpProtocolError
+from nnrp.server import ServerProfile
+
+CAMERA = b"camera parameters, 32 bytes long"
+
+
+async def test_a_patch_is_applied_and_reported(network):
+    async with network.pair() as (server, client):
+        ack = await client.patch_session(
+            SessionPatchField.TARGET_CADENCE | SessionPatchField.QUALITY_TIER,
+            target_cadence=30,
+            quality_tier=1,
+        )
+        assert ack.ack_status is SessionPatchAckStatus.ACCEPTED
+        assert ack.effective_target_cadence_x100 == 3000
+        assert (server.parameters["target_cadence_x100"], server.parameters["quality_tier"]) == (3000, 1)
+
+
+async def test_what_cannot_be_changed_is_named(network):
+    async with network.pair() as (_, client):
+        ack = await client.patch(fields=SessionPatchField.ACTIVE_LANE_MASK, active_lane_mask=0)
+        assert ack.ack_status is SessionPatchAckStatus.REJECTED
+        assert ack.rejected_fields == {
+            SessionPatchField.ACTIVE_LANE_MASK: SessionPatchRejectReason.INVALID_LANE_MASK
+        }
+
+
+def referring(frame_id, key):
+    return SubmitRequest(
+        frame_id=frame_id,
+        tile_ids=(0,),
+        sections=(section(b"tile"),),
+        submit_mode=SubmitMode.MIXED,
+        camera_reference=build_camera_reference_block(
+            cache_namespace=0, cache_key_hi=key[0], cache_key_lo=key[1]
+        ),
+    )
+
+
+@pytest.mark.parametrize("key", [b"any bytes", 1 << 40 | 7, (3, 4)])
+async def test_an_object_is_stored_once_and_referred_to(network, key):
+    async with network.pair() as (server, client):
+        ack = await client.put_cache(kind=CacheObjectKind.CAMERA_BLOCK, key=key, data=CAMERA)
+        assert ack.status is CacheAckStatus.ACCEPTED
+        await client.submit_frame(referring(1, ack.key))
+        request = (await server.receive_submit(STEP)).request
+        assert request.camera_block == CAMERA
+        assert (request.camera_reference.cache_key_hi, request.camera_reference.cache_key_lo) == ack.key
+
+
+async def test_an_object_that_was_removed_is_missed(network):
+    async with network.pair() as (_, client):
+        ack = await client.put_cache(kind=CacheObjectKind.CAMERA_BLOCK, key=(1, 2), data=CAMERA)
+        await client.invalidate_cache(scope=CacheInvalidateScope.OBJECT_KEY, key=(1, 2))
+        await client.ping(STEP)
+        await client.submit_frame(referring(1, ack.key))
+        with pytest.raises(NnrpProtocolError) as missed:
+            await client.receive_result(STEP, frame_id=1)
+        assert missed.value.error_code is ErrorCode.CACHE_MISS
+
+
+async def test_without_a_cache_references_reach_the_application(network):
+    async with network.pair(ServerProfile(enable_cache=False)) as (server, client):
+        assert client.control.ack_metadata.max_cache_entries == 0
+        ack = await client.put_cache(kind=CacheObjectKind.CAMERA_BLOCK, key=(1, 2), data=CAMERA)
+        assert ack.status is CacheAckStatus.REJECTED
+        await client.submit_frame(referring(1, (1, 2)))
+        request = (await server.receive_submit(STEP)).request
+        assert request.camera_block == b""
+        assert request.camera_reference.cache_key_lo == 2
+
+
+async def test_scopes_need_what_they_name(tcp):
+    async with tcp.pair() as (_, client):
+        with pytest.raises(ValueError, match="key"):
+            await client.invalidate_cache(scope=CacheInvalidateScope.OBJECT_KEY)
+        with pytest.raises(ValueError, match="kind"):
+            await client.invalidate_cache(scope=CacheInvalidateScope.OBJECT_KIND)
