@@ -105,6 +105,18 @@ docs-generated: ## Rewrites the parts of docs/ that come from the tables in the 
 vectors: $(STAMPS)/rc2 ## Makes vectors/*.json again from the published peer
 	@$(RC2_VENV)/bin/python tools/make_vectors.py
 
+.PHONY: bench-codec
+bench-codec: ## Instructions of the codec's operations against the baseline, by valgrind
+	@$(PYTHON) tools/instructions.py
+
+.PHONY: fuzz
+fuzz: ## Fuzzes every target for FUZZ_SECONDS each (default 600); needs nightly and cargo-fuzz
+	@bash tools/fuzz.sh $(or $(FUZZ_SECONDS),600)
+
+.PHONY: fuzz-smoke
+fuzz-smoke: ## The same, 10 seconds a target
+	@bash tools/fuzz.sh 10
+
 .PHONY: differential
 differential: $(STAMPS)/package $(STAMPS)/rc2 ## Our codec against the published peer's, over golden and damaged packets
 	@NNRP_RC2_PYTHON=$(RC2_VENV)/bin/python $(PY) tools/differential.py

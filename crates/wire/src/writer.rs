@@ -1,6 +1,6 @@
 //! Writing numbers into fixed layouts, and packets as pieces.
 
-use bytes::{BufMut, Bytes, BytesMut};
+use bytes::{Bytes, BytesMut};
 
 use crate::{EncodedPacket, Header, reader};
 
@@ -19,7 +19,12 @@ fixed_writers!(u8 u16 u32 u64);
 
 /// Payloads below this size are copied into the small buffer. A piece of its own costs a reference count, a place in the list and
 /// an element of the system's vectored write, together about as much as copying a kilobyte.
-pub(crate) const COPY_BELOW: usize = 1024;
+const COPY_BELOW: usize = 1024;
+
+/// Bytes of a payload that are copied into the small buffer: all or none.
+pub(crate) fn copied_bytes(payload: &Bytes) -> usize {
+    if payload.len() < COPY_BELOW { payload.len() } else { 0 }
+}
 
 /// Writes a packet as few pieces: everything small goes into one buffer, large payloads stay where they are and are only put
 /// between the parts of it.
@@ -46,8 +51,7 @@ impl PieceWriter {
 
     /// A writer for a packet that is there already, with its body in it.
     pub(crate) fn for_parts(metadata: &[u8], body: &Bytes) -> Self {
-        let copied = if body.len() < COPY_BELOW { body.len() } else { 0 };
-        let mut writer = Self::new(metadata.len(), copied);
+        let mut writer = Self::new(metadata.len(), copied_bytes(body));
         writer.attach(body);
         writer
     }
@@ -64,8 +68,10 @@ impl PieceWriter {
 
     /// Appends numbers.
     pub(crate) fn put_u32s(&mut self, numbers: impl ExactSizeIterator<Item = u32>) {
-        self.small.reserve(numbers.len() * 4);
-        numbers.for_each(|number| self.small.put_u32_le(number));
+        let start = self.small.len();
+        self.put_zeros(numbers.len() * 4);
+        let places = self.small.get_mut(start..).unwrap_or_default().as_chunks_mut().0;
+        places.iter_mut().zip(numbers).for_each(|(place, number)| *place = number.to_le_bytes());
     }
 
     /// Appends a payload, without copying it when it is large.

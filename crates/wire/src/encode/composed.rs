@@ -6,7 +6,8 @@ use super::{Section, count, section};
 use crate::{
     BodyRegionPrelude, CacheObjectKind, ExtensionFrame, ExtensionFrameDescriptor, InlineObject,
     InlineObjectBlockHeader, ObjectReferenceBlock, RuleId, TypedPayload, TypedPayloadDescriptor, WireError,
-    message::length, writer::PieceWriter,
+    message::length,
+    writer::{PieceWriter, copied_bytes},
 };
 
 /// What goes into the regions.
@@ -140,11 +141,16 @@ impl ComposedBody<'_> {
         Ok(())
     }
 
-    /// Small bytes the body will take at most, apart from objects and payloads that are copied.
+    /// Small bytes the body will take, about.
     pub(super) fn small_bytes(&self) -> usize {
         let sections: usize = self.sections.unwrap_or_default().iter().map(Section::small_bytes).sum();
         let blocks = 8 + self.objects.len() + self.references.len();
         let frames = self.typed_payloads.len() + self.extension_frames.len();
-        sections + (blocks + frames) * InlineObjectBlockHeader::LEN
+        let payloads = (self.camera.into_iter())
+            .chain(self.objects.iter().map(|object| &object.data))
+            .chain(self.typed_payloads.iter().map(|payload| &payload.data))
+            .chain(self.extension_frames.iter().map(|frame| &frame.data));
+        let copied: usize = payloads.map(copied_bytes).sum();
+        sections + (blocks + frames) * InlineObjectBlockHeader::LEN + copied
     }
 }

@@ -5,7 +5,7 @@ use bytes::Bytes;
 use super::refuse;
 use crate::{
     RuleId, ScalePolicy, SectionFlags, SectionView, TensorDType, TensorLayout, TensorSectionDesc, WireError,
-    writer::{COPY_BELOW, PieceWriter},
+    writer::{PieceWriter, copied_bytes},
 };
 
 /// One tensor section to be sent: the same tensor for every tile of a frame.
@@ -163,14 +163,16 @@ impl Section {
         let stride = self.payload_stride_bytes as usize;
         for tile in &self.tiles {
             writer.attach(tile);
-            writer.put_zeros(stride.saturating_sub(tile.len()));
+            if stride > tile.len() {
+                writer.put_zeros(stride - tile.len());
+            }
         }
         Ok(())
     }
 
     /// Small bytes the section will take.
     pub(super) fn small_bytes(&self) -> usize {
-        let copied: usize = self.tiles.iter().map(Bytes::len).filter(|length| *length < COPY_BELOW).sum();
+        let copied: usize = self.tiles.iter().map(copied_bytes).sum();
         TensorSectionDesc::LEN + 8 + self.tiles.len() * 5 + copied
     }
 }

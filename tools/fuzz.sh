@@ -1,0 +1,22 @@
+#!/usr/bin/env bash
+# Fuzzes every target for so many seconds, starting from the golden packets: tools/fuzz.sh SECONDS [target ...]
+#
+# Needs a nightly toolchain and cargo-fuzz. Says so and does nothing where one is missing.
+set -euo pipefail
+cd "$(dirname "$0")/.."
+seconds=$1
+shift
+
+if ! cargo +nightly fuzz --version >/dev/null 2>&1; then
+    echo "fuzzing needs nightly and cargo-fuzz: rustup toolchain install nightly && cargo install cargo-fuzz" >&2
+    exit 0
+fi
+"${PYTHON:-python3}" fuzz/make_seeds.py >/dev/null
+[ $# -gt 0 ] || mapfile -t targets < <(cargo +nightly fuzz list)
+for target in "${targets[@]:-$@}"; do
+    echo "==> $target, $seconds seconds"
+    # Slow inputs and large memory are findings, too.
+    cargo +nightly fuzz run "$target" -- -max_total_time="$seconds" -timeout=25 -rss_limit_mb=3000 -print_final_stats=1 2>&1 |
+        grep --line-buffered -E '^(SUMMARY|stat::|==|thread|Done|artifact|Test unit)|panicked' || true
+    [ "${PIPESTATUS[0]}" -eq 0 ]
+done
