@@ -14,6 +14,8 @@ local HEADER_LENGTH = LAYOUTS.header.length
 local MAX_PACKET_LENGTH = 256 * 1024 * 1024
 -- Entries of a list that are shown one by one; a frame may have 65535 tiles.
 local MAX_SHOWN = 256
+-- Behind each packet of a segment in the packet list. Which one is the last is not known while they are shown.
+local INFO_GAP = "   "
 local TENSOR = 0x01
 local KIND_TILE_INDEX, KIND_SECTION_TABLE = 0x02, 0x03
 local DENSE_RANGE, RAW_U16, DELTA_U16 = 0, 1, 2
@@ -338,7 +340,8 @@ end
 local function show_records(region, tree, layout, label)
     local all = {}
     while region:remaining() > 0 and #all < MAX_SHOWN do
-        local values = show_layout(region, branch(tree, region:sub(layout.length), label .. " " .. #all), layout)
+        local record = region:sub(layout.length)
+        local values = show_layout(record, branch(tree, record, label .. " " .. #all), layout)
         if not values then
             return all
         end
@@ -408,7 +411,7 @@ local function show_body(tvb, tree, header, name, metadata)
         return
     end
     local body = branch(tree, region, "body, " .. header.body_len .. " bytes")
-    if bodies[name] and metadata then
+    if bodies[name] and (metadata or not METADATA[name]) then
         bodies[name](region, body, metadata)
     end
     region:rest(body, "bytes")
@@ -425,7 +428,7 @@ local function summary(name, header)
     return text
 end
 
-local function show_packet(tvb, pinfo, tree, is_first)
+local function show_packet(tvb, pinfo, tree)
     local root = tree:add(nnrp, tvb())
     local region = reader(tvb, 0, HEADER_LENGTH)
     local header = show_layout(region, branch(root, region, "header"), LAYOUTS.header)
@@ -434,7 +437,7 @@ local function show_packet(tvb, pinfo, tree, is_first)
     end
     if tvb:range(0, 4):string() ~= MAGIC then
         refuse(root, "R-HDR-1", "this is no NNRP packet")
-        pinfo.cols.info:append((is_first and "" or ", ") .. "no NNRP packet")
+        pinfo.cols.info:append("no NNRP packet" .. INFO_GAP)
         return
     end
     local name = ENUMS.MessageType[header.msg_type]
@@ -444,7 +447,7 @@ local function show_packet(tvb, pinfo, tree, is_first)
     end
     local text = summary(name, header)
     root:append_text(", " .. text)
-    pinfo.cols.info:append((is_first and "" or ", ") .. text)
+    pinfo.cols.info:append(text .. INFO_GAP)
 
     local layout, metadata = LAYOUTS[METADATA[name]], nil
     local part = reader(tvb, HEADER_LENGTH, header.meta_len)
@@ -458,7 +461,7 @@ local function show_packet(tvb, pinfo, tree, is_first)
         end
         part:rest(subtree, "bytes")
     end
-    show_body(tvb, root, header, name, metadata or {})
+    show_body(tvb, root, header, name, metadata)
 end
 
 local function packet_length(tvb, _, offset)
@@ -467,17 +470,17 @@ local function packet_length(tvb, _, offset)
     return math.min(HEADER_LENGTH + meta_len + body_len, MAX_PACKET_LENGTH)
 end
 
-function nnrp.dissector(tvb, pinfo, tree)
+local function show_stream(tvb, pinfo, tree)
     pinfo.cols.protocol = "NNRP"
     pinfo.cols.info = ""
-    local is_first = true
     dissect_tcp_pdus(tvb, tree, HEADER_LENGTH, packet_length, function(pdu, info, branches)
-        show_packet(pdu, info, branches, is_first)
-        is_first = false
+        show_packet(pdu, info, branches)
         return pdu:len()
     end)
     return tvb:len()
 end
+
+nnrp.dissector = show_stream
 
 -- Finding connections.
 
@@ -486,7 +489,8 @@ local function looks_like_nnrp(tvb, pinfo, tree)
         return false
     end
     pinfo.conversation = nnrp
-    nnrp.dissector(tvb, pinfo, tree)
+    -- Called as it is: by way of nnrp.dissector, Wireshark would count one layer more and not reassemble.
+    show_stream(tvb, pinfo, tree)
     return true
 end
 

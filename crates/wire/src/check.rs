@@ -6,9 +6,10 @@
 use bytes::Bytes;
 
 use crate::{
-    BodyLayout, ControlExtensions, FrameBody, FrameSubmitMetadata, Header, Limits, Message, MessageType,
-    Packet, Phase, ResultFrame, ResultPushMetadata, Revision, SubmitFrame, TensorSectionDesc, TileIndexMode,
-    WireError, check_lengths,
+    BodyLayout, BodyRegions, CacheObjectKind, ControlExtensions, ExtensionFrames, FrameBody,
+    FrameSubmitMetadata, Header, InlineObjects, Limits, Message, MessageType, ObjectReferences, Packet,
+    Phase, ResultFrame, ResultPushMetadata, Revision, Sections, SubmitFrame, TensorSectionDesc,
+    TileIndexMode, TypedPayloads, WireError, check_lengths,
     extension::{CLIENT_HELLO_EXTENSIONS, SERVER_HELLO_ACK_EXTENSIONS},
     reader, tile_index,
 };
@@ -49,7 +50,12 @@ pub fn packet_round_trips(data: &[u8]) {
         Err(error) => return explains_itself(&error),
     };
     assert_eq!(packet.to_bytes(), raw);
-    assert_eq!(packet.encode().to_packet(), packet);
+    let encoded = packet.encode();
+    assert_eq!((encoded.len(), encoded.header()), (raw.len(), &packet.header));
+    assert_eq!(encoded.to_packet(), packet);
+    assert!(!format!("{packet:?}{encoded:?}").is_empty());
+    assert_eq!(encoded.into_pieces().concat(), raw);
+    assert_eq!(packet.check_parts(), Ok(()));
     // Extension frames that are critical are accepted too, so that what is behind them is reached.
     let every_kind: Vec<u16> = (0..32).collect();
     let message = match packet.message_knowing(&every_kind) {
@@ -57,6 +63,7 @@ pub fn packet_round_trips(data: &[u8]) {
         Err(error) => return explains_itself(&error),
     };
     assert_eq!(message.message_type(), packet.header.msg_type);
+    assert!(!format!("{message:?}").is_empty());
     let Some(encoded) = must("encoding an accepted message", message.encode(packet.header)) else { return };
     let again =
         encoded.to_packet().message_knowing(&every_kind).and_then(|message| message.encode(packet.header));
@@ -110,6 +117,7 @@ pub fn submit_body(data: &[u8]) {
     let body = Bytes::copy_from_slice(data.get(raw.len()..).unwrap_or_default());
     // Also with metadata that would be refused: the body's decoder must not rely on that.
     let metadata = FrameSubmitMetadata::parse(raw);
+    parts_alone(&body, metadata.section_count);
     match FrameBody::decode_submit(&metadata, &body, &[]) {
         Ok(frame) if metadata.check().is_ok() => {
             submit_is_consistent(&Header::new(MessageType::FrameSubmit), &metadata, &frame);
@@ -124,12 +132,49 @@ pub fn result_body(data: &[u8]) {
     let Some(raw) = reader::array_at::<{ ResultPushMetadata::LEN }>(data, 0) else { return };
     let body = Bytes::copy_from_slice(data.get(raw.len()..).unwrap_or_default());
     let metadata = ResultPushMetadata::parse(raw);
+    parts_alone(&body, metadata.section_count);
     match FrameBody::decode_result(&metadata, &body, &[]) {
         Ok(frame) if metadata.check().is_ok() => {
             result_is_consistent(&Header::new(MessageType::ResultPush), &metadata, &frame);
         }
         Ok(frame) => walk(&frame),
         Err(error) => explains_itself(&error),
+    }
+}
+
+/// The parts of a body are refused or readable without the metadata around them, whatever bytes they are given.
+fn parts_alone(body: &Bytes, section_count: u16) {
+    let check = |decoded: Result<usize, WireError>| match decoded {
+        // The smallest of them takes 16 bytes.
+        Ok(items) => assert!(items <= body.len() / 16),
+        Err(error) => explains_itself(&error),
+    };
+    check(InlineObjects::decode(body).map(Iterator::count));
+    check(ObjectReferences::decode(body).map(Iterator::count));
+    check(Sections::decode(body, section_count, None).map(Iterator::count));
+    check(TypedPayloads::decode(body, body).map(Iterator::count));
+    check(ExtensionFrames::decode(body, body, None).map(Iterator::count));
+    if let Err(error) = BodyRegions::decode(body) {
+        explains_itself(&error);
+    }
+}
+
+/// Objects that stand for references later, fitting or not, are refused or give a consistent frame.
+fn resolve(frame: &FrameBody) {
+    let Some(reference) = frame.references().next() else { return };
+    let objects = [Bytes::new(), Bytes::copy_from_slice(&reference.encode()), frame.body().clone()];
+    let own = [frame.camera(), frame.tile_index_block(), frame.section_table()];
+    for object in objects.into_iter().chain(own.into_iter().flatten()) {
+        for kind in [
+            CacheObjectKind::CameraBlock,
+            CacheObjectKind::TileIndexBlock,
+            CacheObjectKind::TensorSectionTable,
+        ] {
+            match frame.clone().with_resolved(kind, object.clone()) {
+                Ok(resolved) => visit(&resolved),
+                Err(error) => explains_itself(&error),
+            }
+        }
     }
 }
 
@@ -172,8 +217,14 @@ pub fn tile_index(data: &[u8]) {
     }
 }
 
-/// Visits everything a body holds and checks that the numbers agree.
+/// Visits everything a body holds, and what it may hold once its references are resolved.
 fn walk(frame: &FrameBody) {
+    visit(frame);
+    resolve(frame);
+}
+
+/// Visits everything a body holds and checks that the numbers agree.
+fn visit(frame: &FrameBody) {
     let ids = frame.tile_ids();
     assert_eq!(ids.len(), ids.count());
     let mut sections = 0;

@@ -1,9 +1,12 @@
 //! The fuzz targets' properties over the golden packets, every prefix of them and seeded bit flips: a fuzz run that fits into
-//! the ordinary test suite and needs no nightly compiler.
+//! the ordinary test suite and needs no nightly compiler. What a longer run has found is replayed when `NNRP_CORPUS` names its
+//! folder, which has a folder for each target.
 
 #![allow(clippy::unwrap_used, reason = "a test")]
 
 mod common;
+
+use std::{fs, path::PathBuf};
 
 use common::{packet_of, vectors};
 use nnrp_wire::check;
@@ -35,6 +38,28 @@ impl Random {
         self.0 ^= self.0 >> 7;
         self.0 ^= self.0 << 17;
         usize::try_from(self.0 % bound as u64).unwrap()
+    }
+}
+
+type Property = fn(&[u8]);
+
+/// The fuzz targets by their names.
+const TARGETS: [(&str, Property); 7] = [
+    ("header", check::header_round_trips),
+    ("packet", check::packet_round_trips),
+    ("metadata", check::metadata_round_trips),
+    ("submit_body", check::submit_body),
+    ("result_body", check::result_body),
+    ("control_extensions", check::control_extensions),
+    ("tile_index", check::tile_index),
+];
+
+#[test]
+fn what_fuzzing_has_found() {
+    let Some(corpus) = std::env::var_os("NNRP_CORPUS").map(PathBuf::from) else { return };
+    for (target, property) in TARGETS {
+        let files = fs::read_dir(corpus.join(target)).into_iter().flatten();
+        files.for_each(|file| property(&fs::read(file.unwrap().path()).unwrap()));
     }
 }
 
