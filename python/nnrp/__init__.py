@@ -10,7 +10,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING
 
 from nnrp import core, errors
-from nnrp._native import __version__
+from nnrp._native import __version__ as __version__  # re-exported
 from nnrp.core import *  # noqa: F403  # the re-export is the point
 from nnrp.errors import *  # noqa: F403
 

@@ -23,6 +23,7 @@ __all__ = [
     "Subscription",
     "bind_quic",
     "bind_tcp",
+    "__version__",
     "check_identity",
     "codec",
     "connect_quic",
