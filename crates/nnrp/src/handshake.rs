@@ -8,6 +8,7 @@ use nnrp_transport::{Connection, Filter, Item, SendError};
 use nnrp_wire::{ControlExtension, ErrorCode};
 
 use crate::error::HandshakeError;
+use crate::listener::Place;
 use crate::server::ServerSession;
 
 /// Session ids for clients that leave the choice to us. Ids are keys within one connection, so they need not be
@@ -27,11 +28,13 @@ pub struct PendingSession {
     connection: Connection,
     hello: ReceivedHello,
     decided: bool,
+    /// Its place among the listener's pending connections, until it is decided about.
+    _place: Option<Place>,
 }
 
 impl PendingSession {
-    pub(crate) fn new(connection: Connection, hello: ReceivedHello) -> Self {
-        PendingSession { connection, hello, decided: false }
+    pub(crate) fn new(connection: Connection, hello: ReceivedHello, place: Option<Place>) -> Self {
+        PendingSession { connection, hello, decided: false, _place: place }
     }
 
     /// Reads the hello of a connection accepted raw. What arrived before this call counts.
@@ -68,7 +71,7 @@ impl PendingSession {
         match item? {
             Item::Hello(hello) => {
                 guard.keep();
-                Ok(PendingSession::new(connection, *hello))
+                Ok(PendingSession::new(connection, *hello, None))
             }
             Item::HandshakeFailed(failure) => {
                 // The ERROR is on its way; let it arrive.
@@ -91,7 +94,7 @@ impl PendingSession {
 
     /// Replaces what the server offers this client.
     pub fn set_settings(&self, settings: ServerSettings) {
-        self.connection.with(|machine, _| machine.set_server_settings(settings));
+        self.connection.adopt(|machine, _| machine.set_server_settings(settings));
     }
 
     /// Lets the client in: sends SERVER_HELLO_ACK. `session_id` `None` confirms the one the client asked for, or
@@ -118,6 +121,7 @@ impl PendingSession {
         match connection.with(|machine, now| machine.admit(now, &admission)) {
             Ok(ack) => {
                 self.decided = true;
+                connection.open_windows();
                 Ok(ServerSession::new(connection, self.hello.clone(), ack))
             }
             Err(CommandError::State { .. }) if connection.ended().is_some() => Err(connection

@@ -24,6 +24,9 @@ use crate::server::ServerSession;
 /// each costs a socket and some kilobytes.
 pub const MAX_PENDING_HANDSHAKES: usize = 1024;
 
+/// Beyond this many pending connections QUIC clients have to prove their address first, which costs them a round trip.
+const RETRY_FROM: usize = MAX_PENDING_HANDSHAKES / 8;
+
 /// How long to leave a listener alone whose accept failed (too many open files passes).
 const ACCEPT_RETRY: Duration = Duration::from_millis(100);
 
@@ -62,16 +65,33 @@ struct Inner {
     transport: TransportId,
     config: ServerConfig,
     /// Connected, nothing read yet.
-    backlog: Queue<Connection>,
+    backlog: Queue<(Connection, Place)>,
     /// Hellos to decide about, and handshakes that failed.
-    ready: Queue<Result<PendingSession, FailedHandshake>>,
+    ready: Queue<Ready>,
     /// Admitted by [`Listener::accept`].
     sessions: Queue<ServerSession>,
-    /// Connections in `backlog`, in their handshake, or in `ready`.
-    pending: AtomicUsize,
+    /// Connections nobody has decided about yet, wherever they are. Each holds a [`Place`].
+    pending: Arc<AtomicUsize>,
     clock: AcceptClock,
     closing: watch::Sender<bool>,
     closed: watch::Sender<bool>,
+}
+
+/// A hello to decide about, or a handshake that failed and still takes a place until somebody is told.
+#[derive(Debug)]
+struct Ready(
+    Result<PendingSession, FailedHandshake>,
+    #[expect(dead_code, reason = "held to be dropped")] Option<Place>,
+);
+
+/// One of the places for connections that nobody has decided about. Free again when it is dropped.
+#[derive(Debug)]
+pub(crate) struct Place(Arc<AtomicUsize>);
+
+impl Drop for Place {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, Ordering::Relaxed);
+    }
 }
 
 impl Listener {
@@ -184,15 +204,12 @@ impl Listener {
             if *closing.borrow_and_update() {
                 return None;
             }
-            while let Some(connection) = inner.backlog.take() {
-                tokio::spawn(shake_hands(inner.clone(), connection, options.clone()));
+            while let Some((connection, place)) = inner.backlog.take() {
+                tokio::spawn(shake_hands(inner.clone(), connection, place, options.clone()));
             }
             tokio::select! {
                 biased;
-                ready = inner.ready.next() => {
-                    inner.pending.fetch_sub(1, Ordering::Relaxed);
-                    return Some(ready);
-                }
+                ready = inner.ready.next() => return Some(ready.0),
                 () = inner.backlog.wait() => {}
                 _ = closing.changed() => {}
             }
@@ -202,8 +219,7 @@ impl Listener {
     /// Gives a client back that [`Listener::accept_hello`] handed out and nobody decided about: the next call
     /// gets it first.
     pub fn put_back(&self, pending: PendingSession) {
-        self.inner().pending.fetch_add(1, Ordering::Relaxed);
-        self.inner().ready.put_back(Ok(pending));
+        self.inner().ready.put_back(Ready(Ok(pending), None));
     }
 
     /// The next connection as it is, without a handshake. `None` once the listener is closed. Cancel-safe.
@@ -215,8 +231,9 @@ impl Listener {
         }
         tokio::select! {
             biased;
-            connection = inner.backlog.next() => {
-                inner.pending.fetch_sub(1, Ordering::Relaxed);
+            (connection, _place) = inner.backlog.next() => {
+                // Whoever takes a raw connection answers for what comes over it.
+                connection.open_windows();
                 connection.claim();
                 Some(connection)
             }
@@ -234,15 +251,15 @@ impl Inner {
             backlog: Queue::default(),
             ready: Queue::default(),
             sessions: Queue::default(),
-            pending: AtomicUsize::new(0),
+            pending: Arc::default(),
             clock: AcceptClock::default(),
             closing: watch::Sender::new(false),
             closed: watch::Sender::new(false),
         })
     }
 
-    /// Whether one more connection may wait; if so it is counted.
-    fn admit_pending(&self) -> bool {
+    /// A place for one more connection, if there is one.
+    fn place(&self) -> Option<Place> {
         let taken = self.pending.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |pending| {
             (pending < MAX_PENDING_HANDSHAKES).then_some(pending + 1)
         });
@@ -251,13 +268,15 @@ impl Inner {
                 limit = MAX_PENDING_HANDSHAKES,
                 "a client was refused: too many wait to be accepted"
             );
+            return None;
         }
-        taken.is_ok()
+        Some(Place(self.pending.clone()))
     }
 
     fn finish_closing(&self) {
-        while self.backlog.take().is_some() {}
-        while self.ready.take().is_some() {}
+        self.backlog.close();
+        self.ready.close();
+        self.sessions.close();
         self.closed.send_replace(true);
     }
 }
@@ -270,8 +289,14 @@ async fn accept_tcp(inner: Arc<Inner>, acceptor: TcpAcceptor) {
             accepted = acceptor.accept() => accepted,
         };
         match accepted {
-            Ok(connection) if inner.admit_pending() => inner.backlog.push(connection),
-            Ok(_refused) => {}
+            Ok(accepted) => {
+                // Without a place the socket closes before anything is built around it.
+                if let Some(place) = inner.place()
+                    && let Ok(connection) = acceptor.start(accepted)
+                {
+                    inner.backlog.push((connection, place));
+                }
+            }
             Err(error) => {
                 tracing::warn!(%error, "accepting failed; trying again");
                 clock::sleep_until(Some(clock::now() + ACCEPT_RETRY)).await;
@@ -291,19 +316,21 @@ async fn accept_quic(inner: Arc<Inner>, acceptor: QuicAcceptor) {
             incoming = acceptor.accept() => incoming,
         };
         let Some(incoming) = incoming else { break };
-        if !inner.admit_pending() {
-            incoming.refuse();
+        // Under pressure a client first has to show that it is where it says: spoofed addresses take no place.
+        if inner.pending.load(Ordering::Relaxed) > RETRY_FROM && !incoming.remote_address_validated() {
+            let _ = incoming.retry();
             continue;
         }
+        let Some(place) = inner.place() else {
+            incoming.refuse();
+            continue;
+        };
         let inner = inner.clone();
         let acceptor = acceptor.clone();
         tokio::spawn(async move {
             match acceptor.finish(incoming).await {
-                Ok(connection) => inner.backlog.push(connection),
-                Err(error) => {
-                    inner.pending.fetch_sub(1, Ordering::Relaxed);
-                    tracing::debug!(%error, "a QUIC handshake failed");
-                }
+                Ok(connection) => inner.backlog.push((connection, place)),
+                Err(error) => tracing::debug!(%error, "a QUIC handshake failed"),
             }
         });
     }
@@ -312,7 +339,7 @@ async fn accept_quic(inner: Arc<Inner>, acceptor: QuicAcceptor) {
 }
 
 /// Waits for one client's hello, in its own task, while the accept clock runs.
-async fn shake_hands(inner: Arc<Inner>, connection: Connection, options: HandshakeOptions) {
+async fn shake_hands(inner: Arc<Inner>, connection: Connection, place: Place, options: HandshakeOptions) {
     let deadline = inner.clock.elapsed() + options.timeout;
     let peer = connection.peer_addr();
     connection.adopt(|machine, _| machine.serve(options.settings));
@@ -322,27 +349,23 @@ async fn shake_hands(inner: Arc<Inner>, connection: Connection, options: Handsha
         () = inner.clock.reached(deadline) => {
             // R-HELLO-7: too slow, no ERROR.
             connection.abort(0, "");
-            inner.ready.push(Err(FailedHandshake { peer, error: HandshakeError::Timeout(options.timeout) }));
+            let failed = FailedHandshake { peer, error: HandshakeError::Timeout(options.timeout) };
+            inner.ready.push(Ready(Err(failed), Some(place)));
             return;
         }
     };
-    let result = match outcome {
-        Ok(Item::Hello(hello)) => Ok(PendingSession::new(connection, *hello)),
+    match outcome {
+        Ok(Item::Hello(hello)) => {
+            inner.ready.push(Ready(Ok(PendingSession::new(connection, *hello, Some(place))), None));
+        }
         Ok(Item::HandshakeFailed(failure)) => {
-            Err(FailedHandshake { peer, error: HandshakeError::Refused(failure) })
+            let failed = FailedHandshake { peer, error: HandshakeError::Refused(failure) };
+            inner.ready.push(Ready(Err(failed), Some(place)));
         }
-        Ok(_) => {
-            inner.pending.fetch_sub(1, Ordering::Relaxed);
-            return;
-        }
+        Ok(_) => {}
         // Somebody who only probed, or changed their mind: no fault.
-        Err(closed) => {
-            inner.pending.fetch_sub(1, Ordering::Relaxed);
-            tracing::debug!(peer = %connection.peer_addr(), %closed, "a client left before its hello");
-            return;
-        }
-    };
-    inner.ready.push(result);
+        Err(closed) => tracing::debug!(%peer, %closed, "a client left before its hello"),
+    }
 }
 
 /// Lets the application's authentication decide, then admits or refuses.
@@ -365,36 +388,51 @@ async fn decide(inner: Arc<Inner>, pending: PendingSession) {
     }
 }
 
-/// A queue whose readers wait; bounded by [`MAX_PENDING_HANDSHAKES`] through its users.
+/// A queue whose readers wait; bounded by [`MAX_PENDING_HANDSHAKES`] through its users. After it was closed, what is
+/// pushed is dropped: a connection that finishes its handshake then has nobody to talk to.
 #[derive(Debug)]
 struct Queue<T> {
-    items: Mutex<VecDeque<T>>,
+    /// `None` once closed.
+    items: Mutex<Option<VecDeque<T>>>,
     arrived: Notify,
 }
 
 impl<T> Default for Queue<T> {
     fn default() -> Self {
-        Queue { items: Mutex::default(), arrived: Notify::new() }
+        Queue { items: Mutex::new(Some(VecDeque::new())), arrived: Notify::new() }
     }
 }
 
 impl<T> Queue<T> {
-    fn lock(&self) -> MutexGuard<'_, VecDeque<T>> {
+    fn lock(&self) -> MutexGuard<'_, Option<VecDeque<T>>> {
         self.items.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn push(&self, item: T) {
-        self.lock().push_back(item);
-        self.arrived.notify_one();
+        if let Some(items) = self.lock().as_mut() {
+            items.push_back(item);
+            self.arrived.notify_one();
+        }
     }
 
     fn put_back(&self, item: T) {
-        self.lock().push_front(item);
-        self.arrived.notify_one();
+        if let Some(items) = self.lock().as_mut() {
+            items.push_front(item);
+            self.arrived.notify_one();
+        }
     }
 
     fn take(&self) -> Option<T> {
-        self.lock().pop_front()
+        self.lock().as_mut()?.pop_front()
+    }
+
+    fn has_items(&self) -> bool {
+        self.lock().as_ref().is_some_and(|items| !items.is_empty())
+    }
+
+    fn close(&self) {
+        let items = self.lock().take();
+        drop(items);
     }
 
     /// The next item. Cancel-safe: a notification that is not used goes to the next waiter.
@@ -403,7 +441,7 @@ impl<T> Queue<T> {
             let arrived = self.arrived.notified();
             if let Some(item) = self.take() {
                 // One notification may stand for several items.
-                if !self.lock().is_empty() {
+                if self.has_items() {
                     self.arrived.notify_one();
                 }
                 return item;
@@ -416,7 +454,7 @@ impl<T> Queue<T> {
     async fn wait(&self) {
         loop {
             let arrived = self.arrived.notified();
-            if !self.lock().is_empty() {
+            if self.has_items() {
                 return;
             }
             arrived.await;

@@ -375,7 +375,6 @@ impl Drop for Submit {
         }
         tracing::warn!(session = self.session.id(), frame = %self.key(), "dropped without an answer; the client is told");
         let drop = self.drop_frame(None);
-        // A drop is 40 bytes; it may exceed the write buffer rather than wait in a destructor.
-        let _ = self.session.connection().with(|machine, _| machine.push_drop(&drop));
+        let _ = self.session.connection().with(|machine, _| machine.drop_unanswered(&drop));
     }
 }

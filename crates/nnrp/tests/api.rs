@@ -51,6 +51,7 @@ over_every_transport! {
     backpressure::frames_nobody_reads_hold_the_client_back_and_are_not_lost,
     backpressure::a_server_that_does_not_read_results_is_not_stuck,
     closing::what_was_sent_before_the_close_arrives,
+    closing::every_result_sent_before_the_close_arrives,
     closing::a_server_that_closes_ends_every_wait,
     closing::losing_the_client_ends_the_session,
 }
@@ -68,4 +69,6 @@ over_networks! {
     refusals::a_silent_client_delays_nobody,
     refusals::a_slow_decision_delays_nobody,
     closing::a_closed_listener_leaves_sessions_alone,
+    closing::a_client_caught_in_its_handshake_by_the_end_of_the_listener_is_turned_away,
+    closing::a_silent_client_does_not_keep_its_socket,
 }

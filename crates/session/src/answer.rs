@@ -3,13 +3,17 @@
 use std::time::Instant;
 
 use nnrp_wire::rules::RuleId;
-use nnrp_wire::{Close, ErrorMessage, ErrorMetadata, ErrorScope, Header, HeaderFlags, MessageType, Packet};
+use nnrp_wire::{
+    Close, ErrorMessage, ErrorMetadata, ErrorScope, Header, HeaderFlags, MessageType, Packet, TransportId,
+};
 
-use crate::limits::{MAX_DIAGNOSTIC_BYTES, MAX_ERRORS_PER_SECOND, MAX_PINGS_PER_SECOND, MAX_REASON_BYTES};
+use crate::limits::{
+    MAX_DIAGNOSTIC_BYTES, MAX_ERRORS_PER_SECOND, MAX_PINGS_PER_SECOND, MAX_REASON_BYTES, QUIET_GRACE,
+};
 use crate::machine::{Machine, Role};
 use crate::{
     ConnectionState, Ended, EndedBy, Event, Fault, FrameKey, HandshakeFailure, HeaderVerdict, Lane, Origin,
-    RejectedPacket, Side,
+    RejectedPacket, Side, Transmit,
 };
 
 impl Machine {
@@ -31,7 +35,7 @@ impl Machine {
         }
         match self.side {
             Side::Server => self.answer_as_server(now, fault, header, packet),
-            Side::Client => self.report_as_client(fault, header, packet),
+            Side::Client => self.report_as_client(now, fault, header, packet),
         }
         HeaderVerdict::Skip
     }
@@ -50,15 +54,16 @@ impl Machine {
     }
 
     /// A client sends ERROR only before closing; anything less is told to its application alone.
-    fn report_as_client(&mut self, fault: Fault, header: &Header, packet: Option<Packet>) {
+    fn report_as_client(&mut self, now: Instant, fault: Fault, header: &Header, packet: Option<Packet>) {
         let key = FrameKey::from(header);
         let about_result = matches!(header.msg_type, MessageType::ResultPush | MessageType::ResultDrop);
-        if about_result {
+        let live = matches!(&self.role, Role::Client(role) if role.frames.is_live(key));
+        if about_result && live {
             if let Role::Client(role) = &mut self.role {
                 role.frames.ended(key);
             }
             self.emit(Event::FrameFailed(Box::new(crate::FailedFrame { key, fault, packet })));
-            self.finish_drain_if_quiet();
+            self.finish_drain_if_quiet(now);
         } else {
             self.emit(Event::Rejected(Box::new(RejectedPacket { fault, packet })));
         }
@@ -105,6 +110,7 @@ impl Machine {
     }
 
     pub(crate) fn send_close(&mut self, reason: &str) {
+        self.out.push_back(Transmit::Barrier);
         let mut header = Header::new(MessageType::Close);
         header.session_id = self.session_id;
         let close = Close { reason: cut(reason, MAX_REASON_BYTES).to_owned() };
@@ -139,7 +145,7 @@ impl Machine {
                 self.close_reason.clone_from(&reason);
                 self.emit(Event::PeerClosing(reason));
                 self.enter_draining(now);
-                self.finish_drain_if_quiet();
+                self.finish_drain_if_quiet(now);
             }
             // The answer to our own CLOSE.
             ConnectionState::Draining | ConnectionState::Closed => {}
@@ -147,12 +153,23 @@ impl Machine {
     }
 
     /// A client that has everything it waited for closes the transport; a server waits for the client to do so.
-    pub(crate) fn finish_drain_if_quiet(&mut self) {
-        if self.side == Side::Client && self.state == ConnectionState::Draining && self.live_frames() == 0 {
-            let reason = std::mem::take(&mut self.close_reason);
-            self.end(Ended { by: EndedBy::Peer, fault: None, reason });
-            self.shutdown(0, "");
+    pub(crate) fn finish_drain_if_quiet(&mut self, now: Instant) {
+        if self.side != Side::Client || self.state != ConnectionState::Draining || self.live_frames() != 0 {
+            return;
         }
+        if self.transport == TransportId::Quic {
+            // Results have streams of their own; more of them may be a step behind this one.
+            self.quiet_until = Some(now + QUIET_GRACE);
+        } else {
+            self.finish_drain();
+        }
+    }
+
+    pub(crate) fn finish_drain(&mut self) {
+        self.quiet_until = None;
+        let reason = std::mem::take(&mut self.close_reason);
+        self.end(Ended { by: EndedBy::Peer, fault: None, reason });
+        self.shutdown(0, "");
     }
 
     pub(crate) fn on_error(&mut self, now: Instant, packet: Packet) {

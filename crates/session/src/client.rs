@@ -5,8 +5,9 @@ use std::time::{Duration, Instant};
 use bytes::Bytes;
 use nnrp_wire::rules::RuleId;
 use nnrp_wire::{
-    ClientHello, EncodedPacket, FlowUpdateMetadata, FrameBody, FrameSubmitMetadata, Header, HeaderFlags,
-    MessageType, Packet, ResultHintMetadata, ResultHintReason, ResultPushMetadata, ServerHelloAck,
+    CacheAckMetadata, CacheAckStatus, CachePutMetadata, ClientHello, EncodedPacket, ErrorCode,
+    FlowUpdateMetadata, FrameBody, FrameSubmitMetadata, Header, HeaderFlags, MessageType, Packet,
+    ResultHintMetadata, ResultHintReason, ResultPushMetadata, ServerHelloAck,
 };
 
 use crate::frames::ClientFrames;
@@ -162,12 +163,13 @@ impl Machine {
                 self.on_drop(now, packet.clone(), arrival);
                 Ok(())
             }
-            MessageType::ResultHint => self.on_hint(packet.clone()),
+            MessageType::ResultHint => self.on_hint(now, packet.clone()),
             MessageType::FlowUpdate => self.on_server_flow_update(packet.clone()),
             MessageType::Pong => {
                 self.on_pong(packet.clone());
                 Ok(())
             }
+            MessageType::CachePut => self.on_server_cache_put(&packet),
             _ => packet.message().map_err(Fault::from).map(|_| {
                 self.emit(Event::Control(packet.clone()));
             }),
@@ -239,7 +241,7 @@ impl Machine {
             let result = ReceivedResult { packet, push: Some((metadata, body)), drop_reason: None, arrival };
             self.emit(Event::Result(Box::new(result)));
         }
-        self.finish_drain_if_quiet();
+        self.finish_drain_if_quiet(now);
         Ok(())
     }
 
@@ -247,17 +249,19 @@ impl Machine {
         let key = FrameKey::from(&packet.header);
         let Role::Client(role) = &mut self.role else { return };
         // R-LIFE-4: a second drop, or one for a frame an ERROR already ended, says nothing new.
-        let Some(frame) = role.frames.get_mut(key) else { return };
+        let held =
+            role.held_drops.iter().filter(|(_, drop)| FrameKey::from(&drop.packet.header) == key).count();
+        let Some(frame) = role.frames.get_mut(key).filter(|frame| frame.outstanding() > held) else { return };
         let drop_reason = frame.drop_reason;
         let result = ReceivedResult { packet, push: None, drop_reason, arrival };
         if drop_reason.is_none() && matches!(arrival, Arrival::Stream(_)) {
             role.held_drops.push((now + DROP_REASON_GRACE, result));
             return;
         }
-        self.deliver_drop(result);
+        self.deliver_drop(now, result);
     }
 
-    fn deliver_drop(&mut self, result: ReceivedResult) {
+    fn deliver_drop(&mut self, now: Instant, result: ReceivedResult) {
         let key = FrameKey::from(&result.packet.header);
         let Role::Client(role) = &mut self.role else { return };
         let unwanted = role.frames.is_given_up(key);
@@ -265,10 +269,10 @@ impl Machine {
         if !unwanted {
             self.emit(Event::Result(Box::new(result)));
         }
-        self.finish_drain_if_quiet();
+        self.finish_drain_if_quiet(now);
     }
 
-    fn on_hint(&mut self, packet: Packet) -> Result<(), Fault> {
+    fn on_hint(&mut self, now: Instant, packet: Packet) -> Result<(), Fault> {
         let hint = ResultHintMetadata::decode(&packet.metadata)?;
         let key = FrameKey::from(&packet.header);
         let mut released = Vec::new();
@@ -290,7 +294,7 @@ impl Machine {
         self.emit(Event::Hint(packet, hint));
         for mut drop in released {
             drop.drop_reason = Some(hint.reason);
-            self.deliver_drop(drop);
+            self.deliver_drop(now, drop);
         }
         Ok(())
     }
@@ -306,6 +310,36 @@ impl Machine {
         Ok(())
     }
 
+    /// This client offers no cache (R-CACHE-6); the object was not even read.
+    fn on_server_cache_put(&mut self, packet: &Packet) -> Result<(), Fault> {
+        let put = CachePutMetadata::decode(&packet.metadata)?;
+        let ack = CacheAckMetadata {
+            cache_namespace: put.cache_namespace,
+            cache_key_hi: put.cache_key_hi,
+            cache_key_lo: put.cache_key_lo,
+            status: CacheAckStatus::Rejected,
+            detail_code: ErrorCode::UnsupportedCapability.value(),
+            ..CacheAckMetadata::default()
+        };
+        let mut header = Header::new(MessageType::CacheAck);
+        header.session_id = self.session_id;
+        header.trace_id = packet.header.trace_id;
+        self.reply(Packet::build(header, Bytes::copy_from_slice(&ack.encode()), Bytes::new()).encode());
+        Ok(())
+    }
+
+    /// Hands out the drops that still wait for their reason: the end has come first.
+    pub(crate) fn deliver_held_drops(&mut self) {
+        let Role::Client(role) = &mut self.role else { return };
+        let held = std::mem::take(&mut role.held_drops);
+        for (_, drop) in held {
+            let Role::Client(role) = &mut self.role else { return };
+            if !role.frames.is_given_up(FrameKey::from(&drop.packet.header)) {
+                self.emit(Event::Result(Box::new(drop)));
+            }
+        }
+    }
+
     fn on_pong(&mut self, packet: Packet) {
         let Role::Client(role) = &mut self.role else { return };
         role.answers_pings = true;
@@ -314,7 +348,7 @@ impl Machine {
         }
     }
 
-    pub(crate) fn on_frame_error(&mut self, _now: Instant, fault: Fault, packet: Packet) {
+    pub(crate) fn on_frame_error(&mut self, now: Instant, fault: Fault, packet: Packet) {
         let key = FrameKey { view_id: fault.view_id, frame_id: fault.frame_id };
         let Role::Client(role) = &mut self.role else { return };
         if !role.frames.is_live(key) {
@@ -326,7 +360,7 @@ impl Machine {
         if !unwanted {
             self.emit(Event::FrameFailed(Box::new(FailedFrame { key, fault, packet: Some(packet) })));
         }
-        self.finish_drain_if_quiet();
+        self.finish_drain_if_quiet(now);
     }
 }
 
@@ -336,10 +370,11 @@ impl Machine {
         let Role::Client(role) = &self.role else { return None };
         let held = role.held_drops.iter().map(|(at, _)| *at).min();
         let silence = role.settings.keepalive_timeout.filter(|_| role.answers_pings).zip(self.last_received);
-        let lost = silence.map(|(timeout, last)| last + timeout);
+        let lost = silence.filter(|_| !self.reading_paused).map(|(timeout, last)| last + timeout);
         let active = matches!(self.state, ConnectionState::Active);
         [
             role.handshake_until,
+            self.quiet_until,
             held,
             role.frames.next_linger(),
             role.pings.deadline().filter(|_| active),
@@ -351,6 +386,10 @@ impl Machine {
     }
 
     pub(crate) fn client_timeout(&mut self, now: Instant) {
+        if self.quiet_until.is_some_and(|at| at <= now) && self.live_frames() == 0 {
+            self.finish_drain();
+            return;
+        }
         let Role::Client(role) = &mut self.role else { return };
         if role.handshake_until.is_some_and(|at| at <= now) {
             role.handshake_until = None;
@@ -369,9 +408,11 @@ impl Machine {
         let (due, held): (Vec<_>, Vec<_>) = role.held_drops.drain(..).partition(|(at, _)| *at <= now);
         role.held_drops = held;
         for (_, drop) in due {
-            self.deliver_drop(drop);
+            self.deliver_drop(now, drop);
         }
-        self.finish_drain_if_quiet();
+        if self.quiet_until.is_none() {
+            self.finish_drain_if_quiet(now);
+        }
         if self.state == ConnectionState::Active {
             self.keep_alive(now);
         }
@@ -379,9 +420,11 @@ impl Machine {
 
     fn keep_alive(&mut self, now: Instant) {
         let last = self.last_received.unwrap_or(now);
+        let paused = self.reading_paused;
         let session_id = self.session_id;
         let Role::Client(role) = &mut self.role else { return };
         if let Some(timeout) = role.settings.keepalive_timeout
+            && !paused
             && role.answers_pings
             && now.saturating_duration_since(last) >= timeout
         {

@@ -216,6 +216,13 @@ pub(crate) struct ClientFrame {
     linger: Duration,
 }
 
+impl ClientFrame {
+    /// Terminal messages still to come.
+    pub(crate) fn outstanding(&self) -> usize {
+        self.outstanding as usize
+    }
+}
+
 impl ClientFrames {
     /// Frames in flight.
     pub(crate) fn live(&self) -> usize {

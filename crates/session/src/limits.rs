@@ -45,6 +45,10 @@ pub const RATE_LIMIT_RETRY: Duration = Duration::from_secs(1);
 /// A peer beyond this is not reading anything; further replies are not queued.
 pub const MAX_QUEUED_REPLIES: usize = 1024;
 
+/// After CLOSE a client on QUIC waits this long for results that have arrived and are still on their way through its own
+/// reading: the peer says CLOSE only when they were acknowledged.
+pub const QUIET_GRACE: Duration = Duration::from_millis(50);
+
 /// Answered submits whose tile ids are remembered, so that a result may leave them out. Unanswered ones are
 /// always remembered; they are bounded by the receive queue.
 pub const REMEMBERED_SUBMITS: usize = 4096;

@@ -28,7 +28,13 @@ pub struct Machine {
     pub(crate) session_id: u32,
     pub(crate) limits: Limits,
     pub(crate) out: VecDeque<Transmit>,
-    pub(crate) queued_replies: usize,
+    /// Packets of the library that were not written yet, whether here or in the driver's hands.
+    unwritten_replies: usize,
+    frames_sent: u64,
+    /// The driver has stopped reading because the application does not take what has arrived.
+    pub(crate) reading_paused: bool,
+    /// When a client that has everything it waited for closes.
+    pub(crate) quiet_until: Option<Instant>,
     pub(crate) events: VecDeque<Event>,
     pub(crate) error_rate: RateWindow,
     pub(crate) ping_rate: RateWindow,
@@ -90,7 +96,10 @@ impl Machine {
             session_id: 0,
             limits: Limits::default(),
             out: VecDeque::new(),
-            queued_replies: 0,
+            unwritten_replies: 0,
+            frames_sent: 0,
+            reading_paused: false,
+            quiet_until: None,
             events: VecDeque::new(),
             error_rate: RateWindow::default(),
             ping_rate: RateWindow::default(),
@@ -144,6 +153,17 @@ impl Machine {
         &self.limits
     }
 
+    /// Packets of the library that wait to be written. A driver stops reading beyond
+    /// [`crate::MAX_QUEUED_REPLIES`]: some answers are owed whatever the peer does.
+    pub fn unwritten_replies(&self) -> usize {
+        self.unwritten_replies
+    }
+
+    /// Packets sent on frame lanes so far.
+    pub fn frames_sent(&self) -> u64 {
+        self.frames_sent
+    }
+
     /// Frames in flight: unanswered ones on a server, unended ones on a client.
     pub fn live_frames(&self) -> usize {
         match &self.role {
@@ -187,10 +207,34 @@ impl Machine {
             return self.refuse(now, Fault::from(error), header, None);
         }
         match self.check_state(header) {
+            Ok(()) if self.wants_no_body(header.msg_type) => HeaderVerdict::ReadHead,
             Ok(()) => HeaderVerdict::Read(lane_of(header.msg_type)),
             Err(Refusal::Ignore) => HeaderVerdict::Skip,
             Err(Refusal::Fault(fault)) => self.refuse(now, *fault, header, None),
         }
+    }
+
+    /// Bodies that are never looked at (R-LIM-2), and objects for a cache that a client does not offer.
+    fn wants_no_body(&self, message: MessageType) -> bool {
+        match message {
+            MessageType::TransportProbe => true,
+            MessageType::CachePut => self.side == Side::Client,
+            _ => false,
+        }
+    }
+
+    /// The driver stops or resumes reading, because of the application and not because of the peer. Silence that we
+    /// cause ourselves is not held against the peer.
+    pub fn handle_reading(&mut self, now: Instant, paused: bool) {
+        self.reading_paused = paused;
+        if !paused {
+            self.last_received = Some(now);
+        }
+    }
+
+    /// `count` packets of [`Origin::Library`] were written, or will never be.
+    pub fn handle_replies_written(&mut self, count: usize) {
+        self.unwritten_replies = self.unwritten_replies.saturating_sub(count);
     }
 
     /// Bytes that cannot be a packet: a damaged header, or a stream that ended too early.
@@ -335,11 +379,7 @@ impl Machine {
 impl Machine {
     /// The next thing to send. `None` when there is nothing right now.
     pub fn poll_transmit(&mut self) -> Option<Transmit> {
-        let next = self.out.pop_front();
-        if matches!(next, Some(Transmit::Packet { origin: Origin::Library, .. })) {
-            self.queued_replies -= 1;
-        }
-        next
+        self.out.pop_front()
     }
 
     /// Whether [`Machine::poll_transmit`] has something.
@@ -381,14 +421,17 @@ impl Machine {
             return;
         }
         if origin == Origin::Library {
-            self.queued_replies += 1;
+            self.unwritten_replies += 1;
+        }
+        if lane == Lane::Frame {
+            self.frames_sent += 1;
         }
         self.out.push_back(Transmit::Packet { lane, origin, packet });
     }
 
     /// Queues a reply nobody asked the application for; dropped when the peer does not read at all.
     pub(crate) fn reply(&mut self, packet: EncodedPacket) {
-        if self.queued_replies < MAX_QUEUED_REPLIES {
+        if self.unwritten_replies < MAX_QUEUED_REPLIES {
             self.transmit(Lane::Control, Origin::Library, packet);
         }
     }
@@ -487,6 +530,11 @@ impl Machine {
 
     /// Emits the last event, once.
     pub(crate) fn end(&mut self, ended: Ended) {
+        if self.ended {
+            return;
+        }
+        // What had arrived is still handed out.
+        self.deliver_held_drops();
         if let Role::Client(role) = &mut self.role {
             role.frames.clear();
         }

@@ -21,8 +21,9 @@ use crate::patch::{Parameters, Patches};
 use crate::pings::Pings;
 use crate::settings::check_session_id;
 use crate::{
-    Admission, Arrival, CommandError, ConnectionState, Credit, DropFrame, Event, Fault, FrameKey, Lane,
-    Origin, ReceivedHello, ReceivedSubmit, ServerSettings, Side, SubmittedTiles, negotiate,
+    Admission, Arrival, CommandError, ConnectionState, Credit, DropFrame, Ended, EndedBy, Event, Fault,
+    FrameKey, HandshakeFailure, Lane, Origin, ReceivedHello, ReceivedSubmit, ServerSettings, Side,
+    SubmittedTiles, negotiate,
 };
 
 /// `accept_code` of a SESSION_MIGRATE_ACK for "not supported" (R-MIG-5).
@@ -187,6 +188,19 @@ impl Machine {
     ///
     /// [`CommandError::State`] before the session exists or when it is over.
     pub fn push_drop(&mut self, drop: &DropFrame) -> Result<usize, CommandError> {
+        self.drop_frame(drop, Origin::Application)
+    }
+
+    /// The same for a frame the application has let go of: the library's own packet, outside the write buffer.
+    ///
+    /// # Errors
+    ///
+    /// As [`Machine::push_drop`].
+    pub fn drop_unanswered(&mut self, drop: &DropFrame) -> Result<usize, CommandError> {
+        self.drop_frame(drop, Origin::Library)
+    }
+
+    fn drop_frame(&mut self, drop: &DropFrame, origin: Origin) -> Result<usize, CommandError> {
         let role = self.server_session("dropping a frame")?;
         role.frames.answered(FrameKey { view_id: drop.view_id, frame_id: drop.frame_id });
         let congestion = role.congestion;
@@ -199,13 +213,13 @@ impl Machine {
             };
             let header = self.frame_header(MessageType::ResultHint, drop);
             let packet = header_and_metadata(header, &hint.encode());
-            self.transmit(Lane::Control, Origin::Application, packet);
+            self.transmit(Lane::Control, origin, packet);
         }
         let mut header = self.frame_header(MessageType::ResultDrop, drop);
         header.flags = drop.flags;
         let packet = Packet::build(header, Bytes::new(), Bytes::new()).encode();
         let bytes = packet.len();
-        self.transmit(Lane::Frame, Origin::Application, packet);
+        self.transmit(Lane::Frame, origin, packet);
         Ok(bytes)
     }
 
@@ -467,6 +481,13 @@ impl Machine {
 
     fn on_probe(&mut self, now: Instant, packet: &Packet) -> Result<(), Fault> {
         let probe = TransportProbeMetadata::decode(&packet.metadata)?;
+        if probe.probe_payload_bytes != packet.header.body_len {
+            let text = format!(
+                "TRANSPORT_PROBE announces {} bytes and brings {}",
+                probe.probe_payload_bytes, packet.header.body_len
+            );
+            return Err(Fault::found(RuleId::PROBE_1, MessageType::TransportProbe, text));
+        }
         let Role::Server(role) = &mut self.role else { return Ok(()) };
         role.probes = role.probes.saturating_add(1);
         if !role.settings.answer_probes || role.probes > MAX_PROBES {
@@ -490,7 +511,7 @@ impl Machine {
         Ok(())
     }
 
-    /// Migration is off: R-MIG-5. The transport is closed as after any other refusal.
+    /// Migration is off (R-MIG-5): the answer says so, and the connection that asked for it closes.
     fn on_migrate(&mut self, packet: &Packet) -> Result<(), Fault> {
         SessionMigrateMetadata::decode(&packet.metadata)?;
         let ack = SessionMigrateAckMetadata { accept_code: MIGRATION_NOT_SUPPORTED, ..Default::default() };
@@ -498,6 +519,12 @@ impl Machine {
         header.session_id = packet.header.session_id;
         header.trace_id = packet.header.trace_id;
         self.reply(header_and_metadata(header, &ack.encode()));
+        let text = "a client asked to migrate a session, which this server does not support";
+        let fault = Fault::found(RuleId::MIG_5, MessageType::SessionMigrate, text);
+        let failure = HandshakeFailure { fault: fault.clone(), packet: Some(packet.clone()) };
+        self.emit(Event::HandshakeFailed(Box::new(failure)));
+        self.end(Ended { by: EndedBy::Fault, fault: Some(fault), reason: text.into() });
+        self.shutdown(0, "");
         Ok(())
     }
 

@@ -44,6 +44,9 @@ pub enum Transmit {
         /// The bytes.
         packet: EncodedPacket,
     },
+    /// What was sent on frame lanes before this has to reach the peer before anything behind this is sent. On one ordered
+    /// stream that is so anyway; on QUIC, CLOSE would overtake the results it follows.
+    Barrier,
     /// Everything before this has to reach the peer; then the transport is closed with this NNRP error code
     /// (0 for a normal end).
     Shutdown {
@@ -60,6 +63,9 @@ pub enum HeaderVerdict {
     /// Read metadata and body, then call [`crate::Machine::handle_packet`]. Packets of the frame lane take room
     /// in the application's inbox.
     Read(Lane),
+    /// Read the metadata, throw the body away as it arrives, then call [`crate::Machine::handle_packet`] with an empty body:
+    /// nothing in it matters, and it must not be buffered.
+    ReadHead,
     /// The packet was refused and answered. Read `meta_len + body_len` bytes and throw them away (or, on a
     /// stream of its own, stop reading that stream).
     Skip,

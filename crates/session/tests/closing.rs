@@ -1,7 +1,7 @@
 //! How sessions end, and that nobody is left waiting.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "tests fail by panicking")]
 
-use nnrp_session::{CommandError, DRAIN_TIME, EndedBy, Event, TransportEnd};
+use nnrp_session::{CommandError, DRAIN_TIME, DropFrame, EndedBy, Event, QUIET_GRACE, TransportEnd};
 use nnrp_testkit::{Pair, packets};
 use nnrp_wire::{ErrorCode, ErrorMessage, MessageType};
 
@@ -56,6 +56,10 @@ fn a_client_waits_for_running_frames_after_the_server_said_goodbye() {
     pair.answer(1);
     assert!(matches!(pair.client.event(), Some(Event::PeerClosing(_))));
     assert!(matches!(pair.client.event(), Some(Event::Result(_))));
+    // A further result may be a step behind on a stream of its own.
+    pair.answer(1);
+    assert!(matches!(pair.client.event(), Some(Event::Result(_))));
+    pair.advance(QUIET_GRACE);
     assert_eq!(ended_by(pair.client.event()), EndedBy::Peer);
 }
 
@@ -106,4 +110,29 @@ fn a_fatal_error_of_the_peer_ends_the_session() {
     pair.drive();
     let Some(Event::Ended(ended)) = pair.client.event() else { panic!() };
     assert_eq!((ended.by, ended.fault.unwrap().code), (EndedBy::Fault, ErrorCode::MalformedHeader));
+}
+
+#[test]
+fn a_drop_that_waits_for_its_reason_is_not_lost_with_the_connection() {
+    let mut pair = Pair::connected();
+    pair.submit(1);
+    pair.server.machine.push_drop(&DropFrame { frame_id: 1, ..DropFrame::default() }).unwrap();
+    pair.drive();
+    assert!(pair.client.event().is_none(), "it waits");
+    pair.client.machine.handle_transport_closed(&TransportEnd { clean: false, text: "reset".into() });
+    pair.drive();
+    assert!(matches!(pair.client.event(), Some(Event::Result(result)) if result.push.is_none()));
+    assert!(matches!(pair.client.event(), Some(Event::Ended(_))));
+}
+
+#[test]
+fn a_request_to_migrate_is_refused_and_its_connection_closes() {
+    let mut pair = Pair::serving(nnrp_wire::TransportId::Tcp, nnrp_session::ServerSettings::default());
+    let mut metadata = [0; 24];
+    metadata[0] = 1;
+    metadata[4] = 2;
+    pair.tell_server(&packets::control(MessageType::SessionMigrate, 7, &metadata));
+    assert_eq!(pair.server.sent_types(), [MessageType::SessionMigrateAck]);
+    assert!(matches!(pair.server.event(), Some(Event::HandshakeFailed(_))));
+    assert_eq!(pair.server.shut_down, Some(0));
 }

@@ -82,3 +82,20 @@ fn a_server_that_never_answers_pings_is_not_given_up() {
     }
     assert!(!pair.client.machine.is_ended());
 }
+
+#[test]
+fn silence_of_our_own_making_is_not_held_against_the_server() {
+    let mut pair = Pair::connected();
+    pair.advance(KEEPALIVE_INTERVAL);
+    // The application reads nothing, so the driver stops reading: no answer can arrive.
+    pair.client.machine.handle_reading(pair.now, true);
+    for _ in 0..10 {
+        pair.now += KEEPALIVE_TIMEOUT;
+        pair.client.machine.handle_timeout(pair.now);
+        while pair.client.machine.poll_transmit().is_some() {}
+    }
+    assert!(!pair.client.machine.is_ended());
+    pair.client.machine.handle_reading(pair.now, false);
+    pair.client.machine.handle_timeout(pair.now + KEEPALIVE_TIMEOUT);
+    assert!(pair.client.machine.is_ended());
+}

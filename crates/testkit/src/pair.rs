@@ -5,7 +5,8 @@ use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use nnrp_session::{
-    Admission, Arrival, ClientSettings, Event, HeaderVerdict, Lane, Machine, ServerSettings, Side, Transmit,
+    Admission, Arrival, ClientSettings, Event, HeaderVerdict, Lane, Machine, Origin, ServerSettings, Side,
+    Transmit,
 };
 use nnrp_wire::{ClientHello, Header, MessageType, Packet, Revision, TransportId};
 
@@ -50,7 +51,7 @@ impl End {
     fn receive_on(&mut self, now: Instant, bytes: &Bytes, arrival: Arrival) -> HeaderVerdict {
         let Some(head) = bytes.first_chunk::<{ Header::LEN }>() else { return HeaderVerdict::Stop };
         let (verdict, header) = self.machine.handle_header(now, head);
-        if let (HeaderVerdict::Read(_), Some(header)) = (verdict, header) {
+        if let (HeaderVerdict::Read(_) | HeaderVerdict::ReadHead, Some(header)) = (verdict, header) {
             let metadata = bytes.slice(Header::LEN..Header::LEN + header.meta_len as usize);
             let body = bytes.slice(Header::LEN + header.meta_len as usize..);
             self.machine.handle_packet(now, Packet { header, metadata, body }, arrival);
@@ -67,7 +68,11 @@ impl End {
         let mut packets = Vec::new();
         while let Some(transmit) = self.machine.poll_transmit() {
             match transmit {
-                Transmit::Packet { lane, packet, .. } => {
+                Transmit::Barrier => {}
+                Transmit::Packet { lane, packet, origin } => {
+                    if origin == Origin::Library {
+                        self.machine.handle_replies_written(1);
+                    }
                     let packet = packet.to_packet();
                     self.sent.push(packet.clone());
                     let arrival = match lane {

@@ -1,13 +1,15 @@
 //! A connection as its users see it, and the state it shares with its driver.
 
 use std::net::SocketAddr;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use bytes::Bytes;
+use futures_util::FutureExt;
 use nnrp_session::{
-    CommandError, ConnectionState, Ended, EndedBy, Event, FrameKey, Machine, Side, Transmit, TransportEnd,
+    CommandError, ConnectionState, DRAIN_TIME, Ended, EndedBy, Event, FrameKey, MAX_QUEUED_REPLIES, Machine,
+    Origin, Side, Transmit, TransportEnd,
 };
 use nnrp_wire::{FlowUpdateMetadata, Header, Packet, ResultHintMetadata, TransportId};
 use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore, broadcast, watch};
@@ -95,7 +97,10 @@ pub(crate) struct Shared {
     pub(crate) wake_writer: Notify,
     write_room: Semaphore,
     receive_frames: Arc<Semaphore>,
-    receive_bytes: Mutex<Arc<Semaphore>>,
+    receive_bytes: Mutex<BodyBudget>,
+    /// Library packets not written yet, and the call when there are fewer; beyond the bound reading waits.
+    unwritten_replies: AtomicUsize,
+    replies_written: Notify,
     hints: broadcast::Sender<(Packet, ResultHintMetadata)>,
     flow_updates: broadcast::Sender<(Packet, FlowUpdateMetadata)>,
     cancels: broadcast::Sender<FrameKey>,
@@ -105,7 +110,6 @@ pub(crate) struct Shared {
     /// Packets taken from the machine and not yet written (TCP) or acknowledged (QUIC).
     in_progress: watch::Sender<usize>,
     pub(crate) counters: Counters,
-    frames_sent: AtomicU64,
     frames_received: AtomicU64,
     last_frame_stream: AtomicU64,
     pub(crate) quic: Option<quinn::Connection>,
@@ -113,6 +117,21 @@ pub(crate) struct Shared {
     side: Side,
     peer: SocketAddr,
     local: SocketAddr,
+}
+
+/// Bytes of bodies that may wait for the application: permits, and how many there are in all.
+#[derive(Clone, Debug)]
+struct BodyBudget {
+    permits: Arc<Semaphore>,
+    total: usize,
+}
+
+impl BodyBudget {
+    fn of(machine: &Machine) -> Self {
+        let body = usize::try_from(machine.limits().max_body_bytes).unwrap_or(usize::MAX);
+        let total = body.saturating_mul(UNREAD_BODIES).clamp(1, Semaphore::MAX_PERMITS);
+        BodyBudget { permits: Arc::new(Semaphore::new(total)), total }
+    }
 }
 
 /// What a connection is made of.
@@ -130,7 +149,7 @@ pub(crate) struct Parts {
 impl Connection {
     pub(crate) fn new(parts: Parts) -> (Self, Arc<Shared>) {
         let machine = Machine::new(parts.side, parts.transport);
-        let budget = receive_budget(&machine);
+        let budget = BodyBudget::of(&machine);
         let shared = Arc::new(Shared {
             machine: Mutex::new(machine),
             inbox: Arc::new(Inbox::default()),
@@ -138,7 +157,9 @@ impl Connection {
             wake_writer: Notify::new(),
             write_room: Semaphore::new(WRITE_BUFFER_BYTES),
             receive_frames: Arc::new(Semaphore::new(MAX_UNREAD_FRAMES)),
-            receive_bytes: Mutex::new(Arc::new(Semaphore::new(budget))),
+            receive_bytes: Mutex::new(budget),
+            unwritten_replies: AtomicUsize::new(0),
+            replies_written: Notify::new(),
             hints: broadcast::Sender::new(SUBSCRIPTION_BACKLOG),
             flow_updates: broadcast::Sender::new(SUBSCRIPTION_BACKLOG),
             cancels: broadcast::Sender::new(SUBSCRIPTION_BACKLOG),
@@ -147,7 +168,6 @@ impl Connection {
             claimed: watch::Sender::new(parts.claimed),
             in_progress: watch::Sender::new(0),
             counters: Counters::default(),
-            frames_sent: AtomicU64::new(0),
             frames_received: AtomicU64::new(0),
             last_frame_stream: AtomicU64::new(u64::MAX),
             quic: parts.quic,
@@ -213,6 +233,13 @@ impl Connection {
         self.shared().claim();
     }
 
+    /// Lets the peer send as much as its session may: before it is admitted it may send little more than a hello.
+    pub fn open_windows(&self) {
+        if let Some(quic) = &self.shared().quic {
+            crate::quic::open_windows(quic);
+        }
+    }
+
     /// Looks at the machine, or gives it a command that sends nothing the application has to pay for.
     pub fn with<R>(&self, act: impl FnOnce(&mut Machine, std::time::Instant) -> R) -> R {
         self.shared().with(act)
@@ -247,7 +274,7 @@ impl Connection {
         shared
             .command(bytes, |machine, now| {
                 act(machine, now)?;
-                Ok(Sent { bytes, stream_id: Some(shared.next_stream_id()) })
+                Ok(Sent { bytes, stream_id: shared.last_stream_id(machine) })
             })
             .await
     }
@@ -354,8 +381,7 @@ impl Connection {
 
     /// The number of the last stream a frame was sent on.
     pub fn last_sent_stream_id(&self) -> Option<u64> {
-        let sent = self.shared().frames_sent.load(Ordering::Relaxed);
-        (sent > 0).then(|| self.shared().stream_id(sent - 1))
+        self.shared().last_stream_id(&self.shared().lock())
     }
 
     /// The number of the last stream a frame arrived on.
@@ -381,12 +407,6 @@ impl Connection {
             control_discarded: self.shared().inbox.discarded(),
         }
     }
-}
-
-/// How many bytes of bodies may wait for the application.
-fn receive_budget(machine: &Machine) -> usize {
-    let body = usize::try_from(machine.limits().max_body_bytes).unwrap_or(usize::MAX);
-    body.saturating_mul(UNREAD_BODIES).clamp(1, Semaphore::MAX_PERMITS)
 }
 
 impl Shared {
@@ -418,7 +438,7 @@ impl Shared {
         let mut machine = self.lock();
         let result = act(&mut machine, now);
         // The session brings its own limits.
-        let budget = Arc::new(Semaphore::new(receive_budget(&machine)));
+        let budget = BodyBudget::of(&machine);
         *self.receive_bytes.lock().unwrap_or_else(PoisonError::into_inner) = budget;
         self.publish(&mut machine, &mut Room::default());
         // Under the machine's lock no reader can deliver anything newer.
@@ -457,6 +477,7 @@ impl Shared {
     }
 
     fn publish(&self, machine: &mut Machine, room: &mut Room) {
+        self.unwritten_replies.store(machine.unwritten_replies(), Ordering::Relaxed);
         while let Some(event) = machine.poll_event() {
             let item = match event {
                 Event::Packet(packet, _) | Event::Control(packet) => Item::Packet(packet),
@@ -468,6 +489,11 @@ impl Shared {
                 Event::FrameFailed(failed) => Item::FrameFailed(failed),
                 Event::Rejected(rejected) => {
                     self.counters.packets_refused.fetch_add(1, Ordering::Relaxed);
+                    if self.side == Side::Client {
+                        // Nobody receives these on a client: what they concern has failed by itself.
+                        tracing::debug!(fault = %rejected.fault, "a packet of the server was refused");
+                        continue;
+                    }
                     Item::Rejected(rejected)
                 }
                 Event::Hint(packet, hint) => {
@@ -546,11 +572,12 @@ impl Shared {
 
     /// Waits for room for a body of `len` bytes. `None` when the connection ended meanwhile.
     pub(crate) async fn body_room(&self, len: usize) -> Option<OwnedSemaphorePermit> {
-        let bytes = self.receive_bytes.lock().unwrap_or_else(PoisonError::into_inner).clone();
-        let wanted = u32::try_from(len).unwrap_or(u32::MAX);
+        let budget = self.receive_bytes.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        // No body may wait for more than there can ever be.
+        let wanted = u32::try_from(len.min(budget.total)).unwrap_or(u32::MAX);
         tokio::select! {
             biased;
-            permit = bytes.acquire_many_owned(wanted) => permit.ok(),
+            permit = budget.permits.acquire_many_owned(wanted) => permit.ok(),
             _ = self.until_ended() => None,
         }
     }
@@ -560,6 +587,42 @@ impl Shared {
         let frame = self.frame_room().await?;
         let body = self.body_room(body_len).await?;
         Some(Room(Some(frame), Some(body)))
+    }
+
+    /// The same where waiting means that nothing at all is read: silence is then our own doing.
+    pub(crate) async fn receive_room_pausing(&self, body_len: usize) -> Option<Room> {
+        let room = self.receive_room(body_len);
+        tokio::pin!(room);
+        if let Some(ready) = room.as_mut().now_or_never() {
+            return ready;
+        }
+        self.with(|machine, now| machine.handle_reading(now, true));
+        let room = room.await;
+        self.with(|machine, now| machine.handle_reading(now, false));
+        room
+    }
+
+    /// Waits while the peer owes us the reading of too many answers. Reading on would only make more of them.
+    pub(crate) async fn replies_fit(&self) {
+        let full = || self.unwritten_replies.load(Ordering::Relaxed) > MAX_QUEUED_REPLIES;
+        while full() {
+            let written = self.replies_written.notified();
+            tokio::pin!(written);
+            written.as_mut().enable();
+            if !full() {
+                return;
+            }
+            tokio::select! {
+                () = written => {}
+                _ = self.until_ended() => return,
+            }
+        }
+    }
+
+    /// The session or raw connection has ended this long ago, and twice: nothing may take longer than that to leave.
+    pub(crate) async fn overdue(&self) {
+        self.until_ended().await;
+        clock::sleep_until(Some(clock::now() + 2 * DRAIN_TIME)).await;
     }
 
     async fn command<R>(
@@ -584,9 +647,17 @@ impl Shared {
         }
     }
 
-    /// An application's packet of `bytes` has been written.
-    pub(crate) fn written(&self, bytes: usize) {
-        self.write_room.add_permits(write_cost(bytes) as usize);
+    /// A packet of `bytes` has been written, or never will be.
+    pub(crate) fn written(&self, bytes: usize, origin: Origin) {
+        match origin {
+            Origin::Application => self.write_room.add_permits(write_cost(bytes) as usize),
+            Origin::Library => {
+                self.with(|machine, _| machine.handle_replies_written(1));
+                self.replies_written.notify_waiters();
+            }
+        }
+        self.counters.packets_sent.fetch_add(1, Ordering::Relaxed);
+        self.counters.bytes_sent.fetch_add(bytes as u64, Ordering::Relaxed);
     }
 
     /// The next transmits, at most `limit`, counted as in progress until [`Shared::done`].
@@ -603,6 +674,11 @@ impl Shared {
             self.in_progress.send_modify(|count| *count += taken.len());
         }
         (taken, deadline)
+    }
+
+    /// When the machine wants to be told the time.
+    pub(crate) fn deadline(&self) -> Option<std::time::Instant> {
+        self.lock().poll_timeout()
     }
 
     pub(crate) fn done(&self, count: usize) {
@@ -634,8 +710,9 @@ impl Shared {
         if server_quic { 3 + 4 * number } else { 2 + 4 * number }
     }
 
-    fn next_stream_id(&self) -> u64 {
-        self.stream_id(self.frames_sent.fetch_add(1, Ordering::Relaxed))
+    /// The stream of the frame sent last; every frame opens one, the library's own drops too.
+    fn last_stream_id(&self, machine: &Machine) -> Option<u64> {
+        machine.frames_sent().checked_sub(1).map(|number| self.stream_id(number))
     }
 }
 

@@ -27,6 +27,9 @@ pub(crate) const MAX_CONTROL_ITEMS: usize = 1024;
 /// Datagrams kept for an application that does not read them.
 const MAX_DATAGRAMS: usize = 1024;
 
+/// Refused packets kept for an application that does not ask. Enough to see a pattern in; the oldest go first.
+const MAX_REFUSALS: usize = 256;
+
 /// Something to receive.
 #[derive(Debug)]
 #[non_exhaustive]
@@ -65,6 +68,10 @@ impl Item {
                 _ => Queue::Control,
             },
         }
+    }
+
+    fn is_refusal(&self) -> bool {
+        matches!(self, Item::Rejected(_))
     }
 
     /// The packet behind the item, when it has one.
@@ -183,6 +190,8 @@ struct State {
     frames_over: Option<Closed>,
     closed: Option<Closed>,
     discarded: u64,
+    /// Refused packets among the submits.
+    refusals: usize,
 }
 
 /// The inbox of one connection.
@@ -324,6 +333,7 @@ impl State {
             }
         }
         let kind = entry.item.queue();
+        self.refusals += usize::from(entry.item.is_refusal());
         if let Some(queue) = self.queues.get_mut(kind as usize) {
             let at = queue.partition_point(|queued| queued.seq < entry.seq);
             queue.insert(at, entry);
@@ -337,6 +347,7 @@ impl State {
         let limit = match kind {
             Queue::Control => MAX_CONTROL_ITEMS,
             Queue::Datagram => MAX_DATAGRAMS,
+            Queue::Submit if self.refusals > MAX_REFUSALS => return self.forget_a_refusal(),
             _ => return,
         };
         let Some(queue) = self.queues.get_mut(kind as usize) else { return };
@@ -350,6 +361,15 @@ impl State {
         });
         queue.remove(stale.unwrap_or(0));
         self.discarded += 1;
+    }
+
+    fn forget_a_refusal(&mut self) {
+        let Some(queue) = self.queues.get_mut(Queue::Submit as usize) else { return };
+        if let Some(oldest) = queue.iter().position(|entry| entry.item.is_refusal()) {
+            queue.remove(oldest);
+            self.refusals -= 1;
+            self.discarded += 1;
+        }
     }
 
     fn take(&mut self, filter: Filter) -> Option<Entry> {
@@ -369,7 +389,9 @@ impl State {
             }
         }
         let (_, kind, index) = best?;
-        self.queues.get_mut(kind as usize)?.remove(index)
+        let taken = self.queues.get_mut(kind as usize)?.remove(index)?;
+        self.refusals -= usize::from(taken.item.is_refusal());
+        Some(taken)
     }
 
     /// Whether nothing `filter` wants can come any more.
@@ -408,5 +430,31 @@ impl Drop for Receive {
         if let Some(ticket) = self.ticket {
             self.inbox.abandon(ticket);
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use nnrp_session::Fault;
+    use nnrp_wire::ErrorCode;
+
+    fn refusal() -> Item {
+        let fault = Fault::refusal(ErrorCode::InvalidState, "no");
+        Item::Rejected(Box::new(RejectedPacket { fault, packet: None }))
+    }
+
+    #[test]
+    fn refusals_nobody_asks_for_are_bounded() {
+        let inbox = Inbox::default();
+        for _ in 0..10 * MAX_REFUSALS {
+            inbox.push(refusal(), Room::default());
+        }
+        assert_eq!(inbox.lock().queues.iter().map(VecDeque::len).sum::<usize>(), MAX_REFUSALS);
+        assert_eq!(inbox.discarded(), 9 * MAX_REFUSALS as u64);
+        for _ in 0..MAX_REFUSALS {
+            assert!(inbox.lock().take(Filter::Submit).is_some());
+        }
+        assert_eq!(inbox.lock().refusals, 0);
     }
 }

@@ -65,7 +65,16 @@ impl Order {
 
     /// Whether a stream holds back packets that have arrived: it must not wait for room that they occupy.
     pub(crate) fn holds_back(&self, stream: u64, key: FrameKey) -> bool {
-        self.0.range(stream + 1..).any(|(_, slot)| matches!(slot, Slot::Complete(other, _) if *other == key))
+        // Only the first of its frame: were every one excused, the bound would be none.
+        let first = self.0.range(..stream).all(|(_, slot)| match slot {
+            Slot::Unknown => false,
+            Slot::Receiving(other) | Slot::Complete(other, _) => *other != key,
+        });
+        first
+            && self
+                .0
+                .range(stream + 1..)
+                .any(|(_, slot)| matches!(slot, Slot::Complete(other, _) if *other == key))
     }
 
     /// Takes out, in order, every packet nothing stands in front of.

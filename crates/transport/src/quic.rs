@@ -22,6 +22,9 @@ const STREAM_WINDOW_BYTES: u32 = 8 * 1024 * 1024;
 /// All streams together: several such tensors, and a bound on what a peer can make us hold undecoded.
 const CONNECTION_WINDOW_BYTES: u32 = 32 * 1024 * 1024;
 
+/// What a client may send before it is admitted: a hello of the largest size and some overhead.
+const HELLO_WINDOW_BYTES: u32 = 128 * 1024;
+
 /// Bytes we may have sent and not seen acknowledged.
 const SEND_WINDOW_BYTES: u64 = 16 * 1024 * 1024;
 
@@ -76,7 +79,12 @@ impl QuicAcceptor {
         let tls = tls::server_config(identity, &options.alpn)?;
         let crypto = QuicServerConfig::try_from(tls).map_err(|error| TlsError::Config(error.to_string()))?;
         let mut config = quinn::ServerConfig::with_crypto(Arc::new(crypto));
-        config.transport_config(Arc::new(transport_config(options)));
+        let mut transport = transport_config(options);
+        // Until somebody is admitted: no frames, and room for a hello. See open_windows.
+        transport
+            .receive_window(VarInt::from_u32(HELLO_WINDOW_BYTES))
+            .max_concurrent_uni_streams(VarInt::from_u32(0));
+        config.transport_config(Arc::new(transport));
         let endpoint = endpoint(address, Some(config)).map_err(|source| BindError::Io { address, source })?;
         Ok(QuicAcceptor { endpoint, pool: BufferPool::default() })
     }
@@ -193,6 +201,12 @@ fn transport_config(options: &QuicOptions) -> TransportConfig {
         config.datagram_receive_buffer_size(Some(options.max_datagram_frame_size));
     }
     config
+}
+
+/// Gives an admitted peer the windows of a session.
+pub(crate) fn open_windows(quic: &quinn::Connection) {
+    quic.set_receive_window(VarInt::from_u32(CONNECTION_WINDOW_BYTES));
+    quic.set_max_concurrent_uni_streams(VarInt::from_u32(MAX_CONCURRENT_FRAMES));
 }
 
 fn endpoint(address: SocketAddr, server: Option<quinn::ServerConfig>) -> std::io::Result<Endpoint> {

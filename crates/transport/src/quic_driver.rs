@@ -3,8 +3,8 @@
 use std::collections::VecDeque;
 use std::future::Future;
 use std::pin::Pin;
-use std::sync::atomic::Ordering;
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Instant;
 
 use bytes::{Bytes, BytesMut};
 use nnrp_session::{
@@ -106,6 +106,7 @@ impl Driver {
 
     async fn read_control(&self, receive: &mut RecvStream) -> ControlEnd {
         loop {
+            self.shared.replies_fit().await;
             let mut bytes = [0; Header::LEN];
             match receive.read_exact(&mut bytes).await {
                 Ok(()) => {}
@@ -126,6 +127,13 @@ impl Driver {
                         Err(_) => return ControlEnd::ConnectionLost,
                     }
                 }
+                HeaderVerdict::ReadHead => match read_head(receive, header).await {
+                    Ok(Some(packet)) => {
+                        self.shared.handle_packet(packet, Arrival::Control, Room::default());
+                    }
+                    Ok(None) => return ControlEnd::Finished,
+                    Err(_) => return ControlEnd::ConnectionLost,
+                },
                 HeaderVerdict::Read(lane) => {
                     let room = match lane {
                         Lane::Control => Room::default(),
@@ -335,6 +343,24 @@ fn lost(error: &quinn::ReadError) -> ControlEnd {
     }
 }
 
+/// Metadata of an accepted header, and its body thrown away as it arrives; `None` when the stream ends too early.
+async fn read_head(receive: &mut RecvStream, header: Header) -> Result<Option<Packet>, quinn::ReadError> {
+    let mut metadata = BytesMut::zeroed((header.meta_len as usize).min(CONTROL_CHUNK));
+    match receive.read_exact(&mut metadata).await {
+        Ok(()) => {}
+        Err(ReadExactError::FinishedEarly(_)) => return Ok(None),
+        Err(ReadExactError::ReadError(error)) => return Err(error),
+    }
+    let mut missing = header.body_len as usize;
+    while missing > 0 {
+        match receive.read_chunk(missing, true).await? {
+            Some(chunk) => missing -= chunk.bytes.len(),
+            None => return Ok(None),
+        }
+    }
+    Ok(Some(Packet { header, metadata: metadata.freeze(), body: Bytes::new() }))
+}
+
 /// Metadata and body of an accepted header; `None` when the stream ends too early.
 async fn read_rest(
     shared: &Shared,
@@ -361,42 +387,82 @@ async fn read_rest(
 // ---------------------------------------------------------------- sending
 type ControlWrite = Pin<Box<dyn Future<Output = Option<SendStream>> + Send>>;
 
+/// Packets on their way to a lane.
+type Outgoing = VecDeque<(EncodedPacket, Origin)>;
+
+/// What the writer has taken from the machine and not yet begun to write.
+#[derive(Default)]
+struct Outbox {
+    /// In the machine's order, up to a barrier that still holds.
+    held: VecDeque<Transmit>,
+    control: Outgoing,
+    frames: Outgoing,
+    shutdown: Option<(u32, String)>,
+    /// When a barrier falls, or the connection closes, whatever has not left by then.
+    patience: Option<Instant>,
+}
+
+impl Outbox {
+    /// Sorts what is held into lanes, as far as barriers allow; `writing` says whether frames are being written.
+    fn sort(&mut self, shared: &Shared, writing: bool) {
+        while let Some(transmit) = self.held.pop_front() {
+            match transmit {
+                Transmit::Packet { lane: Lane::Control, origin, packet } => {
+                    self.control.push_back((packet, origin));
+                }
+                Transmit::Packet { lane: Lane::Frame, origin, packet } => {
+                    self.frames.push_back((packet, origin));
+                }
+                Transmit::Barrier => {
+                    let now = clock::now();
+                    let busy = writing || !self.frames.is_empty();
+                    if busy && *self.patience.get_or_insert(now + DRAIN_TIME) > now {
+                        self.held.push_front(Transmit::Barrier);
+                        return;
+                    }
+                    self.patience = None;
+                    shared.done(1);
+                }
+                Transmit::Shutdown { code, reason } => {
+                    self.shutdown = Some((code, reason));
+                    self.patience = Some(clock::now() + DRAIN_TIME);
+                }
+            }
+        }
+    }
+
+    fn is_empty(&self) -> bool {
+        self.held.is_empty() && self.control.is_empty() && self.frames.is_empty()
+    }
+}
+
 impl Driver {
     async fn write(self, control: tokio::sync::oneshot::Receiver<SendStream>) {
-        let mut control_queue: VecDeque<(EncodedPacket, Origin)> = VecDeque::new();
-        let mut frame_queue: VecDeque<(EncodedPacket, Origin)> = VecDeque::new();
+        let mut outbox = Outbox::default();
         let mut frames: JoinSet<()> = JoinSet::new();
         let mut control_stream: Option<SendStream> = None;
         let mut control_write: Option<ControlWrite> = Some(Box::pin(async move { control.await.ok() }));
         let mut opening = true;
-        let mut shutdown = None;
         loop {
-            let (batch, deadline) = self.shared.take_transmits(WRITE_BATCH);
-            for transmit in batch {
-                match transmit {
-                    Transmit::Packet { lane: Lane::Control, origin, packet } => {
-                        control_queue.push_back((packet, origin));
-                    }
-                    Transmit::Packet { lane: Lane::Frame, origin, packet } => {
-                        frame_queue.push_back((packet, origin));
-                    }
-                    Transmit::Shutdown { code, reason } => shutdown = Some((code, reason)),
-                }
+            if outbox.held.is_empty() {
+                outbox.held.extend(self.shared.take_transmits(WRITE_BATCH).0);
             }
+            outbox.sort(&self.shared, !frames.is_empty());
             if control_write.is_none()
-                && !control_queue.is_empty()
+                && !outbox.control.is_empty()
                 && let Some(stream) = control_stream.take()
             {
-                let packets = std::mem::take(&mut control_queue);
+                let packets = std::mem::take(&mut outbox.control);
                 control_write = Some(Box::pin(self.clone().write_control(stream, packets)));
             }
-            if let Some((code, reason)) = &shutdown
-                && control_write.is_none()
-                && control_queue.is_empty()
-                && frame_queue.is_empty()
+            // A client that has not opened the control stream must not keep its server from closing.
+            let unreachable = opening && self.shared.side() == Side::Server && outbox.frames.is_empty();
+            if let Some((code, reason)) = &outbox.shutdown
+                && ((control_write.is_none() && outbox.is_empty()) || unreachable)
             {
                 return self.say_goodbye(control_stream, frames, *code, reason).await;
             }
+            let deadline = self.shared.deadline();
             tokio::select! {
                 biased;
                 stream = async { match &mut control_write { Some(write) => write.await, None => None } },
@@ -405,35 +471,29 @@ impl Driver {
                     opening = false;
                     control_stream = stream;
                     if control_stream.is_none() {
-                        // Nothing more can be said; the connection is going down.
-                        self.shared.done(control_queue.len());
-                        control_queue.clear();
-                        if shutdown.is_some() && frame_queue.is_empty() {
-                            return self.say_goodbye(None, frames, 0, "").await;
-                        }
-                        self.quic.closed().await;
-                        return;
+                        // The peer will not hear us any more; without its control stream the session is over.
+                        return self.say_goodbye(None, frames, 0, "control stream lost").await;
                     }
                 }
-                opened = self.quic.open_uni(), if !frame_queue.is_empty() => {
+                opened = self.quic.open_uni(), if !outbox.frames.is_empty() => {
                     let Ok(stream) = opened else { return };
-                    if let Some((packet, origin)) = frame_queue.pop_front() {
+                    if let Some((packet, origin)) = outbox.frames.pop_front() {
                         frames.spawn(self.clone().write_frame(stream, packet, origin));
                     }
                 }
                 Some(_) = frames.join_next() => {}
-                () = self.shared.wake_writer.notified(), if shutdown.is_none() => {}
+                () = self.shared.wake_writer.notified(), if outbox.shutdown.is_none() => {}
                 () = clock::sleep_until(deadline) => {
                     self.shared.with(nnrp_session::Machine::handle_timeout);
                 }
-                _ = self.quic.closed() => return,
-                // A client that has not opened the control stream must not keep its server from closing.
-                () = std::future::ready(()),
-                    if opening && shutdown.is_some() && frame_queue.is_empty() && self.shared.side() == Side::Server => {
-                    self.shared.done(control_queue.len());
-                    let (code, reason) = shutdown.unwrap_or_default();
-                    return self.say_goodbye(None, frames, code, &reason).await;
+                () = clock::sleep_until(outbox.patience), if outbox.patience.is_some() => {
+                    if let Some((code, reason)) = &outbox.shutdown {
+                        // A peer that takes nothing more does not keep the connection.
+                        self.quic.close(VarInt::from_u32(*code), reason.as_bytes());
+                        return;
+                    }
                 }
+                _ = self.quic.closed() => return,
             }
         }
     }
@@ -447,7 +507,7 @@ impl Driver {
             let len = packet.len();
             let mut pieces = packet.into_pieces();
             let written = stream.write_all_chunks(&mut pieces).await;
-            self.count_sent(len, origin);
+            self.shared.written(len, origin);
             self.shared.done(1);
             written.ok()?;
         }
@@ -460,19 +520,11 @@ impl Driver {
         let _ = stream.set_priority(priority(len));
         let mut pieces = packet.into_pieces();
         let written = stream.write_all_chunks(&mut pieces).await;
-        self.count_sent(len, origin);
+        self.shared.written(len, origin);
         if written.is_ok() && stream.finish().is_ok() {
             let _ = stream.stopped().await;
         }
         self.shared.done(1);
-    }
-
-    fn count_sent(&self, len: usize, origin: Origin) {
-        if origin == Origin::Application {
-            self.shared.written(len);
-        }
-        self.shared.counters.packets_sent.fetch_add(1, Ordering::Relaxed);
-        self.shared.counters.bytes_sent.fetch_add(len as u64, Ordering::Relaxed);
     }
 
     /// Waits until the peer has everything, then closes the connection.

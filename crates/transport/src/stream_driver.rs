@@ -3,11 +3,10 @@
 use std::collections::VecDeque;
 use std::io::{self, IoSlice};
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use bytes::{Buf, Bytes, BytesMut};
-use nnrp_session::{Arrival, DRAIN_TIME, HeaderVerdict, Lane, Origin, Transmit, TransportEnd};
+use nnrp_session::{Arrival, DRAIN_TIME, HeaderVerdict, Lane, Transmit, TransportEnd};
 use nnrp_wire::{Header, Packet};
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::sync::watch;
@@ -41,13 +40,18 @@ where
     let writer = Writer { shared: shared.clone(), write, idle_timeout };
     let shared = shared.clone();
     tokio::spawn(async move {
-        let write = tokio::spawn(writer.run(reader_ended));
-        let end = reader.run().await;
-        if let ReadEnd::Transport(end) = end {
-            shared.with(|machine, _| machine.handle_transport_closed(&end));
+        let mut write = tokio::spawn(writer.run(reader_ended));
+        tokio::select! {
+            end = reader.run() => {
+                if let ReadEnd::Transport(end) = end {
+                    shared.with(|machine, _| machine.handle_transport_closed(&end));
+                }
+                reader_done.send_replace(true);
+                let _ = write.await;
+            }
+            // The goodbye is said: nothing more is read, and the socket closes.
+            _ = &mut write => {}
         }
-        reader_done.send_replace(true);
-        let _ = write.await;
         shared.transport_closed(&TransportEnd { clean: true, text: String::new() });
     });
 }
@@ -90,6 +94,7 @@ impl<R: AsyncRead + Unpin> Reader<R> {
 
     async fn read_packets(&mut self) -> io::Result<Stopped> {
         loop {
+            self.shared.replies_fit().await;
             if !self.fill(Header::LEN).await? {
                 return Ok(Stopped::EndOfStream);
             }
@@ -106,6 +111,11 @@ impl<R: AsyncRead + Unpin> Reader<R> {
                         return Ok(Stopped::EndOfStream);
                     }
                 }
+                (HeaderVerdict::ReadHead, Some(header)) => {
+                    if !self.read_head(header).await? {
+                        return Ok(Stopped::EndOfStream);
+                    }
+                }
                 (HeaderVerdict::Read(lane), Some(header)) => {
                     if !self.read_packet(header, lane).await? {
                         return Ok(Stopped::EndOfStream);
@@ -115,13 +125,30 @@ impl<R: AsyncRead + Unpin> Reader<R> {
         }
     }
 
+    /// Metadata of an accepted header whose body does not matter. False at the end of the stream.
+    async fn read_head(&mut self, header: Header) -> io::Result<bool> {
+        let head = Header::LEN + header.meta_len as usize;
+        if !self.fill(head).await? {
+            return Ok(false);
+        }
+        self.buffer.advance(Header::LEN);
+        let metadata = self.buffer.split_to(header.meta_len as usize).freeze();
+        let complete = self.discard(u64::from(header.body_len)).await?;
+        self.shared.handle_packet(
+            Packet { header, metadata, body: Bytes::new() },
+            Arrival::Control,
+            Room::default(),
+        );
+        Ok(complete)
+    }
+
     /// Metadata and body of an accepted header. False at the end of the stream.
     async fn read_packet(&mut self, header: Header, lane: Lane) -> io::Result<bool> {
         let meta_len = header.meta_len as usize;
         let body_len = header.body_len as usize;
         let room = match lane {
             Lane::Control => Room::default(),
-            Lane::Frame => match self.shared.receive_room(body_len).await {
+            Lane::Frame => match self.shared.receive_room_pausing(body_len).await {
                 Some(room) => room,
                 // The connection ended while the application was not reading: the frame has no receiver.
                 None => {
@@ -217,6 +244,7 @@ struct Writer<W> {
 
 impl<W: AsyncWrite + Unpin> Writer<W> {
     async fn run(mut self, mut reader_ended: watch::Receiver<bool>) {
+        let shared = self.shared.clone();
         loop {
             let (batch, deadline) = self.shared.take_transmits(WRITE_BATCH);
             if batch.is_empty() {
@@ -233,10 +261,18 @@ impl<W: AsyncWrite + Unpin> Writer<W> {
                 }
                 continue;
             }
-            match self.write_batch(batch).await {
+            let written = tokio::select! {
+                biased;
+                written = self.write_batch(batch) => written,
+                // A peer that reads a byte now and then must not keep a session that is over.
+                () = shared.overdue() => Err(io::ErrorKind::TimedOut.into()),
+            };
+            match written {
                 Ok(true) => {}
                 Ok(false) => return self.say_goodbye(reader_ended).await,
                 Err(error) => {
+                    // What the peer sent before it went may still be read; then the reader sees the end too.
+                    let _ = tokio::time::timeout(DRAIN_TIME, reader_ended.wait_for(|ended| *ended)).await;
                     let end = TransportEnd { clean: false, text: error.to_string() };
                     self.shared.with(|machine, _| machine.handle_transport_closed(&end));
                     return;
@@ -249,27 +285,23 @@ impl<W: AsyncWrite + Unpin> Writer<W> {
     async fn write_batch(&mut self, batch: Vec<Transmit>) -> io::Result<bool> {
         let count = batch.len();
         let mut pieces: VecDeque<Bytes> = VecDeque::with_capacity(count * 2);
-        let mut room = Vec::with_capacity(count);
+        let mut packets = Vec::with_capacity(count);
         let mut go_on = true;
-        let mut bytes = 0;
         for transmit in batch {
             match transmit {
                 Transmit::Packet { origin, packet, .. } => {
-                    bytes += packet.len();
-                    if origin == Origin::Application {
-                        room.push(packet.len());
-                    }
+                    packets.push((packet.len(), origin));
                     pieces.extend(packet.into_pieces());
                 }
+                // One ordered stream keeps the order by itself.
+                Transmit::Barrier => {}
                 Transmit::Shutdown { .. } => go_on = false,
             }
         }
         self.write_pieces(&mut pieces).await?;
-        for bytes in &room {
-            self.shared.written(*bytes);
+        for (bytes, origin) in packets {
+            self.shared.written(bytes, origin);
         }
-        self.shared.counters.packets_sent.fetch_add(count as u64, Ordering::Relaxed);
-        self.shared.counters.bytes_sent.fetch_add(bytes as u64, Ordering::Relaxed);
         self.shared.done(count);
         Ok(go_on)
     }

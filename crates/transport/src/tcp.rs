@@ -64,16 +64,32 @@ impl TcpAcceptor {
         self.listener.local_addr()
     }
 
-    /// The next connection; it reads nothing until it is claimed. Cancel-safe.
+    /// The next client that knocks, to be made a connection with [`TcpAcceptor::start`]. Cancel-safe.
     ///
     /// # Errors
     ///
     /// Those of the operating system; the acceptor stays usable (too many open files is temporary).
-    pub async fn accept(&self) -> std::io::Result<Connection> {
+    pub async fn accept(&self) -> std::io::Result<Accepted> {
         let (stream, peer) = self.listener.accept().await?;
-        let local = stream.local_addr()?;
-        Ok(start(stream, Side::Server, (peer, local), &self.options, self.pool.clone()))
+        Ok(Accepted { stream, peer })
     }
+
+    /// Makes a client a connection, which reads nothing until it is claimed.
+    ///
+    /// # Errors
+    ///
+    /// Those of the operating system: the client has left.
+    pub fn start(&self, accepted: Accepted) -> std::io::Result<Connection> {
+        let local = accepted.stream.local_addr()?;
+        Ok(start(accepted.stream, Side::Server, (accepted.peer, local), &self.options, self.pool.clone()))
+    }
+}
+
+/// A client that knocked. Dropping it closes its socket.
+#[derive(Debug)]
+pub struct Accepted {
+    stream: TcpStream,
+    peer: SocketAddr,
 }
 
 /// Connects to `address`. Cancel-safe: a half-open connection is closed.

@@ -63,3 +63,64 @@ pub(crate) async fn a_closed_listener_leaves_sessions_alone(kind: Kind) {
     submit.reply(text_result(1, "still here")).await.unwrap();
     assert_eq!(text_of(&soon("a result", client.receive()).await.unwrap()), "still here");
 }
+
+pub(crate) async fn every_result_sent_before_the_close_arrives(kind: Kind) {
+    // All of one frame, all of class complete, as token streams of other servers are.
+    const RESULTS: usize = 20;
+    for _ in 0..5 {
+        let ends = session(kind).await;
+        ends.client.send(&frame(1)).await.unwrap();
+        soon("a frame", ends.server.receive()).await.unwrap();
+        for number in 0..RESULTS {
+            ends.server.send_result(text_result(1, &format!("token {number}"))).await.unwrap();
+        }
+        ends.server.close("").await;
+        for number in 0..RESULTS {
+            let reply = soon("a result", ends.client.receive()).await;
+            assert_eq!(text_of(&reply.unwrap()), format!("token {number}"));
+        }
+    }
+}
+
+pub(crate) async fn a_client_caught_in_its_handshake_by_the_end_of_the_listener_is_turned_away(kind: Kind) {
+    let (asked, is_asked) = tokio::sync::oneshot::channel();
+    let asked = std::sync::Mutex::new(Some(asked));
+    let (answer, answered) = tokio::sync::watch::channel(false);
+    let config = ServerConfig::new().authenticate(move |_| {
+        if let Some(asked) = asked.lock().unwrap().take() {
+            let _ = asked.send(());
+        }
+        let mut answered = answered.clone();
+        async move { answered.wait_for(|answered| *answered).await.is_ok() }
+    });
+    let server = Server::start(kind, config).await;
+    let dialling = server.dial(kind, ClientConfig::new());
+    let closing = async {
+        let accepting = server.listener.accept();
+        tokio::pin!(accepting);
+        tokio::select! {
+            _ = &mut accepting => panic!("nobody was admitted"),
+            _ = is_asked => {}
+        }
+        server.listener.close();
+        assert!(accepting.await.is_none());
+        server.listener.closed().await;
+        answer.send_replace(true);
+    };
+    let (dialled, ()) = soon("the refusal", async { tokio::join!(dialling, closing) }).await;
+    // The acknowledgement may have been on its way; then the session ends at once.
+    if let Ok(client) = dialled {
+        soon("the end", client.closed()).await;
+    }
+}
+
+pub(crate) async fn a_silent_client_does_not_keep_its_socket(kind: Kind) {
+    let config = ServerConfig::new().handshake_timeout(std::time::Duration::from_millis(50));
+    let server = Server::start(kind, config).await;
+    let silent = server.dial_raw(kind).await;
+    let accepting = server.listener.accept();
+    tokio::select! {
+        _ = accepting => panic!("nobody said hello"),
+        () = soon("the end of the silent connection", silent.gone()) => {}
+    }
+}
