@@ -16,6 +16,9 @@ __all__ = ["ALIGNMENT", "Options", "Region", "Values", "align"]
 ALIGNMENT: Final = 8
 """What blocks in bodies are padded to a multiple of."""
 
+_CHARACTERS: Final = 8
+"""Characters of a text that are shown for each byte of the limit: a text takes less room than its bytes."""
+
 _NOTES: Final = {"rsv": "reserved", "mbz": "reserved, must be zero"}
 
 Values: TypeAlias = dict[str, int]
@@ -81,18 +84,21 @@ class Region:
     def data(self, name: str, length: int) -> Node:
         """Take `length` opaque bytes; they are shown as text too where they are text."""
         node = self.take(name, length)
-        text = as_text(self.raw[node.offset : node.end][: 4 * self.options.limit])
-        node.text = byte_count(node.length) + (f', "{printable(text)}"' if text else "")
-        if text and node.length > 4 * self.options.limit:
-            node.text += "\u2026"
+        text = as_text(self.raw[node.offset : node.end])
+        node.text = byte_count(node.length) + (f", {self._quote(text)}" if text else "")
         return node
 
     def text(self, name: str, length: int) -> Node:
         """Take `length` bytes that are a text for people; bad UTF-8 is replaced."""
         node = self.take(name, length)
         node.value = self.raw[node.offset : node.end].decode("utf-8", "replace")
-        node.text = f'"{printable(node.value)}"'
+        node.text = self._quote(node.value)
         return node
+
+    def _quote(self, text: str) -> str:
+        """Return the front of a text, as much as is shown."""
+        shown = _CHARACTERS * self.options.limit
+        return f'"{printable(text[:shown])}"' + (", cut" if len(text) > shown else "")
 
     def secret(self, name: str, length: int) -> Node:
         """Take `length` bytes that nobody should see who was not given them."""

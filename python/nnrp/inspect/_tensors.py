@@ -68,9 +68,10 @@ def take_sections(region: Region, tiles: Tiles) -> None:
     for index in range(tiles.sections):
         offset = region.position - region.start
         region.padding(min(align(offset) - offset, region.remaining))
-        if index == region.options.limit or not region.remaining:
-            left = tiles.sections - index
-            region.more(left, region.remaining)
+        if not region.remaining:
+            return
+        if index == region.options.limit:
+            region.more(tiles.sections - index, region.remaining)
             return
         _take_section(region, index, tiles)
     region.rest()

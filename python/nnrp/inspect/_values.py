@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from codecs import getincrementaldecoder
 from typing import TYPE_CHECKING, Final
 
 from nnrp.inspect._tables import CODES, INHERIT, MAGIC
@@ -96,12 +95,9 @@ def printable(text: str) -> str:
 
 
 def as_text(data: bytes) -> str | None:
-    """Return `data` as text when that is what it looks like: UTF-8 of printable characters and white space.
-
-    The last character may be cut.
-    """
+    """Return `data` as text when that is what it looks like: UTF-8 of printable characters and white space."""
     try:
-        text = getincrementaldecoder("utf-8")().decode(data)
+        text = data.decode()
     except UnicodeDecodeError:
         return None
     if not text or not all(char.isprintable() or char in "\t\r\n" for char in text):
