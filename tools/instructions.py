@@ -24,8 +24,8 @@ ROOT = Path(__file__).resolve().parent.parent
 BASELINE = ROOT / "crates" / "wire" / "benches" / "instructions.json"
 
 TOLERANCE, SLACK = 0.05, 400
-"""How far a count may be above the baseline, as a part of it and in instructions: the C library of a machine, its
-memcpy, and where the allocator happens to find memory account for less."""
+"""How far a count may be above the baseline, as a part of it and in instructions: memcpy differs between
+machines, and where the allocator finds memory is a matter of chance."""
 STEEPER = 1.25
 """How much more an item may cost at the end of a curve than in its middle; growing buffers make it uneven."""
 
