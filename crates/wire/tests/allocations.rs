@@ -10,12 +10,13 @@ use std::{
 
 use bytes::Bytes;
 use nnrp_wire::{
-    FrameBody, FrameSubmitMetadata, Header, Message, Packet, Revision, Section, SubmitFrame, TensorDType,
-    TypedPayload,
+    CacheObjectKind, FrameBody, FrameSubmitMetadata, Header, InlineObject, Message, Packet, Revision,
+    Section, SubmitFrame, TensorDType, TypedPayload,
 };
 
 thread_local! {
     static ALLOCATIONS: Cell<usize> = const { Cell::new(0) };
+    static BYTES: Cell<usize> = const { Cell::new(0) };
 }
 
 /// The system's allocator, counting for each thread.
@@ -25,6 +26,7 @@ struct Counting;
 unsafe impl GlobalAlloc for Counting {
     unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
         ALLOCATIONS.with(|count| count.set(count.get() + 1));
+        BYTES.with(|bytes| bytes.set(bytes.get() + layout.size()));
         // SAFETY: the caller keeps the contract of `alloc`.
         unsafe { System.alloc(layout) }
     }
@@ -100,4 +102,21 @@ fn encoding_does_not_allocate_for_each_tile() {
     let count = |frame: &SubmitFrame| allocations(|| frame.encode(7, Revision::Current).unwrap());
     assert!(count(&small) <= 6, "{}", count(&small));
     assert!(count(&large) <= count(&small) + 4, "{} and {}", count(&large), count(&small));
+}
+
+#[test]
+fn encoding_takes_little_more_memory_than_the_packet_has() {
+    for n in [1, 16, 256, 4096] {
+        let typed_payloads = vec![TypedPayload::token_chunk("hello"); n.into()];
+        let objects =
+            vec![InlineObject { kind: CacheObjectKind::PromptSegment, ..Default::default() }; n.into()];
+        let typed = SubmitFrame { typed_payloads, ..SubmitFrame::new(1) };
+        for frame in [frame(1, n, 8), frame(n, 2, 8), SubmitFrame { objects, ..typed.clone() }, typed] {
+            let before = BYTES.get();
+            let encoded = frame.encode(7, Revision::Current).unwrap();
+            let taken = BYTES.get() - before;
+            // The list of what an object is made from is as long as the objects are.
+            assert!(taken <= 4 * encoded.len(), "{taken} bytes for {}", encoded.len());
+        }
+    }
 }
