@@ -279,6 +279,9 @@ impl ClientSession {
     pub async fn close(&self, reason: &str) {
         // Frames have streams of their own on QUIC, where CLOSE would overtake them and have them refused.
         let goodbye = Goodbye { connection: &self.0.connection, reason };
+        if self.0.connection.ended().is_some() {
+            return self.0.connection.close(reason, DRAIN_TIME).await;
+        }
         let until = clock::now() + DRAIN_TIME;
         let _ = tokio::time::timeout(DRAIN_TIME, self.0.connection.flush()).await;
         drop(goodbye);

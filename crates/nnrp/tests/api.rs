@@ -35,6 +35,7 @@ over_every_transport! {
     echo::a_frame_comes_back,
     echo::results_come_back_in_any_order,
     echo::parts_of_one_frame_keep_their_order,
+    echo::small_frames_are_delivered_in_the_order_they_were_sent,
     echo::bodies_of_megabytes_arrive_whole_and_aligned,
     echo::a_received_tile_is_a_view_of_the_one_body,
     echo::a_result_without_tile_ids_covers_the_tiles_asked_for,
@@ -54,6 +55,7 @@ over_every_transport! {
     closing::every_result_sent_before_the_close_arrives,
     closing::a_server_that_closes_ends_every_wait,
     closing::losing_the_client_ends_the_session,
+    closing::closing_after_the_peer_has_gone_takes_no_time,
 }
 
 /// Behaviours of listeners: there is none in memory.

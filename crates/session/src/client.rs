@@ -215,7 +215,7 @@ impl Machine {
         if let Role::Client(role) = &mut self.role {
             role.handshake_until = None;
             role.credit = Credit::new(metadata.max_concurrent_frames);
-            role.pings.start(now, role.settings.keepalive_interval);
+            role.pings.start_now(now, role.settings.keepalive_interval);
         }
         self.emit(Event::Established(Box::new(Established { packet, ack })));
         Ok(())

@@ -24,6 +24,13 @@ impl Pings {
         self.next = every.map(|every| now + every);
     }
 
+    /// Begins to ask at once: only a peer that has answered can be missed, and it may be gone before the first interval
+    /// is over.
+    pub(crate) fn start_now(&mut self, now: Instant, every: Option<Duration>) {
+        self.every = every;
+        self.next = every.map(|_| now);
+    }
+
     /// When to ask next.
     pub(crate) fn deadline(&self) -> Option<Instant> {
         self.next

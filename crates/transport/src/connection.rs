@@ -331,8 +331,13 @@ impl Connection {
     /// most `linger`. Lingering goes on in the background; see [`Connection::gone`]. Cancel-safe: the close
     /// goes on.
     pub async fn close(&self, reason: &str, linger: Duration) {
+        // A peer that has gone acknowledges nothing any more.
+        let gone = self.ended().is_some_and(|closed| closed.0.by != EndedBy::Local);
         self.with(|machine, now| machine.close(now, reason));
         self.claim();
+        if gone {
+            return;
+        }
         let _ = tokio::time::timeout(linger, self.flush()).await;
     }
 

@@ -7,6 +7,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Instant;
 
 use bytes::{Bytes, BytesMut};
+use futures_util::FutureExt;
 use nnrp_session::{
     Arrival, DRAIN_TIME, FrameKey, HeaderVerdict, Lane, Origin, Side, Transmit, TransportEnd,
 };
@@ -171,7 +172,11 @@ impl Driver {
                         order.opened(id);
                         Vec::new()
                     });
-                    streams.spawn(self.clone().run_frame(receive, id, order.clone(), room));
+                    // Begun here, so that what has arrived already is delivered in the order it was sent.
+                    let mut frame = Box::pin(self.clone().run_frame(receive, id, order.clone(), room));
+                    if (&mut frame).now_or_never().is_none() {
+                        streams.spawn(frame);
+                    }
                 }
                 Some(_) = streams.join_next() => {}
             }
@@ -478,7 +483,12 @@ impl Driver {
                 opened = self.quic.open_uni(), if !outbox.frames.is_empty() => {
                     let Ok(stream) = opened else { return };
                     if let Some((packet, origin)) = outbox.frames.pop_front() {
-                        frames.spawn(self.clone().write_frame(stream, packet, origin));
+                        // Begun here, in order: tasks start in an order of their own, and small frames are done
+                        // with the first step but for their acknowledgement.
+                        let mut frame = Box::pin(self.clone().write_frame(stream, packet, origin));
+                        if (&mut frame).now_or_never().is_none() {
+                            frames.spawn(frame);
+                        }
                     }
                 }
                 Some(_) = frames.join_next() => {}

@@ -86,7 +86,10 @@ impl<R: AsyncRead + Unpin> Reader<R> {
             }
             Ok(Stopped::EndOfStream) => ReadEnd::Transport(TransportEnd {
                 clean: self.buffer.is_empty(),
-                text: format!("closed by peer with an incomplete packet of {} bytes", self.buffer.len()),
+                text: match self.buffer.len() {
+                    0 => "closed by peer without CLOSE".into(),
+                    bytes => format!("closed by peer inside a packet: incomplete packet of {bytes} bytes"),
+                },
             }),
             Err(error) => ReadEnd::Transport(TransportEnd { clean: false, text: error.to_string() }),
         }

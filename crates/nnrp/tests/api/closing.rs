@@ -124,3 +124,11 @@ pub(crate) async fn a_silent_client_does_not_keep_its_socket(kind: Kind) {
         () = soon("the end of the silent connection", silent.gone()) => {}
     }
 }
+
+pub(crate) async fn closing_after_the_peer_has_gone_takes_no_time(kind: Kind) {
+    let ends = session(kind).await;
+    ends.server.close("done").await;
+    soon("the end", ends.client.closed()).await;
+    let closing = tokio::time::timeout(std::time::Duration::from_secs(2), ends.client.close(""));
+    assert!(closing.await.is_ok(), "it waited for a peer that had gone");
+}
