@@ -3,18 +3,22 @@
     python tools/generate_dissector.py           # writes tools/wireshark/nnrp.lua
     python tools/generate_dissector.py --check   # fails when it is not what the tables say
 
-What the tables know is generated: layouts, enumerations, masks, rules of single fields. How bodies are put
-together is code, in `tools/wireshark/template.lua`. A test runs the same comparison.
+Run it with a Python that has the package installed. What the tables know is generated: layouts, enumerations,
+masks, rules of single fields. How bodies are put together is code, in `tools/wireshark/template.lua`. A test
+runs the same comparison.
 """
 
 from __future__ import annotations
 
 import re
 import sys
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from generate_core import native_tables, plain_text, upper_snake
+from generate_core import plain_text, upper_snake
+from nnrp._native import codec
+from nnrp.inspect._tables import EXTENSION_ENTRY
 
 FOLDER = Path(__file__).resolve().parent / "wireshark"
 TEMPLATE = FOLDER / "template.lua"
@@ -26,29 +30,6 @@ NOTICE = (
 )
 HEXADECIMAL = re.compile(r"(_bitmap|_mask|flags|trace_id|key_hi|key_lo|operation_id|ext_type|magic)$")
 """Fields without a code table that read best in hexadecimal."""
-
-EXTENSION_ENTRY = {
-    "name": "ControlExtension",
-    "length": 8,
-    "doc": "",
-    "fields": [
-        {
-            "name": name,
-            "offset": offset,
-            "size": size,
-            "kind": kind,
-            "reserved": None,
-            "rule": None,
-            "doc": doc,
-        }
-        for name, offset, size, kind, doc in [
-            ("ext_type", 0, 2, None, "What the payload is."),
-            ("ext_flags", 2, 2, "ControlExtensionFlags", "Whether it may be ignored."),
-            ("ext_len", 4, 4, None, "Bytes of the payload, without padding."),
-        ]
-    ],
-}
-"""What an entry of an extension block starts with. The codec reads it by hand, so no table of it has one."""
 
 
 def lua_name(layout: str) -> str:
@@ -102,7 +83,9 @@ def render_field(row: dict[str, Any], masks: set[str]) -> str:
 def render_layouts(tables: dict[str, Any]) -> str:
     """Return every fixed layout."""
     masks = {table["name"] for table in tables["masks"]}
-    layouts = [tables["header"], *tables["layouts"], EXTENSION_ENTRY, *tables["extensions"].values()]
+    entry = {"name": EXTENSION_ENTRY.name, "length": EXTENSION_ENTRY.length}
+    entry["fields"] = [{"rule": None, "doc": ""} | asdict(field) for field in EXTENSION_ENTRY.fields]
+    layouts = [tables["header"], *tables["layouts"], entry, *tables["extensions"].values()]
     lines = ["local LAYOUTS = {"]
     for layout in layouts:
         name = lua_name(layout["name"])
@@ -150,7 +133,9 @@ def render_tables(tables: dict[str, Any]) -> str:
 def render() -> dict[Path, str]:
     """Return the contents of the generated file, by path."""
     text = TEMPLATE.read_text()
-    return {OUTPUT: text.replace("--@NOTICE@", NOTICE).replace("--@TABLES@", render_tables(native_tables()))}
+    return {
+        OUTPUT: text.replace("--@NOTICE@", NOTICE).replace("--@TABLES@", render_tables(dict(codec.tables())))
+    }
 
 
 def main() -> int:

@@ -7,7 +7,7 @@ import os
 import sys
 from typing import TYPE_CHECKING
 
-from nnrp import __version__  # type: ignore[attr-defined]  # exported by a list that is computed
+from nnrp import __version__
 from nnrp.inspect import decode
 
 if TYPE_CHECKING:

@@ -507,9 +507,9 @@ local LAYOUTS = {
         name = "control_extension",
         length = 8,
         fields = {
-            { name = "ext_type", size = 2, hex = true, doc = "What the payload is." },
-            { name = "ext_flags", size = 2, mask = "ControlExtensionFlags", doc = "Whether it may be ignored." },
-            { name = "ext_len", size = 4, doc = "Bytes of the payload, without padding." },
+            { name = "ext_type", size = 2, hex = true },
+            { name = "ext_flags", size = 2, mask = "ControlExtensionFlags" },
+            { name = "ext_len", size = 4 },
         },
     },
     transport_policy_extension = {

@@ -95,7 +95,7 @@ def printable(text: str) -> str:
 
 
 def as_text(data: bytes) -> str | None:
-    """Return `data` as text when that is what it looks like: UTF-8 of printable characters and white space."""
+    """Return `data` as text when it looks like one: UTF-8 of printable characters and white space."""
     try:
         text = data.decode()
     except UnicodeDecodeError:

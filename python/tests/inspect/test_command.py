@@ -173,3 +173,10 @@ def test_a_reader_that_has_seen_enough():
     os.close(writing)
     assert process.returncode == 1
     assert process.stderr == b""
+
+
+def test_the_output_in_the_documentation_is_real():
+    page = (Path(__file__).resolve().parents[3] / "docs" / "debugging.md").read_text()
+    shown = page.split("```text\n")[1].split("```")[0].splitlines()
+    real = (GOLDEN / "damaged.txt").read_text().splitlines()
+    assert [line for line in shown if line not in (*real, "...")] == []
