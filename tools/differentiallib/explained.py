@@ -16,6 +16,7 @@ OURS_REFUSES = {
     "R-HELLO-5": "the peer's server ignores what a client declares (D-CAPS)",
     "R-ACK-5": "the peer's client ignores the body of SERVER_HELLO_ACK (D-ACKBODY)",
     "R-EXT-5": "the peer leaves extensions to the application, twice or not (D-EXTIGN)",
+    "R-LIM-13": "the peer has no limits for what it receives (D-LIMITS)",
     "R-SUB-1": "the peer accepts any frame class (D-CLOSED)",
     "R-SEC-7": "the peer accepts any section flags (D-CLOSED)",
     "R-CACHE-1": "the peer has CACHE_PUT's metadata, but nothing that reads its body (D-CACHEW)",
