@@ -40,6 +40,31 @@
 //! # }
 //! ```
 //!
+//! Over QUIC only the listener and the call that connects are others; a development certificate serves for a first
+//! try on one machine:
+//!
+//! ```
+//! use nnrp::{ClientConfig, ClientSession, Identity, Listener, QuicOptions, ServerConfig, Trust};
+//!
+//! # #[tokio::main(flavor = "current_thread")]
+//! # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+//! let made = nnrp::development_certificate()?;
+//! let identity = Identity::from_pem(made.certificate.as_bytes(), made.private_key.as_bytes())?;
+//! let options = QuicOptions::default();
+//! let listener = Listener::bind_quic("127.0.0.1:0".parse()?, &identity, &options, ServerConfig::new()).await?;
+//!
+//! let trust = Trust::Certificates(made.certificate.into_bytes());
+//! let (client, session) = tokio::join!(
+//!     ClientSession::connect_quic(listener.local_addr(), "localhost", &trust, ClientConfig::new()),
+//!     listener.accept(),
+//! );
+//! assert_eq!(client?.id(), session.expect("the listener is open").id());
+//! # Ok(())
+//! # }
+//! ```
+//!
+//! A frame the server drops comes back as a [`Reply::Result`] whose `push` is `None` and whose `drop_reason` says why.
+//!
 //! | to | look at |
 //! | --- | --- |
 //! | serve | [`Listener`], [`ServerSession`], [`Submit`] |

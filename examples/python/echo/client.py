@@ -12,7 +12,10 @@ async def main():
     async with dial_client("127.0.0.1", 4433, config=create_tcp_client_configuration()) as session:
         request = SubmitRequest(frame_id=1, tile_ids=(3, 7), sections=(section,))
         result = await session.submit(request, timeout=5)
-        print(result.tile_ids, [bytes(tile) for tile in result.sections[0].tile_payloads])
+        if result.is_drop:
+            print("dropped:", result.drop_reason)
+        else:
+            print(result.tile_ids, [bytes(tile) for tile in result.sections[0].tile_payloads])
 
 
 asyncio.run(main())

@@ -7,18 +7,20 @@ from nnrp.server import ServerProfile, accept_server_session
 
 
 async def handle(session):
-    with contextlib.suppress(NnrpConnectionClosedError):  # the client is done
-        while True:
-            received = await session.receive_submit()
-            sections = received.request.sections  # run your model here
-            await session.send_result(frame_id=received.metadata.frame_id, sections=sections)
+    async with session:  # however this ends, frames without an answer are dropped and the client is told
+        with contextlib.suppress(NnrpConnectionClosedError):  # the client is done
+            while True:
+                received = await session.receive_submit()
+                sections = received.request.sections  # run your model here
+                await session.send_result(frame_id=received.metadata.frame_id, sections=sections)
 
 
 async def main():
     async with serve_tcp("127.0.0.1", 4433, config=create_tcp_server_configuration()) as listener:
         while True:
             session = await accept_server_session(listener, ServerProfile(max_concurrent_frames=4))
-            asyncio.create_task(handle(session))
+            asyncio.create_task(handle(session))  # a waiting handler is kept alive by its session
 
 
-asyncio.run(main())
+with contextlib.suppress(KeyboardInterrupt):
+    asyncio.run(main())
