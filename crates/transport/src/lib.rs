@@ -24,12 +24,12 @@ pub mod memory;
 mod order;
 pub mod quic;
 mod quic_driver;
+mod shared;
 mod stream_driver;
 pub mod tcp;
 pub mod tls;
 
-pub use connection::{
-    Connection, ConnectionStats, MAX_UNREAD_FRAMES, Sent, UNREAD_BODIES, WRITE_BUFFER_BYTES,
-};
+pub use connection::{Connection, ConnectionStats, Sent};
 pub use error::{BindError, Closed, ConnectError, ReceiveError, SendError};
 pub use inbox::{Filter, Item, Receive};
+pub use shared::{MAX_UNREAD_FRAMES, UNREAD_BODIES, WRITE_BUFFER_BYTES};

@@ -7,7 +7,8 @@ use nnrp_wire::TransportId;
 use tokio::io::{AsyncRead, AsyncWrite};
 
 use crate::buffer::BufferPool;
-use crate::connection::{Connection, Parts};
+use crate::connection::Connection;
+use crate::shared::Parts;
 use crate::stream_driver;
 
 /// Bytes in flight in each direction.

@@ -11,9 +11,10 @@ use quinn::{Endpoint, EndpointConfig, IdleTimeout, TransportConfig, VarInt};
 use socket2::{Domain, Protocol, Socket, Type};
 
 use crate::buffer::BufferPool;
-use crate::connection::{Connection, Parts};
+use crate::connection::Connection;
 use crate::error::{BindError, ConnectError};
 use crate::quic_driver;
+use crate::shared::Parts;
 use crate::tls::{self, Identity, QUIC_ALPN, TlsError, Trust};
 
 /// One stream may be this far ahead of its reader. A tensor of a few megabytes should arrive in one go.

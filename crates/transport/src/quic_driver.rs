@@ -18,9 +18,9 @@ use tokio::sync::{Notify, OwnedSemaphorePermit};
 use tokio::task::JoinSet;
 
 use crate::clock;
-use crate::connection::Shared;
 use crate::inbox::{Item, Room};
 use crate::order::{ORDER_PATIENCE, Order};
+use crate::shared::Shared;
 
 /// Transmits taken from the machine at once.
 const WRITE_BATCH: usize = 64;

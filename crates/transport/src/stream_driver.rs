@@ -12,8 +12,8 @@ use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::sync::watch;
 
 use crate::clock;
-use crate::connection::Shared;
 use crate::inbox::Room;
+use crate::shared::Shared;
 
 /// Packets are cut out of a buffer of this size: some hundred small ones per system call.
 const READ_BUFFER: usize = 64 * 1024;

@@ -8,8 +8,9 @@ use nnrp_wire::TransportId;
 use tokio::net::{TcpListener, TcpSocket, TcpStream};
 
 use crate::buffer::BufferPool;
-use crate::connection::{Connection, Parts};
+use crate::connection::Connection;
 use crate::error::{BindError, ConnectError};
+use crate::shared::Parts;
 use crate::stream_driver;
 
 /// Connections the kernel keeps for a listener that is not accepting.

@@ -26,7 +26,10 @@ pub enum TlsError {
         /// What is wrong with it.
         reason: String,
     },
-    /// Certificate and key do not fit, or rustls refuses them.
+    /// The key is that of another certificate.
+    #[error("the private key does not belong to the certificate")]
+    KeyMismatch,
+    /// rustls refuses the certificate, the key or a setting.
     #[error("TLS configuration: {0}")]
     Config(String),
 }
@@ -49,12 +52,16 @@ impl Identity {
     ///
     /// # Errors
     ///
-    /// [`TlsError::Pem`] naming the input that is wrong.
+    /// [`TlsError::Pem`] naming the input that is wrong, [`TlsError::KeyMismatch`] when the two do not belong together, and
+    /// [`TlsError::Config`] when rustls cannot use them.
     pub fn from_pem(certificate: &[u8], private_key: &[u8]) -> Result<Self, TlsError> {
         let chain = certificates("certificate", certificate)?;
         let key = PrivateKeyDer::from_pem_slice(private_key)
             .map_err(|error| TlsError::Pem { what: "private key", reason: error.to_string() })?;
-        Ok(Identity { chain, key })
+        let identity = Identity { chain, key };
+        // Whoever configures a server learns it now, and not when the first client connects.
+        server_config(&identity, &[])?;
+        Ok(identity)
     }
 }
 
@@ -123,7 +130,10 @@ pub(crate) fn server_config(identity: &Identity, alpn: &[String]) -> Result<Serv
         .map_err(config_error)?
         .with_no_client_auth()
         .with_single_cert(identity.chain, identity.key)
-        .map_err(config_error)?;
+        .map_err(|error| match error {
+            rustls::Error::InconsistentKeys(_) => TlsError::KeyMismatch,
+            other => config_error(other),
+        })?;
     config.alpn_protocols = alpn.iter().map(|name| name.clone().into_bytes()).collect();
     // Replayed frames would be answered twice.
     config.max_early_data_size = 0;
