@@ -160,3 +160,47 @@ async def test_refusals_are_logged_without_the_token(network, caplog):
     [record] = [record for record in caplog.records if record.name == "nnrp.server"]
     assert "127.0.0.1" in record.getMessage()
     assert "hunter2" not in caplog.text
+
+
+async def refusal_logged(network, caplog, validator):
+    async with network.serve() as listener:
+        accepting = asyncio.create_task(accept_server_session(listener, auth_validator=validator))
+        with pytest.raises(NnrpAuthenticationError):
+            await network.dial(listener.port, b"hunter2")
+        accepting.cancel()
+    [record] = [record for record in caplog.records if record.name == "nnrp.server"]
+    assert record.levelno == logging.ERROR
+    assert "the auth_validator failed" in record.getMessage()
+    return record
+
+
+async def test_a_failing_validator_is_logged_with_its_traceback(network, caplog):
+    def mistaken(auth_block):
+        return auth_block.startswith("hunter")
+
+    record = await refusal_logged(network, caplog, mistaken)
+    assert record.exc_info[2] is not None
+    assert 'in mistaken\n    return auth_block.startswith("hunter")' in caplog.text
+    assert "TypeError: startswith first arg must be bytes" in caplog.text
+    assert "hunter2" not in caplog.text
+
+
+async def test_the_text_of_its_exception_is_not_logged(network, caplog):
+    def quoting(auth_block):
+        try:
+            {}[auth_block]
+        except KeyError as error:
+            raise ValueError(f"unknown token {auth_block!r}") from error
+
+    await refusal_logged(network, caplog, quoting)
+    assert "in quoting" in caplog.text
+    assert "ValueError" in caplog.text
+    assert "hunter2" not in caplog.text
+
+
+async def test_what_cannot_be_called_is_no_validator(tcp):
+    async with tcp.serve() as listener:
+        with pytest.raises(TypeError, match="auth_validator must be callable, not 'bytes'"):
+            await accept_server_session(listener, auth_validator=TOKEN)
+        with pytest.raises(TypeError, match="session_resolver must be callable"):
+            await accept_server_session(listener, session_resolver=1)

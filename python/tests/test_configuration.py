@@ -18,6 +18,7 @@ from nnrp.adapters import (
     alpn_for_wire_format,
     connect_quic,
     connect_tcp,
+    create_development_certificate,
     create_quic_client_configuration,
     create_quic_server_configuration,
     create_tcp_client_configuration,
@@ -81,6 +82,23 @@ def test_files_are_read_and_checked_at_once(certificate, tmp_path):
         create_quic_client_configuration(cafile=key)
     with pytest.raises(FileNotFoundError):
         create_quic_client_configuration(cafile=tmp_path / "no.pem")
+
+
+def test_a_key_of_another_certificate_is_found_at_once(certificate):
+    other = create_development_certificate()
+    with pytest.raises(ValueError, match=r"^the private key does not belong to the certificate$"):
+        create_quic_server_configuration(certificate.certificate, other.private_key)
+
+
+def test_the_source_without_a_certificate_is_named(certificate, tmp_path):
+    key = tmp_path / "key.pem"
+    key.write_bytes(certificate.private_key)
+    with pytest.raises(ValueError, match=r"cafile .*key\.pem"):
+        create_quic_client_configuration(cafile=key, cadata=certificate.certificate)
+    with pytest.raises(ValueError, match="capath .*" + tmp_path.name):
+        create_quic_client_configuration(capath=tmp_path)
+    with pytest.raises(ValueError, match="cadata"):
+        create_quic_client_configuration(cadata="nonsense")
 
 
 def test_it_reads_and_writes_like_the_one_of_other_packages(certificate, tmp_path):
@@ -166,6 +184,14 @@ async def test_a_configuration_is_given_once(certificate):
         connect_tcp(HOST, 0, quic)
 
 
+@pytest.mark.parametrize("port", [-1, 65536])
+def test_serving_a_port_that_does_not_exist(port, certificate):
+    quic = create_quic_server_configuration(certificate.certificate, certificate.private_key)
+    for serve in (lambda: serve_quic(HOST, port, quic), lambda: serve_tcp(HOST, port)):
+        with pytest.raises(ValueError, match=f"port must be between 0 and 65535, got {port}"):
+            serve()
+
+
 async def test_a_host_that_does_not_exist(network):
     with pytest.raises(OSError, match=r"."):
         await (connect_quic if network.transport == "quic" else connect_tcp)("no.such.host.invalid", 1)
@@ -174,8 +200,9 @@ async def test_a_host_that_does_not_exist(network):
 async def test_nobody_listens(tcp):
     async with tcp.serve() as listener:
         pass
-    with pytest.raises(ConnectionRefusedError):
+    with pytest.raises(ConnectionRefusedError) as refused:
         await tcp.connect(listener.port)
+    assert "os error" not in str(refused.value)
 
 
 async def test_a_server_asks_its_clients_only_if_it_was_told_to(tcp):

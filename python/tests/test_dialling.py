@@ -7,6 +7,7 @@ import pytest
 from conftest import HOST, Network
 from frames import STEP, frame
 
+from nnrp.adapters import connect_quic, connect_tcp
 from nnrp.client import (
     ClientDialPolicy,
     ClientProfile,
@@ -125,6 +126,32 @@ async def test_without_a_choice_exactly_one_port_is_needed():
     for ports in ({}, {"quic_port": 1, "tcp_port": 2}):
         with pytest.raises(ValueError, match="exactly one"):
             connect_client_session(HOST, **ports)
+
+
+@pytest.mark.parametrize("port", [0, -1, 65536])
+async def test_ports_that_do_not_exist(port):
+    for connect in (
+        lambda: dial_client(HOST, port),
+        lambda: connect_client_session(HOST, quic_port=port),
+        lambda: connect_client_control(HOST, tcp_port=port),
+        lambda: connect_quic(HOST, port),
+        lambda: connect_tcp(HOST, port),
+    ):
+        with pytest.raises(ValueError, match=f"port must be between 1 and 65535, got {port}"):
+            connect()
+    with pytest.raises(TypeError, match="port must be an int, not 'str'"):
+        dial_client(HOST, "4433")
+
+
+async def test_the_auth_block_is_bytes():
+    for connect in (
+        lambda: dial_client(HOST, 1, auth_block="token"),
+        lambda: connect_client_session(HOST, quic_port=1, auth_block="token"),
+    ):
+        with pytest.raises(TypeError, match=r"auth_block must be bytes-like, not 'str'; .*encode\(\)"):
+            connect()
+    with pytest.raises(TypeError, match="auth_block must be bytes-like, not 'int'"):
+        dial_client(HOST, 1, auth_block=7)
 
 
 def test_the_parameters_are_the_documented_ones():

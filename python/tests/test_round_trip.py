@@ -147,6 +147,13 @@ async def test_arguments_that_make_no_result_send_nothing(tcp, arguments, error)
         assert (await client.receive_result(STEP)).frame_id == 77
 
 
+async def test_only_a_request_is_submitted(tcp):
+    async with tcp.pair() as (_, client):
+        for submit in (client.submit, client.send_submit, client.submit_frame):
+            with pytest.raises(TypeError, match="a SubmitRequest is required, not 'dict'"):
+                await submit({"frame_id": 1})
+
+
 async def test_durations_saturate(tcp):
     async with tcp.pair() as (server, client):
         await server.send_result(frame_id=1, inference_ms=70_000, queue_ms=65_536, server_total_ms=65_535)

@@ -1,7 +1,9 @@
 """A timeout changes nothing: the call can be repeated."""
 
 import asyncio
+import socket
 import time
+from contextlib import contextmanager
 
 import pytest
 from frames import STEP, echo, frame
@@ -75,6 +77,49 @@ async def test_connecting_to_nobody_ends(network):
         pass
     with pytest.raises((OSError, TimeoutError)):
         await network.dial(listener.port, timeout=0.5)
+
+
+async def test_the_error_says_what_was_waited_for_and_how_long(network):
+    async with network.pair() as (server, client):
+        for wait, text in (
+            (server.receive_submit(0.01), "no frame within 0.01 s"),
+            (server.receive_control(0), "no control packet within 0 s"),
+            (client.receive_result(0.01), "no result within 0.01 s"),
+            (client.receive_result(0.01, frame_id=7), "no result of frame 7 within 0.01 s"),
+            (client.submit(frame(8), timeout=0.01), "no result of frame 8 within 0.01 s"),
+            (client.receive_flow_update(0.01), "no FLOW_UPDATE within 0.01 s"),
+            (client.connection.receive_packet(timeout=0.01), "no packet within 0.01 s"),
+        ):
+            with pytest.raises(TimeoutError) as expired:
+                await wait
+            assert str(expired.value) == text
+        await server.receive_submit(STEP)
+
+
+async def test_dialling_a_silent_port_names_it(network):
+    with silent_server(network.transport) as (port, sentence):
+        opening = network.dial(port, timeout=0.1)
+        with pytest.raises(TimeoutError) as expired:
+            await opening
+    assert str(expired.value) == sentence
+    assert expired.value.__cause__ is None
+    assert expired.value.__suppress_context__
+
+
+@contextmanager
+def silent_server(transport):
+    """A port where packets arrive and nobody answers, and what dialling it says."""
+    kind = socket.SOCK_DGRAM if transport == "quic" else socket.SOCK_STREAM
+    with socket.socket(socket.AF_INET, kind) as silent:
+        silent.bind(("127.0.0.1", 0))
+        port = silent.getsockname()[1]
+        if transport == "tcp":
+            silent.listen()
+            reached = f"127.0.0.1:{port} was reached over TCP, but the session was not opened within 0.1 s"
+            yield port, f"{reached}; is it an NNRP server?"
+        else:
+            unanswered = f"no answer from 127.0.0.1:{port} over QUIC within 0.1 s"
+            yield port, f"{unanswered}; is a QUIC server listening there?"
 
 
 async def _dial(network, port):

@@ -2,8 +2,8 @@
 
 use std::sync::Arc;
 
-use nnrp::Reply;
 use nnrp::wire::MessageType;
+use nnrp::{Reply, SessionError};
 use pyo3::prelude::*;
 use pyo3::types::PyDict;
 use tokio::sync::Mutex;
@@ -16,7 +16,7 @@ use crate::operation::Operation;
 use crate::packet::{Packet, Result as ReceivedResult};
 use crate::runtime::Owned;
 use crate::server::sending;
-use crate::wait::{Patience, optional_duration, timed_out};
+use crate::wait::{Patience, optional_duration};
 
 /// A session.
 #[pyclass(frozen, module = "nnrp._native")]
@@ -85,10 +85,10 @@ impl ClientSession {
             }
         };
         Operation::new(receive, move |py, received| match received {
-            None => Err(timed_out()),
+            None => Err(patience.timed_out(&no_result(frame_id))),
             Some(Ok(Reply::Result(result))) => Ok(Py::new(py, ReceivedResult::from(*result))?.into_any()),
             Some(Ok(Reply::Failed(failed))) => Err(errors::frame_failed(py, &failed)),
-            Some(Ok(_)) => Err(timed_out()),
+            Some(Ok(_)) => Err(patience.timed_out(&no_result(frame_id))),
             Some(Err(error)) => Err(errors::session(py, transport, &error)),
         })
     }
@@ -108,11 +108,13 @@ impl ClientSession {
     /// Yields the round trip to the server's runtime in seconds.
     #[pyo3(signature = (timeout))]
     fn ping(&self, timeout: Option<f64>) -> PyResult<Operation> {
+        let patience = Patience::from_seconds(timeout)?;
         let limit = optional_duration(timeout)?.unwrap_or(std::time::Duration::MAX / 4);
         let Parts { session, held } = self.0.get()?.clone();
         let transport = held.transport();
         Operation::new(async move { session.ping(limit).await }, move |py, answered| match answered {
             Ok(time) => Ok(time.as_secs_f64().into_pyobject(py)?.into_any().unbind()),
+            Err(SessionError::Timeout(_)) => Err(patience.timed_out("no PONG")),
             Err(error) => Err(errors::session(py, transport, &error)),
         })
     }
@@ -124,10 +126,11 @@ impl ClientSession {
         let Parts { session, held } = self.0.get()?.clone();
         let transport = held.transport();
         let message = message.map(MessageType::from);
+        let missing = format!("no {}", message.and_then(MessageType::name).unwrap_or("control packet"));
         Operation::new(
             async move { patience.limit(session.receive_control(message)).await },
             move |py, received| match received {
-                None => Err(timed_out()),
+                None => Err(patience.timed_out(&missing)),
                 Some(Ok(packet)) => Ok(Py::new(py, Packet::new(packet))?.into_any()),
                 Some(Err(error)) => Err(errors::session(py, transport, &error)),
             },
@@ -149,6 +152,10 @@ impl ClientSession {
         let session = self.0.get()?.session.clone();
         Operation::new(async move { session.close("").await }, |py, ()| Ok(py.None()))
     }
+}
+
+fn no_result(frame_id: Option<u32>) -> String {
+    frame_id.map_or("no result".to_owned(), |id| format!("no result of frame {id}"))
 }
 
 enum Source {

@@ -20,7 +20,7 @@ use crate::open::Held;
 use crate::operation::Operation;
 use crate::packet::{self, Packet};
 use crate::runtime::Owned;
-use crate::wait::{Patience, optional_duration, timed_out};
+use crate::wait::{Patience, optional_duration};
 use crate::{buffer, errors};
 
 /// One transport connection.
@@ -124,11 +124,11 @@ impl Connection {
     /// Yields the next packet of a kind: `any`, `control`, `submit` or `result`.
     #[pyo3(signature = (kind, timeout))]
     fn receive(&self, kind: &str, timeout: Option<f64>) -> PyResult<Operation> {
-        let filter = match kind {
-            "any" => Filter::Any,
-            "control" => Filter::Control,
-            "submit" => Filter::Submit,
-            "result" => Filter::Result,
+        let (filter, missing) = match kind {
+            "any" => (Filter::Any, "no packet"),
+            "control" => (Filter::Control, "no control packet"),
+            "submit" => (Filter::Submit, "no FRAME_SUBMIT"),
+            "result" => (Filter::Result, "no RESULT_PUSH or RESULT_DROP"),
             _ => return Err(PyValueError::new_err(format!("no such kind of packet: {kind}"))),
         };
         let patience = Patience::from_seconds(timeout)?;
@@ -137,7 +137,7 @@ impl Connection {
         Operation::new(
             async move { patience.limit(next_packet(&held, filter)).await },
             move |py, received| match received {
-                None => Err(timed_out()),
+                None => Err(patience.timed_out(missing)),
                 Some(Ok(packet)) => Ok(Py::new(py, packet)?.into_any()),
                 Some(Err(reason)) => Err(errors::closed(py, transport, &reason)),
             },
@@ -177,7 +177,7 @@ impl Connection {
         let transport = held.transport();
         Operation::new(async move { patience.limit(held.receive_datagram()).await }, move |py, received| {
             match received {
-                None => Err(timed_out()),
+                None => Err(patience.timed_out("no datagram")),
                 Some(Ok(payload)) => Ok(PyBytes::new(py, &payload).into_any().unbind()),
                 Some(Err(error)) => Err(errors::receive(py, transport, &error)),
             }

@@ -58,9 +58,10 @@ pub(crate) fn closed(py: Python<'_>, transport: TransportId, closed: &Closed) ->
 
 fn connection_closed(py: Python<'_>, transport: TransportId, text: String) -> PyErr {
     if transport != TransportId::Quic {
-        return exception!(py, "NnrpTcpConnectionClosedError", text);
+        return exception!(py, "NnrpTcpConnectionClosedError", without_number(&text));
     }
     // Users match on these words, which the transport's own text has in some cases only.
+    let text = without_number(&text);
     let text = if text.contains(TERMINATED) { text } else { format!("{TERMINATED}: {text}") };
     exception!(py, "NnrpQuicConnectionClosedError", text)
 }
@@ -200,7 +201,20 @@ pub(crate) fn tls(error: &TlsError) -> PyErr {
 /// `OSError` chooses its subclass by the number, as it does for errors of Python's own sockets.
 fn os_error(source: &std::io::Error, text: String) -> PyErr {
     match source.raw_os_error() {
-        Some(number) => PyOSError::new_err((number, text)),
+        Some(number) => PyOSError::new_err((number, without_number(&text))),
         None => PyOSError::new_err(text),
     }
+}
+
+/// `text` without the numbers that the standard library appends to the system's words, as in "Connection refused (os
+/// error 111)". Python has them in `errno`.
+fn without_number(text: &str) -> String {
+    let mut plain = String::with_capacity(text.len());
+    let mut rest = text;
+    while let Some((before, after)) = rest.split_once(" (os error ") {
+        plain.push_str(before);
+        rest = after.split_once(')').map_or("", |(_, behind)| behind);
+    }
+    plain.push_str(rest);
+    plain
 }

@@ -16,7 +16,7 @@ use crate::operation::Operation;
 use crate::packet::Packet;
 use crate::runtime::{Owned, lock};
 use crate::server::ServerSession;
-use crate::wait::{Patience, optional_duration, timed_out};
+use crate::wait::{Patience, optional_duration};
 
 /// What a server offers: frames at once, cache, sections, body bytes.
 pub(crate) type HelloTerms = (u16, bool, u16, u32);
@@ -73,7 +73,7 @@ impl Listener {
         Operation::new(
             async move { patience.limit(listener.accept_connection()).await },
             move |py, accepted| match accepted {
-                None => Err(timed_out()),
+                None => Err(patience.timed_out("no connection")),
                 Some(None) => Err(errors::listener_closed(py, transport)),
                 Some(Some(connection)) => {
                     Ok(Py::new(py, Connection::new(Held::new(connection)?, limits))?.into_any())

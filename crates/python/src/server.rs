@@ -18,7 +18,7 @@ use crate::open::Held;
 use crate::operation::Operation;
 use crate::packet::{Packet, Submit};
 use crate::runtime::Owned;
-use crate::wait::{Patience, timed_out};
+use crate::wait::Patience;
 
 /// A session.
 #[pyclass(frozen, module = "nnrp._native")]
@@ -64,7 +64,7 @@ impl ServerSession {
         let transport = held.transport();
         Operation::new(async move { patience.limit(session.receive()).await }, move |py, received| {
             match received {
-                None => Err(timed_out()),
+                None => Err(patience.timed_out("no frame")),
                 Some(Ok(Received::Submit(submit))) => Ok(Py::new(py, Submit::from(*submit))?.into_any()),
                 Some(Ok(Received::Rejected(rejected))) => Err(errors::rejected(py, &rejected)),
                 Some(Ok(_)) => Err(PyValueError::new_err("a message that a server does not take")),
@@ -81,7 +81,7 @@ impl ServerSession {
         let transport = held.transport();
         Operation::new(async move { patience.limit(session.receive_control()).await }, move |py, received| {
             match received {
-                None => Err(timed_out()),
+                None => Err(patience.timed_out("no control packet")),
                 Some(Ok(packet)) => Ok(Py::new(py, Packet::new(packet))?.into_any()),
                 Some(Err(error)) => Err(errors::session(py, transport, &error)),
             }

@@ -37,6 +37,15 @@ impl Patience {
         }
     }
 
+    /// What Python callers get when a wait expires; `missing` is what did not come, as in "no packet".
+    pub(crate) fn timed_out(self, missing: &str) -> PyErr {
+        PyTimeoutError::new_err(match self {
+            Self::Endless => missing.to_owned(),
+            Self::None => format!("{missing} within 0 s"),
+            Self::For(time) => format!("{missing} within {} s", time.as_secs_f64()),
+        })
+    }
+
     /// What `future` yields, or `None` when it takes too long. Dropping an unfinished `future` is all that expiry does.
     pub(crate) async fn limit<F: Future>(self, future: F) -> Option<F::Output> {
         match self {
@@ -63,9 +72,4 @@ pub(crate) fn optional_duration(seconds: Option<f64>) -> PyResult<Option<Duratio
         Patience::For(time) => Ok(Some(time)),
         Patience::Endless | Patience::None => Ok(None),
     }
-}
-
-/// What Python callers get when a wait expires.
-pub(crate) fn timed_out() -> PyErr {
-    PyTimeoutError::new_err("timed out")
 }

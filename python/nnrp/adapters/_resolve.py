@@ -13,6 +13,23 @@ _T = TypeVar("_T")
 
 #: Head start of one address before the next is tried beside it, in seconds (RFC 8305 recommends 250 ms).
 _ATTEMPT_DELAY = 0.25
+_LAST_PORT = 0xFFFF
+
+
+def check_port(port: int, *, lowest: int, name: str = "port") -> None:
+    """Raise ``ValueError`` (``TypeError`` for a non-integer) unless ``port`` is one, from ``lowest`` on."""
+    if not isinstance(port, int):
+        raise TypeError(f"{name} must be an int, not {type(port).__name__!r}")
+    if not lowest <= port <= _LAST_PORT:
+        raise ValueError(f"{name} must be between {lowest} and {_LAST_PORT}, got {port}")
+
+
+def no_answer(host: str, port: int, transport: str, timeout: float) -> TimeoutError:
+    """Return the error for a server that does not react to a connection attempt over QUIC or TCP."""
+    return TimeoutError(
+        f"no answer from {host}:{port} over {transport} within {max(timeout, 0):g} s; "
+        f"is a {transport} server listening there?"
+    )
 
 
 async def resolve(host: str, port: int, *, kind: socket.SocketKind, passive: bool) -> list[tuple[str, int]]:

@@ -12,7 +12,7 @@ from nnrp import _native
 from nnrp._opening import Opening
 from nnrp.adapters._connection import Connection
 from nnrp.adapters._listener import Listener
-from nnrp.adapters._resolve import first_to_connect, resolve
+from nnrp.adapters._resolve import check_port, first_to_connect, no_answer, resolve
 from nnrp.core import WireFormat
 from nnrp.errors import NnrpQuicConnectionClosedError, NnrpQuicError, NnrpQuicProtocolError
 
@@ -145,31 +145,32 @@ class QuicConfiguration:
 
     def _trusted_roots(self) -> bytes | None:
         """Return the trusted certificates as PEM, ``None`` for the platform's."""
-        parts: list[bytes] = []
+        parts: dict[str, bytes] = {}
         if self.cafile is not None:
-            parts.append(Path(self.cafile).read_bytes())
+            parts[f"cafile {self.cafile}"] = Path(self.cafile).read_bytes()
         if self.capath is not None:
-            parts.extend(
-                entry.read_bytes() for entry in sorted(Path(self.capath).iterdir()) if entry.is_file()
+            entries = sorted(Path(self.capath).iterdir())
+            parts[f"capath {self.capath}"] = b"\n".join(
+                entry.read_bytes() for entry in entries if entry.is_file()
             )
         if self.cadata is not None:
-            parts.append(self.cadata.encode() if isinstance(self.cadata, str) else bytes(self.cadata))
-        if not parts:
-            return None
-        roots = b"\n".join(parts)
-        try:
-            # Only a check, so that a wrong file is refused here and not when it is used.
-            ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT).load_verify_locations(
-                cadata=roots.decode("ascii", "replace")
-            )
-        except ssl.SSLError as error:
-            raise ValueError(f"no trusted certificate found: {error}") from None
-        return roots
+            parts["cadata"] = self.cadata.encode() if isinstance(self.cadata, str) else bytes(self.cadata)
+        for source, pem in parts.items():
+            _require_certificates(source, pem)
+        return b"\n".join(parts.values()) if parts else None
 
     def _identity(self) -> tuple[bytes, bytes]:
         if self._certificate is None or self._private_key is None:
             raise ValueError("a QUIC server needs a certificate: use create_quic_server_configuration")
         return self._certificate, self._private_key
+
+
+def _require_certificates(source: str, pem: bytes) -> None:
+    """Refuse a wrong file when it is named, and not only when it is used."""
+    try:
+        ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT).load_verify_locations(cadata=pem.decode("ascii", "replace"))
+    except (ssl.SSLError, ValueError) as error:
+        raise ValueError(f"no trusted certificate found in {source}: {error}") from None
 
 
 def _read_pem(source: str | Path | bytes) -> bytes:
@@ -376,7 +377,7 @@ def serve_quic(
     Raises:
         TypeError: no configuration, or two, were given.
         OSError: the address cannot be bound.
-        ValueError: the configuration has no certificate.
+        ValueError: the configuration has no certificate, or there is no such port.
 
     """
     chosen = _quic_configuration(config, configuration)
@@ -384,6 +385,7 @@ def serve_quic(
         raise TypeError(
             "serve_quic needs a configuration with a certificate: create_quic_server_configuration(…)"
         )
+    check_port(port, lowest=0)
 
     async def open_() -> NnrpQuicListener:
         certificate, private_key = chosen._identity()
@@ -418,6 +420,7 @@ def connect_quic(
 
     Raises:
         TypeError: two configurations were given.
+        ValueError: there is no such port.
         OSError: the host is unknown or unreachable.
         TimeoutError: nobody answered within ``timeout`` seconds.
         NnrpQuicConnectionClosedError: the TLS handshake failed.
@@ -426,6 +429,7 @@ def connect_quic(
 
     """
     chosen = _quic_configuration(config, configuration)
+    check_port(port, lowest=1)
 
     async def open_() -> NnrpQuicConnection:
         settings = chosen if chosen is not None else create_quic_client_configuration()
@@ -447,7 +451,10 @@ def connect_quic(
             )
 
         addresses = await resolve(host, port, kind=socket.SOCK_DGRAM, passive=False)
-        native = await first_to_connect(addresses, connect, lambda lost: lost.close(0, ""))
+        try:
+            native = await first_to_connect(addresses, connect, lambda lost: lost.close(0, ""))
+        except TimeoutError:
+            raise no_answer(host, port, "QUIC", timeout) from None
         return NnrpQuicConnection._wrap(native)
 
     async def leave(connection: NnrpQuicConnection) -> None:

@@ -10,7 +10,7 @@ from nnrp import _native
 from nnrp._opening import Opening
 from nnrp.adapters._connection import Connection
 from nnrp.adapters._listener import Listener
-from nnrp.adapters._resolve import first_to_connect, resolve
+from nnrp.adapters._resolve import check_port, first_to_connect, no_answer, resolve
 from nnrp.adapters.quic import one_configuration
 from nnrp.core import WireFormat
 from nnrp.errors import (
@@ -167,6 +167,7 @@ def serve_tcp(
 
     Raises:
         TypeError: two configurations were given.
+        ValueError: there is no such port.
         OSError: the address cannot be bound.
 
     """
@@ -175,6 +176,7 @@ def serve_tcp(
         chosen = NnrpTcpServerConfiguration()
     if not isinstance(chosen, NnrpTcpServerConfiguration):
         raise TypeError(f"an NnrpTcpServerConfiguration is required, not {type(chosen).__name__}")
+    check_port(port, lowest=0)
     settings = chosen
 
     async def open_() -> NnrpTcpListener:
@@ -209,6 +211,7 @@ def connect_tcp(
 
     Raises:
         TypeError: two configurations were given.
+        ValueError: there is no such port.
         OSError: the host is unknown, unreachable or refuses.
         TimeoutError: nobody answered in time.
 
@@ -220,7 +223,9 @@ def connect_tcp(
         chosen = NnrpTcpClientConfiguration()
     if not isinstance(chosen, NnrpTcpClientConfiguration):
         raise TypeError(f"an NnrpTcpClientConfiguration is required, not {type(chosen).__name__}")
+    check_port(port, lowest=1)
     settings = chosen
+    limit = timeout if timeout is not None else settings.connect_timeout
 
     async def open_() -> NnrpTcpConnection:
         async def connect(address: str, number: int) -> _native.Connection:
@@ -232,11 +237,14 @@ def connect_tcp(
                 max_frame_size=settings.max_frame_size,
                 keepalive_interval=settings.keepalive_interval,
                 keepalive_timeout=settings.keepalive_timeout,
-                timeout=timeout if timeout is not None else settings.connect_timeout,
+                timeout=limit,
             )
 
         addresses = await resolve(host, port, kind=socket.SOCK_STREAM, passive=False)
-        native = await first_to_connect(addresses, connect, lambda lost: lost.close(0, ""))
+        try:
+            native = await first_to_connect(addresses, connect, lambda lost: lost.close(0, ""))
+        except TimeoutError:
+            raise no_answer(host, port, "TCP", limit) from None
         return NnrpTcpConnection._wrap(native)
 
     async def leave(connection: NnrpTcpConnection) -> None:

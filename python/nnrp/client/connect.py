@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, overload
 from nnrp._lazy import packet_from_native
 from nnrp._opening import Opening
 from nnrp.adapters._connection import Connection
+from nnrp.adapters._resolve import check_port, no_answer
 from nnrp.adapters.quic import NnrpQuicConnection, QuicConfiguration, connect_quic
 from nnrp.adapters.tcp import NnrpTcpClientConfiguration, NnrpTcpConnection, connect_tcp
 from nnrp.client._state import ClientState
@@ -49,6 +50,40 @@ class Target:
     tcp_port: int | None
     quic_configuration: QuicConfiguration | None
     tcp_configuration: NnrpTcpClientConfiguration | None
+
+    def __post_init__(self) -> None:
+        for name in ("quic_port", "tcp_port"):
+            port = getattr(self, name)
+            if port is not None:
+                check_port(port, lowest=1, name=name)
+
+    async def open(
+        self,
+        transport_id: TransportId,
+        bootstrap: ClientTransportBootstrap,
+        *,
+        default_budget_ms: int,
+        timeout: float,
+    ) -> ClientControlBootstrapSession:
+        """Connect and shake hands, both within ``timeout`` seconds."""
+        port = self.quic_port if transport_id is TransportId.QUIC else self.tcp_port
+        connected = False
+        try:
+            async with asyncio.timeout(timeout):
+                connection = await self.connect(transport_id, timeout)
+                connected = True
+                return await open_control(
+                    connection, bootstrap, default_budget_ms=default_budget_ms, timeout=timeout
+                )
+        except TimeoutError:
+            if timeout is None or port is None:
+                raise
+            if not connected:
+                raise no_answer(self.host, port, transport_id.name, timeout) from None
+            raise TimeoutError(
+                f"{self.host}:{port} was reached over {transport_id.name}, "
+                f"but the session was not opened within {timeout:g} s; is it an NNRP server?"
+            ) from None
 
     async def connect(
         self, transport_id: TransportId, timeout: float
@@ -145,11 +180,9 @@ def _opener(
     transport_id = chosen if chosen is not TransportId.UNSPECIFIED else target.only_transport()
 
     async def open_() -> ClientControlBootstrapSession:
-        async with asyncio.timeout(timeout):
-            connection = await target.connect(transport_id, timeout)
-            return await open_control(
-                connection, bootstrap, default_budget_ms=_budget(client_profile), timeout=timeout
-            )
+        return await target.open(
+            transport_id, bootstrap, default_budget_ms=_budget(client_profile), timeout=timeout
+        )
 
     return open_
 
@@ -269,7 +302,8 @@ def connect_client_session(
         NnrpProtocolError: the server refused for another reason.
         TimeoutError: the server did not answer in time.
         OSError: the host is unknown or unreachable.
-        ValueError: arguments exclude each other.
+        TypeError: the auth block is not bytes-like.
+        ValueError: arguments exclude each other, or there is no such port.
 
     Cancelling closes the half-open connection.
 

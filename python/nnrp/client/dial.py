@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import asyncio
 from typing import TYPE_CHECKING
 
+from nnrp.adapters._resolve import check_port
 from nnrp.adapters.quic import QuicConfiguration
 from nnrp.adapters.tcp import NnrpTcpClientConfiguration
-from nnrp.client.connect import Target, open_control, opening_session
+from nnrp.client.connect import Target, opening_session
 from nnrp.client.hello import ClientTransportBootstrap, ClientTransportPlan, build_client_hello_packet
 from nnrp.client.profile import ClientDialPolicy, ClientProfile
 from nnrp.core import (
@@ -75,8 +75,8 @@ def dial_client(
         NnrpProtocolError: the server refused for another reason.
         TimeoutError: the server did not answer in time.
         OSError: the host is unknown or unreachable.
-        TypeError: a configuration is of the wrong type.
-        ValueError: arguments exclude each other.
+        TypeError: a configuration or the auth block is of the wrong type.
+        ValueError: arguments exclude each other, or there is no such port.
 
     Cancelling closes the half-open connection.
 
@@ -87,6 +87,7 @@ def dial_client(
         raise TypeError(
             f"a QuicConfiguration or NnrpTcpClientConfiguration is required, not {type(config).__name__}"
         )
+    check_port(port, lowest=1)
     settings = profile if profile is not None else ClientProfile()
     policy = dial_policy if dial_policy is not None else ClientDialPolicy()
     transports = _transports(settings, policy, config, tcp_config)
@@ -113,11 +114,9 @@ def dial_client(
     async def open_over(transport_id: TransportId) -> ClientControlBootstrapSession:
         plan = ClientTransportPlan(transport_id, _announced(settings, policy))
         bootstrap = ClientTransportBootstrap(plan, hello)
-        async with asyncio.timeout(timeout):
-            connection = await target.connect(transport_id, timeout)
-            return await open_control(
-                connection, bootstrap, default_budget_ms=settings.inference_budget_ms, timeout=timeout
-            )
+        return await target.open(
+            transport_id, bootstrap, default_budget_ms=settings.inference_budget_ms, timeout=timeout
+        )
 
     async def open_() -> ClientControlBootstrapSession:
         *others, last = transports

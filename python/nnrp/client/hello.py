@@ -23,6 +23,7 @@ from nnrp.core import (
     build_client_hello_transport_policy_extension,
     pack_control_extension_block,
 )
+from nnrp.core._base import as_bytes
 
 if TYPE_CHECKING:
     from nnrp.client.probe import TransportProbeSelection
@@ -126,6 +127,15 @@ def _transport_policy_extension(
     return resolve_client_hello_transport_policy(selected_transport_id=selected, forced_transport_id=forced)
 
 
+def _credentials(auth_block: bytes) -> bytes:
+    if isinstance(auth_block, str):
+        raise TypeError("auth_block must be bytes-like, not 'str'; use auth_block=text.encode()")
+    try:
+        return as_bytes(auth_block)
+    except TypeError:
+        raise TypeError(f"auth_block must be bytes-like, not {type(auth_block).__name__!r}") from None
+
+
 def build_client_hello_packet(
     *,
     requested_session_id: int = 1,
@@ -158,9 +168,11 @@ def build_client_hello_packet(
         wire_format: the layout to offer.
 
     Raises:
+        TypeError: the auth block is not bytes-like.
         ValueError: arguments exclude each other or are out of range.
 
     """
+    auth_block = _credentials(auth_block)
     if requested_model is not None:
         if auth_block:
             raise ValueError("requested_model cannot be combined with auth_block")
@@ -212,7 +224,7 @@ def build_client_hello_packet(
         wire_format=wire_format,
         flags=HeaderFlags.ACK_REQUIRED,
         metadata=metadata.pack(),
-        body=extension_block + bytes(auth_block),
+        body=extension_block + auth_block,
     )
 
 

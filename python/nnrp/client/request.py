@@ -224,9 +224,12 @@ def submit_arguments(request: SubmitRequest, default_budget_ms: int) -> dict[str
     """Return what the native encoder needs to know about ``request``.
 
     Raises:
+        TypeError: it is no request.
         ValueError: the request's deadline has passed, or it combines typed payloads with references.
 
     """
+    if not isinstance(request, SubmitRequest):
+        raise TypeError(f"a SubmitRequest is required, not {type(request).__name__!r}")
     references = {
         "camera_reference": request.camera_reference,
         "tile_index_reference": request.tile_index_reference,

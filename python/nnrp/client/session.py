@@ -136,10 +136,16 @@ class ClientSession:
         """
         loop = asyncio.get_running_loop()
         deadline = None if timeout is None else loop.time() + timeout
-        async with asyncio.timeout(timeout):
-            await self.send_submit(request)
-        left = None if deadline is None else max(deadline - loop.time(), 0.0)
-        return await self.receive_result(left, frame_id=request.frame_id, view_id=request.view_id)
+        try:
+            async with asyncio.timeout(timeout):
+                await self.send_submit(request)
+            left = None if deadline is None else max(deadline - loop.time(), 0.0)
+            return await self.receive_result(left, frame_id=request.frame_id, view_id=request.view_id)
+        except TimeoutError:
+            if timeout is None:
+                raise
+            waited = max(timeout, 0)
+            raise TimeoutError(f"no result of frame {request.frame_id} within {waited:g} s") from None
 
     async def submit_nowait(self, request: SubmitRequest) -> None:
         """Submit a frame without waiting for a result. Raises and cancels like :meth:`send_submit`."""

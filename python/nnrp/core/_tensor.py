@@ -5,6 +5,7 @@ from __future__ import annotations
 import struct
 from dataclasses import dataclass
 from itertools import accumulate, pairwise
+from operator import index
 from typing import TYPE_CHECKING, Final
 
 from nnrp._native import codec
@@ -14,6 +15,7 @@ from nnrp.core._metadata import TENSOR_SECTION_DESC_LENGTH, TensorSectionDesc
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
+    from enum import IntEnum
 
     from nnrp.core._base import BytesLike
 
@@ -69,11 +71,12 @@ class TensorSectionData:
 
     def __post_init__(self) -> None:
         fix = object.__setattr__
-        fix(self, "dtype_id", as_member(TensorDType, self.dtype_id))
-        fix(self, "layout_id", as_member(TensorLayout, self.layout_id))
-        fix(self, "scale_policy", as_member(ScalePolicy, self.scale_policy))
+        for name, kind in _ENUMERATIONS.items():
+            given = getattr(self, name)
+            if type(given) is not kind:
+                fix(self, name, _member(kind, name, given))
         if type(self.tile_payloads) is not tuple or set(map(type, self.tile_payloads)) - {bytes}:
-            fix(self, "tile_payloads", tuple(map(as_bytes, self.tile_payloads)))
+            fix(self, "tile_payloads", _tiles(self.tile_payloads))
         if type(self.codec_ids) is not tuple:
             fix(self, "codec_ids", tuple(self.codec_ids))
 
@@ -84,6 +87,36 @@ class TensorSectionData:
     def normalized_codec_ids(self) -> tuple[int, ...]:
         """Return the codec ids as a tuple, which they are since construction."""
         return self.codec_ids
+
+
+_ENUMERATIONS: Final[dict[str, type[IntEnum]]] = {
+    "dtype_id": TensorDType,
+    "layout_id": TensorLayout,
+    "scale_policy": ScalePolicy,
+}
+"""The fields of `TensorSectionData` that hold a member."""
+
+
+def _member(kind: type[IntEnum], name: str, value: object) -> int:
+    """Return the member that a plain number stands for; what is neither is refused."""
+    try:
+        return as_member(kind, index(value))  # type: ignore[arg-type]  # that is what is found out here
+    except TypeError:
+        names = ", ".join(member.name for member in kind)
+        given = type(value).__name__
+        raise TypeError(f"{name} must be a {kind.__name__} ({names}) or its number, not {given!r}") from None
+
+
+def _tiles(payloads: Iterable[BytesLike]) -> tuple[bytes, ...]:
+    """Return the payload of each tile as `bytes`."""
+    wanted = "tile_payloads must be a sequence of bytes-like tiles, one for each tile id"
+    if isinstance(payloads, bytes | bytearray | memoryview | str):
+        # Iterating over it would make every byte a tile, or nothing at all of an empty one.
+        raise TypeError(f"{wanted}, not a single {type(payloads).__name__!r}; write (payload,)")
+    try:
+        return tuple(map(as_bytes, payloads))
+    except TypeError as error:
+        raise TypeError(f"{wanted}: {error}") from None
 
 
 @dataclass(frozen=True, slots=True)

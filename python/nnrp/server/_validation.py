@@ -13,6 +13,23 @@ if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
 
 
+class ApplicationError(Exception):
+    """Stands in a log for what an application's callback raised, whose own text may quote the auth block."""
+
+
+#: Exceptions whose text speaks of names and types in the code; the interpreter writes it without data.
+_ABOUT_CODE = (TypeError, NameError, AttributeError, ImportError)
+
+
+def for_log(error: Exception) -> ApplicationError:
+    """Return an exception to log in place of ``error``: with its traceback, without what may be secret.
+
+    Of most exceptions the text is left out, and what they were raised from altogether.
+    """
+    text = str(error) if type(error) in _ABOUT_CODE else "its text is not logged, it may quote the auth block"
+    return ApplicationError(f"{type(error).__name__}: {text}").with_traceback(error.__traceback__)
+
+
 async def validate(validator: Callable[[bytes], Any], auth_block: bytes) -> bool:
     """Call ``validator`` on a thread of its own and return its verdict.
 

@@ -16,7 +16,7 @@ from nnrp.adapters.quic import NnrpQuicConnection, NnrpQuicListener
 from nnrp.adapters.tcp import NnrpTcpConnection, NnrpTcpListener
 from nnrp.core import ControlExtensionEntry, ErrorCode, NnrpPacket, TransportId
 from nnrp.errors import NnrpAuthenticationError, NnrpConnectionClosedError, NnrpProtocolError
-from nnrp.server._validation import validate
+from nnrp.server._validation import for_log, validate
 from nnrp.server.context import ClientHelloContext, hello_context
 from nnrp.server.profile import ServerProfile, check_profile
 from nnrp.server.session import ServerSession
@@ -78,9 +78,11 @@ class _Terms:
 class _Refused(Exception):  # noqa: N818  # it never leaves this module
     """A client that was told no; the cause is what the caller of a connection-level accept gets."""
 
-    def __init__(self, error: Exception) -> None:
+    def __init__(self, error: Exception, defect: Exception | None = None) -> None:
         super().__init__(str(error))
         self.error = error
+        #: What a callback of the application raised, if that is why.
+        self.defect = defect
 
 
 def _one_of(names: str, first: Any, second: Any, absent: Any) -> Any:
@@ -120,7 +122,8 @@ async def accept_server_session(
             answer.
         auth_validator: decides about the client's auth block, once per connection. A plain function runs on a
             thread of its own, a coroutine function on the event loop. A falsy verdict or an exception refuses
-            the client. Without a validator everybody is admitted.
+            the client; the exception is logged with its traceback, but without a text that may quote the auth
+            block. Without a validator everybody is admitted.
         active_model_name: another name of ``model_name``.
         server_profile: another name of ``profile``.
         session_id: the id to give the session, instead of the one the client asks for.
@@ -137,7 +140,8 @@ async def accept_server_session(
         NnrpAuthenticationError: the validator refused (connection, or ``on_rejected="raise"``).
         NnrpProtocolError: the handshake broke a rule (likewise).
         NnrpConnectionClosedError: the listener was closed, or the connection ended.
-        TypeError: the first argument is neither listener nor connection, or arguments contradict each other.
+        TypeError: the first argument is neither listener nor connection, a callback cannot be called, or
+            arguments contradict each other.
         ValueError: the profile cannot be announced.
 
     Cancelling loses no client on a listener; a connection is closed.
@@ -235,6 +239,9 @@ def _terms(
     check_profile(settings)
     if session_id is not None and not 0 < session_id <= _U32_MAX:
         raise ValueError(f"session_id must be between 1 and {_U32_MAX}, got {session_id}")
+    for name, callback in (("auth_validator", auth_validator), ("session_resolver", session_resolver)):
+        if callback is not None and not callable(callback):
+            raise TypeError(f"{name} must be callable, not {type(callback).__name__!r}")
     if math.isnan(handshake_timeout):
         raise ValueError("handshake_timeout must be a number")
     return _Terms(
@@ -253,6 +260,7 @@ async def _accept_from(source: Listener[Any], terms: _Terms, *, skip_refused: bo
     if terms.auth_validator is None:
         _warn_about_strangers(source)
     while True:
+        defect = None
         try:
             pending = await native.accept_hello(_settings(terms.profile), terms.handshake_timeout)
             try:
@@ -261,7 +269,7 @@ async def _accept_from(source: Listener[Any], terms: _Terms, *, skip_refused: bo
                 native.put_back(pending)
                 raise
         except _Refused as refused:
-            error = refused.error
+            error, defect = refused.error, refused.defect
         except NnrpConnectionClosedError:
             if native.is_closed:
                 raise
@@ -270,7 +278,10 @@ async def _accept_from(source: Listener[Any], terms: _Terms, *, skip_refused: bo
             error = failed
         if not skip_refused:
             raise error
-        _log.warning("client refused: %s", error)
+        if defect is None:
+            _log.warning("client refused: %s", error)
+        else:
+            _log.error("client refused: %s", error, exc_info=for_log(defect))
 
 
 def _warn_about_strangers(source: Listener[Any]) -> None:
@@ -317,14 +328,16 @@ async def _decide(
     An admitted client's connection is made public by ``claim``.
     """
     hello = hello_context(pending)
+    asking = "the auth_validator"
     try:
         async with asyncio.timeout(terms.handshake_timeout):
             admitted = terms.auth_validator is None or await validate(terms.auth_validator, hello.auth_block)
+            asking = "the session_resolver"
             resolution = await _resolve(terms, hello) if admitted else None
     except TimeoutError as error:
         raise _refusal(pending, f"no verdict within {terms.handshake_timeout} s", error) from error
     except Exception as error:
-        raise _refusal(pending, "the validator failed", error) from error
+        raise _refusal(pending, f"{asking} failed", error, defect=error) from error
     if resolution is None:
         raise _refusal(pending, "the auth block was not accepted", None)
     extensions = [(entry.ext_type, int(entry.ext_flags), entry.payload) for entry in terms.extra_extensions]
@@ -353,10 +366,12 @@ async def _resolve(terms: _Terms, hello: ClientHelloContext) -> ServerSessionAcc
     return resolution
 
 
-def _refusal(pending: _native.PendingSession, why: str, cause: Exception | None) -> _Refused:
+def _refusal(
+    pending: _native.PendingSession, why: str, cause: Exception | None, *, defect: Exception | None = None
+) -> _Refused:
     """Tell a client that it is not let in, and say so to the caller."""
     host, port = pending.peer_address
     pending.refuse(ErrorCode.AUTH_FAILED, "authentication failed")
     error = NnrpAuthenticationError(f"authentication failed for {host}:{port}: {why}", diagnostic=why)
     error.__cause__ = cause
-    return _Refused(error)
+    return _Refused(error, defect)

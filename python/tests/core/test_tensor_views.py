@@ -167,3 +167,21 @@ def test_tile_ids_that_cannot_be_said():
 def test_a_dense_range_does_not_tell_how_long_it_is():
     with pytest.raises(TypeError, match="tile_count"):
         core.unpack_tile_index_block(b"", TileIndexMode.DENSE_RANGE)
+
+
+@pytest.mark.parametrize("dtype", ["uint8", np.uint8, np.dtype("uint8"), 5.0, None])
+def test_a_dtype_of_the_wrong_type_is_refused_with_the_names_there_are(dtype):
+    with pytest.raises(TypeError, match=r"dtype_id must be a TensorDType \(FP16, .*UINT8.*\) or its"):
+        TensorSectionData(1, 0, dtype, (b"tile",))
+    with pytest.raises(TypeError, match=r"layout_id must be a TensorLayout \("):
+        TensorSectionData(1, 0, TensorDType.UINT8, (b"tile",), layout_id=dtype)
+
+
+def test_the_number_of_a_dtype_becomes_the_member():
+    assert TensorSectionData(1, 0, np.int64(5), (b"tile",)).dtype_id is TensorDType.UINT8
+
+
+@pytest.mark.parametrize("payloads", [b"tile", b"", bytearray(b"tile"), memoryview(b"tile"), "tile", 7, (7,)])
+def test_tiles_come_in_a_sequence(payloads):
+    with pytest.raises(TypeError, match="tile_payloads must be a sequence of bytes-like tiles"):
+        TensorSectionData(1, 0, TensorDType.UINT8, payloads)
