@@ -133,7 +133,8 @@ async def test_our_own_session_is_legal(recording):
     pieces = find_packets(recording.read_bytes()).pieces
     packets = [dissect(piece.raw) for piece in pieces]
     assert [violation for packet in packets for violation in packet.violations] == []
-    messages = [packet.message for packet in packets]
+    # The client asks by itself whether the server is there.
+    messages = [packet.message for packet in packets if packet.message not in {"PING", "PONG"}]
     assert messages[:6] == [
         "CLIENT_HELLO",
         "SERVER_HELLO_ACK",
