@@ -1,7 +1,26 @@
 """NNRP/1, the Neural Network Runtime Protocol, for asyncio servers and clients.
 
-Serving is in :mod:`nnrp.server`, connecting in :mod:`nnrp.client`, transports are in :mod:`nnrp.adapters`.
-This module re-exports the packet layer of :mod:`nnrp.core`, the transports, and every exception.
+Start here. To serve:
+
+* ``create_quic_server_configuration`` and ``serve_quic`` (:mod:`nnrp.adapters`): a certificate, and a
+  listener (``serve_tcp`` for plain TCP on one machine);
+* ``accept_server_session`` (:mod:`nnrp.server`): lets the next client in, and returns its session;
+* ``ServerSession`` (:mod:`nnrp.server`): ``receive_submit``, then ``send_result`` or ``send_result_drop``.
+
+To use a server:
+
+* ``create_quic_client_configuration`` (:mod:`nnrp.adapters`): whom to trust;
+* ``dial_client`` (:mod:`nnrp.client`): opens a session;
+* ``ClientSession`` (:mod:`nnrp.client`): ``submit``, or ``submit_frame`` and ``receive_result``;
+* ``SubmitRequest`` (:mod:`nnrp.client`): what is submitted.
+
+In both:
+
+* ``TensorSectionData`` (:mod:`nnrp.core`) and ``TypedPayload`` (:mod:`nnrp.client`): what frames and results
+  are made of.
+
+This module re-exports the packet layer of :mod:`nnrp.core`, the transports of :mod:`nnrp.adapters`, and every
+exception of :mod:`nnrp.errors`; names of :mod:`nnrp.server` and :mod:`nnrp.client` are imported from there.
 """
 
 from __future__ import annotations

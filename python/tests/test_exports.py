@@ -82,6 +82,21 @@ def test_the_top_level_has_the_core_the_adapters_and_the_errors():
         nnrp.no_such_name  # noqa: B018
 
 
+def test_the_package_says_where_to_start():
+    words = nnrp.__doc__
+    for path in (
+        "nnrp.adapters:create_quic_server_configuration serve_quic create_quic_client_configuration",
+        "nnrp.server:accept_server_session ServerSession",
+        "nnrp.client:dial_client ClientSession SubmitRequest TypedPayload",
+        "nnrp.core:TensorSectionData",
+    ):
+        module, _, names = path.partition(":")
+        assert f":mod:`{module}`" in words
+        for name in names.split():
+            assert f"``{name}``" in words
+            assert hasattr(importlib.import_module(module), name)
+
+
 def test_importing_the_package_is_cheap():
     code = "import sys, nnrp; print('nnrp.adapters' in sys.modules, 'asyncio' in sys.modules)"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)

@@ -403,7 +403,7 @@ def serve_quic(
     async def leave(listener: NnrpQuicListener) -> None:
         await listener.close()
 
-    return Opening(open_, leave)
+    return Opening("serve_quic", open_, leave)
 
 
 def connect_quic(
@@ -460,4 +460,4 @@ def connect_quic(
     async def leave(connection: NnrpQuicConnection) -> None:
         await connection.close()
 
-    return Opening(open_, leave)
+    return Opening("connect_quic", open_, leave)

@@ -193,7 +193,7 @@ def serve_tcp(
     async def leave(listener: NnrpTcpListener) -> None:
         await listener.close()
 
-    return Opening(open_, leave)
+    return Opening("serve_tcp", open_, leave)
 
 
 def connect_tcp(
@@ -250,4 +250,4 @@ def connect_tcp(
     async def leave(connection: NnrpTcpConnection) -> None:
         await connection.close()
 
-    return Opening(open_, leave)
+    return Opening("connect_tcp", open_, leave)

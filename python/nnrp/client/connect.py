@@ -131,22 +131,26 @@ async def open_control(
 
 
 def _control(
+    call: str,
     open_: Callable[[], Awaitable[ClientControlBootstrapSession]],
 ) -> Opening[ClientControlBootstrapSession]:
     async def leave(control: ClientControlBootstrapSession) -> None:
         await control.session.close()
 
-    return Opening(open_, leave)
+    return Opening(call, open_, leave)
 
 
-def opening_session(open_: Callable[[], Awaitable[ClientControlBootstrapSession]]) -> Opening[ClientSession]:
+def opening_session(
+    call: str,
+    open_: Callable[[], Awaitable[ClientControlBootstrapSession]],
+) -> Opening[ClientSession]:
     async def open_session() -> ClientSession:
         return (await open_()).session
 
     async def leave(session: ClientSession) -> None:
         await session.close()
 
-    return Opening(open_session, leave)
+    return Opening(call, open_session, leave)
 
 
 def _budget(profile: ClientProfile | None) -> int:
@@ -209,6 +213,7 @@ def connect_client_control(
     Parameters, errors and use are those of :func:`connect_client_session`.
     """
     return _control(
+        "connect_client_control",
         _opener(
             Target(host, quic_port, tcp_port, quic_configuration, tcp_configuration),
             requested_session_id=requested_session_id,
@@ -220,7 +225,7 @@ def connect_client_control(
             selected_transport_id=selected_transport_id,
             forced_transport_id=forced_transport_id,
             timeout=timeout,
-        )
+        ),
     )
 
 
@@ -310,8 +315,11 @@ def connect_client_session(
     """
     if isinstance(host, Connection):
         policy = dial_policy if dial_policy is not None else ClientDialPolicy()
-        return opening_session(_on_connection(host, profile, policy, auth_block, timeout))
+        return opening_session(
+            "connect_client_session", _on_connection(host, profile, policy, auth_block, timeout)
+        )
     return opening_session(
+        "connect_client_session",
         _opener(
             Target(host, quic_port, tcp_port, quic_configuration, tcp_configuration),
             requested_session_id=requested_session_id,
@@ -323,7 +331,7 @@ def connect_client_session(
             selected_transport_id=selected_transport_id,
             forced_transport_id=forced_transport_id,
             timeout=timeout,
-        )
+        ),
     )
 
 
@@ -416,6 +424,7 @@ def connect_client_control_with_probe(
     :func:`connect_client_session`.
     """
     return _control(
+        "connect_client_control_with_probe",
         _probing_opener(
             Target(host, quic_port, tcp_port, quic_configuration, tcp_configuration),
             requested_session_id=requested_session_id,
@@ -427,7 +436,7 @@ def connect_client_control_with_probe(
             probe_sample_count=probe_sample_count,
             include_warmup_probe=include_warmup_probe,
             timeout=timeout,
-        )
+        ),
     )
 
 
@@ -454,6 +463,7 @@ def connect_client_session_with_probe(
     :func:`connect_client_session`.
     """
     return opening_session(
+        "connect_client_session_with_probe",
         _probing_opener(
             Target(host, quic_port, tcp_port, quic_configuration, tcp_configuration),
             requested_session_id=requested_session_id,
@@ -465,5 +475,5 @@ def connect_client_session_with_probe(
             probe_sample_count=probe_sample_count,
             include_warmup_probe=include_warmup_probe,
             timeout=timeout,
-        )
+        ),
     )

@@ -16,6 +16,7 @@ from nnrp.core import (
     build_flow_update_packet,
     build_session_migrate_packet,
 )
+from nnrp.core._packet import summary
 
 if TYPE_CHECKING:
     from types import TracebackType
@@ -49,6 +50,12 @@ class ClientControlBootstrapSession:
     connection: NnrpQuicConnection | NnrpTcpConnection
     ack_packet: NnrpPacket
     ack_metadata: ServerHelloAckMetadata
+
+    def __repr__(self) -> str:
+        return (
+            f"ClientControlBootstrapSession(transport_id={self.transport_id!r}, bootstrap=…, "
+            f"connection={self.connection!r}, ack_packet={summary(self.ack_packet)}, ack_metadata=…)"
+        )
 
     async def __aenter__(self) -> Self:
         return self

@@ -127,7 +127,7 @@ def dial_client(
                 continue  # the server cannot be reached this way; a refusal is not tried again
         return await open_over(last)
 
-    return opening_session(open_)
+    return opening_session("dial_client", open_)
 
 
 def _announced(

@@ -24,6 +24,7 @@ from nnrp.core import (
     pack_control_extension_block,
 )
 from nnrp.core._base import as_bytes
+from nnrp.core._packet import summary
 
 if TYPE_CHECKING:
     from nnrp.client.probe import TransportProbeSelection
@@ -101,6 +102,12 @@ class ClientTransportBootstrap:
     plan: ClientTransportPlan
     hello_packet: NnrpPacket
     probe_selection: TransportProbeSelection | None = None
+
+    def __repr__(self) -> str:
+        return (
+            f"ClientTransportBootstrap(plan={self.plan!r}, hello_packet={summary(self.hello_packet)}, "
+            f"probe_selection={self.probe_selection!r})"
+        )
 
 
 def _transport_policy_extension(

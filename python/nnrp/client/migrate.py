@@ -88,7 +88,7 @@ def migrate(
     async def leave(outcome: MigrationOutcome) -> None:
         await outcome.session.close()
 
-    return Opening(open_, leave)
+    return Opening("migrate_session", open_, leave)
 
 
 async def _answer(connection: NnrpQuicConnection | NnrpTcpConnection) -> NnrpPacket:

@@ -17,6 +17,7 @@ from nnrp.core import (
     TileIndexMode,
     TypedPayloadFrame,
 )
+from nnrp.core._base import octets
 
 if TYPE_CHECKING:
     from nnrp import _native
@@ -74,6 +75,12 @@ class TypedPayload:
         object.__setattr__(self, "profile_id", profile_id)
         object.__setattr__(self, "descriptor_flags", 0)
 
+    def __repr__(self) -> str:
+        return (
+            f"TypedPayload(payload_kind={self.payload_kind!r}, payload={octets(self.payload)}, "
+            f"profile_id={self.profile_id!r}, descriptor_flags={self.descriptor_flags!r})"
+        )
+
     @property
     def data(self) -> bytes:
         """The same bytes as ``payload``."""
@@ -129,6 +136,11 @@ class TypedPayload:
 @dataclass(frozen=True, slots=True)
 class SubmitRequest:
     """One frame for the server.
+
+    The ``frame_id`` is chosen by the client, and results come back under it. Frames that still wait for a
+    result should have different ids (together with ``view_id``), else their results cannot be told apart;
+    counting up is enough. Over QUIC every frame travels on a stream of its own, so frames may arrive, and be
+    answered, in any order: a small one overtakes a large one.
 
     Attributes:
         frame_id: the client's number for the frame (u32).

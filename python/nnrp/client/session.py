@@ -82,6 +82,9 @@ def _flow_update(packet: NnrpPacket) -> FlowUpdateMetadata:
 class ClientSession:
     """A session with a server, made by :func:`~nnrp.client.dial_client` and ``connect_client_*``.
 
+    To submit frames use :meth:`submit`, which waits for the result, or :meth:`submit_frame` together with
+    :meth:`receive_result`.
+
     All methods may be called from any number of tasks at once; each packet is sent whole, and two submits
     awaited one after the other leave in that order. As an async context manager it closes on exit.
 
@@ -125,8 +128,15 @@ class ClientSession:
     async def submit(self, request: SubmitRequest, *, timeout: float | None = None) -> Result:
         """Submit a frame and return the next result of it; ``timeout`` in seconds covers both.
 
+        A frame that the server drops is returned and not raised: look at ``result.is_drop``, and at
+        ``result.drop_reason`` for why, before using the result. A frame is told from others by its
+        ``frame_id`` and ``view_id``: any number may be submitted at once, from tasks of their own, and each
+        call gets its own frame's result as long as the ids of frames without a result are different. Of a
+        frame with several results this returns the first; :meth:`receive_result` gets the others.
+
         Raises:
             TimeoutError: there was no result in time; :meth:`receive_result` can still get it.
+            TypeError: ``request`` is no :class:`SubmitRequest`; nothing is sent.
             ValueError: the request does not make a frame; nothing is sent.
             NnrpProtocolError: the server refused the frame.
             NnrpConnectionClosedError: the connection ended.
@@ -148,24 +158,30 @@ class ClientSession:
             raise TimeoutError(f"no result of frame {request.frame_id} within {waited:g} s") from None
 
     async def submit_nowait(self, request: SubmitRequest) -> None:
-        """Submit a frame without waiting for a result. Raises and cancels like :meth:`send_submit`."""
+        """Do the same as :meth:`submit_frame`; kept for programs written for older releases."""
         await self.send_submit(request)
 
     async def submit_frame(self, request: SubmitRequest) -> None:
-        """Submit a frame without waiting for a result. Raises and cancels like :meth:`send_submit`."""
-        await self.send_submit(request)
+        """Submit a frame without waiting for a result, which :meth:`receive_result` gets.
 
-    async def send_submit(self, request: SubmitRequest) -> int:
-        """Submit a frame and return the id of its stream.
-
-        Waits while submitting is paused or the send buffer is full.
+        This is the one to use for that; :meth:`submit_nowait` and :meth:`send_submit` do the same and are
+        kept for programs written for older releases. Waits while submitting is paused or the send buffer is
+        full.
 
         Raises:
+            TypeError: ``request`` is no :class:`SubmitRequest`; nothing is sent.
             ValueError: the request does not make a frame, or its deadline has passed; nothing is sent.
             NnrpConnectionClosedError: the connection has ended.
 
         Cancelling sends all of it or nothing.
 
+        """
+        await self.send_submit(request)
+
+    async def send_submit(self, request: SubmitRequest) -> int:
+        """Do the same as :meth:`submit_frame` and return the id of the frame's stream.
+
+        Kept for programs written for older releases.
         """
         state = client_state(self.connection)
         await state.gate.wait()
@@ -306,7 +322,13 @@ class ClientSession:
         return SessionPatchAckMetadata.unpack(packet.metadata)
 
     async def patch(self, *, fields: SessionPatchField, **values: Any) -> SessionPatchAckMetadata:
-        """Do the same as :meth:`patch_session`, which takes the same keywords."""
+        """Do the same as :meth:`patch_session`, the one to use; kept for programs written to another manual.
+
+        Args:
+            fields: ``patch_fields`` of :meth:`patch_session`.
+            **values: its other keywords.
+
+        """
         return await self.patch_session(fields, **values)
 
     async def put_cache(
@@ -470,7 +492,7 @@ class ClientSession:
         )
 
     async def send_submit_packet(self, packet: NnrpPacket) -> int:
-        """Send a FRAME_SUBMIT packet as it is and return the id of its stream. As :meth:`send_submit`."""
+        """Send a FRAME_SUBMIT packet as it is and return the id of its stream. As :meth:`submit_frame`."""
         return await self.connection.send_submit_packet(packet)
 
     async def receive_result_packet(self, timeout: float | None = None) -> NnrpPacket:

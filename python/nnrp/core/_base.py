@@ -30,6 +30,7 @@ __all__ = [
     "as_view",
     "init_alias",
     "misfit",
+    "octets",
     "saturate_u16",
 ]
 
@@ -65,6 +66,11 @@ def as_member(kind: type[_MemberT], value: int) -> _MemberT:
         return kind(index(value))
     except (TypeError, ValueError):
         return value  # type: ignore[return-value]  # refused by pack(), see above
+
+
+def octets(payload: BytesLike) -> str:
+    """Return what a `repr` says about bytes: how many, never which."""
+    return f"<{memoryview(payload).nbytes} bytes>"
 
 
 def saturate_u16(milliseconds: int) -> int:

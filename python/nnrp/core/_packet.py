@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
-from nnrp.core._base import as_bytes, as_view
+from nnrp.core._base import as_bytes, as_view, octets
 from nnrp.core._enums import HeaderFlags, MessageType, WireFormat
 from nnrp.core.header import HEADER_LENGTH, NnrpHeader
 
@@ -37,6 +37,10 @@ class NnrpPacket:
     def __post_init__(self) -> None:
         self.metadata = as_bytes(self.metadata)
         self.body = as_bytes(self.body)
+
+    def __repr__(self) -> str:
+        parts = f"metadata={octets(self.metadata)}, body={octets(self.body)}"
+        return f"{type(self).__name__}(header={self.header!r}, {parts})"
 
     @classmethod
     def build(
@@ -118,3 +122,10 @@ class NnrpPacket:
         if len(view) != expected:
             raise ValueError(f"expected {expected} bytes, got {len(view)}")
         return cls(header, view[HEADER_LENGTH:body_start].tobytes(), view[body_start:].tobytes())
+
+
+def summary(packet: NnrpPacket) -> str:
+    """Return what the `repr` of an object that keeps a packet says about it."""
+    kind = packet.header.msg_type
+    size = HEADER_LENGTH + len(packet.metadata) + len(packet.body)
+    return f"<{getattr(kind, 'name', kind)} of {size} bytes>"

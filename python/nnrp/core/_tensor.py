@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import struct
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from itertools import accumulate, pairwise
 from operator import index
 from typing import TYPE_CHECKING, Final
 
 from nnrp._native import codec
-from nnrp.core._base import as_bytes, as_member, as_view
+from nnrp.core._base import as_bytes, as_member, as_view, octets
 from nnrp.core._enums import ScalePolicy, TensorDType, TensorLayout, TileIndexMode
 from nnrp.core._metadata import TENSOR_SECTION_DESC_LENGTH, TensorSectionDesc
 
@@ -37,6 +37,10 @@ TILE_ID_BYTES: Final = 2
 """Size of one tile id or difference in a tile index block."""
 
 
+_SHOWN_TILES: Final = 4
+"""Tiles of a section whose sizes its `repr` lists; with more it says the total."""
+
+
 def align(length: int) -> int:
     """Return `length` rounded up to where the next block may start."""
     return -(-length // BLOCK_ALIGNMENT) * BLOCK_ALIGNMENT
@@ -44,30 +48,44 @@ def align(length: int) -> int:
 
 @dataclass(frozen=True, slots=True)
 class TensorSectionData:
-    """A tensor section to send: one array of bytes for each tile of the frame.
+    """A tensor section: one array of bytes for each tile of the frame.
+
+    Made by the application for sending. A received one, in `request.sections` of a server, copies its
+    payloads when they are first read as `bytes`; `tensor_body.sections` has the same sections as
+    `TensorSectionView`, which never copies and is what to give to NumPy.
 
     Plain numbers are accepted for the enumerations, and any bytes-like for the payloads; they become members
     and `bytes` on construction.
+
+    Attributes:
+        role_id: what the section means to the application (u16); a frame has its sections in ascending order
+            of it.
+        default_codec_id: how the tiles are compressed (u8), 0 for not at all; a number both ends agree on, as
+            nothing is compressed or decompressed on the way.
+        dtype_id: number format of the elements; their bytes are not looked at.
+        tile_payloads: the bytes of each tile, in the order of the frame's tile ids; an empty one has no data.
+        codec_ids: the codec of each tile (u8) when they differ; empty for `default_codec_id` everywhere.
+        layout_id: order of the dimensions.
+        scale_policy: how integers stand for real numbers.
+        payload_stride_bytes: size in bytes of a slot when every tile gets the same room (u32); 0 to send the
+            tiles back to back.
+        element_count_per_tile: elements, not bytes, in a tile (u32), for information; 0 for not stated.
+
+    Raises:
+        TypeError: an enumeration is given as something else than a member or its number, or `tile_payloads`
+            is no sequence of bytes-likes.
+
     """
 
     role_id: int
-    """What the section means to the application (u16); a frame has its sections in ascending order of it."""
     default_codec_id: int
-    """How the tiles are compressed (u8), 0 for not at all; a number that both ends agree on."""
     dtype_id: TensorDType
-    """Number format of the elements."""
     tile_payloads: tuple[bytes, ...]
-    """The bytes of each tile, in the order of the frame's tile ids; an empty one has no data."""
     codec_ids: tuple[int, ...] = ()
-    """The codec of each tile when they differ; empty for `default_codec_id` everywhere."""
     layout_id: TensorLayout = TensorLayout.NHWC
-    """Order of the dimensions."""
     scale_policy: ScalePolicy = ScalePolicy.NONE
-    """How integers stand for real numbers."""
     payload_stride_bytes: int = 0
-    """Size of a slot when every tile gets the same room (u32); 0 to send the tiles back to back."""
     element_count_per_tile: int = 0
-    """Elements in a tile (u32), for information; 0 for not stated."""
 
     def __post_init__(self) -> None:
         fix = object.__setattr__
@@ -79,6 +97,16 @@ class TensorSectionData:
             fix(self, "tile_payloads", _tiles(self.tile_payloads))
         if type(self.codec_ids) is not tuple:
             fix(self, "codec_ids", tuple(self.codec_ids))
+
+    def __repr__(self) -> str:
+        given = {field.name: repr(getattr(self, field.name)) for field in fields(self)}
+        sizes = ", ".join(map(octets, self.tile_payloads))
+        given["tile_payloads"] = (
+            f"({sizes})"
+            if len(self.tile_payloads) <= _SHOWN_TILES
+            else (f"<{len(self.tile_payloads)} tiles, {sum(map(len, self.tile_payloads))} bytes>")
+        )
+        return f"{type(self).__name__}({', '.join(f'{name}={text}' for name, text in given.items())})"
 
     def normalized_tile_payloads(self) -> tuple[bytes, ...]:
         """Return the payloads as a tuple of `bytes`, which they are since construction."""

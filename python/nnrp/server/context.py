@@ -19,6 +19,8 @@ from nnrp.core import (
     ObjectReferenceBlock,
     TensorBodyView,
 )
+from nnrp.core._base import octets
+from nnrp.core._packet import summary
 
 if TYPE_CHECKING:
     from nnrp import _native
@@ -42,6 +44,14 @@ class ClientHelloContext:
     metadata: ClientHelloMetadata
     auth_block: bytes
     control_extensions: tuple[ControlExtensionEntry, ...]
+
+    def __repr__(self) -> str:
+        # Credentials do not belong in a log, and neither does every number of a session that is printed.
+        return (
+            f"ClientHelloContext(packet={summary(self.packet)}, metadata=…, "
+            f"auth_block={octets(self.auth_block)}, "
+            f"control_extensions=<{len(self.control_extensions)} entries>)"
+        )
 
 
 @dataclass(frozen=True, slots=True)

@@ -119,6 +119,11 @@ class ServerSession:
     async def receive_submit(self, timeout: float | None = None) -> ReceivedSubmit:
         """Wait for the next frame of this session, at most ``timeout`` seconds.
 
+        Frames come in the order of arrival. Over TCP that is the order of sending; over QUIC every frame
+        travels on a stream of its own and may overtake others. ``metadata.frame_id`` of what is returned is
+        the client's number for the frame, which the answer has to name; clients keep it unique among the
+        frames that still wait for one.
+
         Raises:
             ValueError: the client sent something a server must not receive here. It has been answered with an
                 ERROR, and the session stays usable.
@@ -162,6 +167,20 @@ class ServerSession:
         trace_id: int = 0,
     ) -> int:
         """Send one result for a frame; several are allowed, for a stream of partial ones.
+
+        To send a frame's own tensors back::
+
+            submit = await session.receive_submit()
+            await session.send_result(
+                frame_id=submit.metadata.frame_id,
+                view_id=submit.packet.header.view_id,
+                sections=submit.request.sections,
+            )
+
+        Whether the frame exists is not checked. A result for one that was never submitted, or has had its
+        last result already, is sent all the same, and the client delivers it to whoever receives results of
+        any frame or of that id. One for a frame that the client has cancelled is sent too, and thrown away
+        there: look at :meth:`frame_cancelled` first to save the work.
 
         Args:
             frame_id: the frame.

@@ -133,3 +133,8 @@ def test_a_packet_is_exactly_as_long_as_its_header_says(cut):
 def test_a_huge_announced_length_allocates_nothing():
     with pytest.raises(ValueError, match="expected 4294967335 bytes, got 40"):
         NnrpPacket.unpack(header(body_len=0xFFFFFFFF).pack())
+
+
+def test_a_packet_shows_the_sizes_of_its_parts():
+    packet = NnrpPacket.build(MessageType.PING, metadata=b"", body=b"payload")
+    assert repr(packet) == f"NnrpPacket(header={packet.header!r}, metadata=<0 bytes>, body=<7 bytes>)"

@@ -185,3 +185,10 @@ def test_the_number_of_a_dtype_becomes_the_member():
 def test_tiles_come_in_a_sequence(payloads):
     with pytest.raises(TypeError, match="tile_payloads must be a sequence of bytes-like tiles"):
         TensorSectionData(1, 0, TensorDType.UINT8, payloads)
+
+
+def test_a_section_shows_the_sizes_of_its_tiles():
+    assert "role_id=5, default_codec_id=0" in repr(PLAIN)
+    assert "tile_payloads=(<3 bytes>, <2 bytes>)" in repr(PLAIN)
+    many = TensorSectionData(1, 0, TensorDType.UINT8, (b"ab",) * 100)
+    assert "tile_payloads=<100 tiles, 200 bytes>" in repr(many)
