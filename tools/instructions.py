@@ -80,7 +80,7 @@ def curves(counts: dict[str, int]) -> dict[str, list[tuple[int, int]]]:
 def bend(points: list[tuple[int, int]]) -> float:
     """Say how much more an item costs in the last doubling than in the middle third of the curve.
 
-    1 for work that is linear, about 5 for work that is quadratic.
+    1 for work that is linear, about 10 for work that is quadratic.
     """
 
     def for_each_item(start: tuple[int, int], end: tuple[int, int]) -> float:
