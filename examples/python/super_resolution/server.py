@@ -226,8 +226,8 @@ class Resolver:
     async def _resolve(self, job: Job) -> str | None:
         """Send the result of a frame, or return the reason why there is none.
 
-        Only reasons that the protocol has a code for reach the client, as `drop_reason` of its result. Of those
-        used here these are `queue_overflow` and `budget_exceeded`; for `unsupported_input` and
+        Only reasons that the protocol has a code for reach the client, as `drop_reason` of its result. Of
+        those used here these are `queue_overflow` and `budget_exceeded`; for `unsupported_input` and
         `inference_failed` the client sees a drop whose `drop_reason` is `None`, and why is in the log of this
         server. Trying again helps in neither of the two.
         """
