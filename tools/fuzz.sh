@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # Fuzzes every target for so many seconds, starting from the golden packets: tools/fuzz.sh SECONDS [target ...]
 #
-# Needs a nightly toolchain and cargo-fuzz. Says so and does nothing where one is missing.
+# Needs a nightly toolchain and cargo-fuzz.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 seconds=$1
@@ -9,7 +9,7 @@ targets=("${@:2}")
 
 if ! cargo +nightly fuzz --version >/dev/null 2>&1; then
     echo "fuzzing needs nightly and cargo-fuzz: rustup toolchain install nightly && cargo install cargo-fuzz" >&2
-    exit 0
+    exit 1
 fi
 "${PYTHON:-python3}" fuzz/make_seeds.py >/dev/null
 [ ${#targets[@]} -gt 0 ] || mapfile -t targets < <(cargo +nightly fuzz list)
