@@ -68,6 +68,7 @@ macro_rules! over_networks {
 
 over_networks! {
     refusals::a_refused_client_is_told_and_the_next_one_is_served,
+    refusals::a_client_the_library_refuses_always_learns_why,
     refusals::a_silent_client_delays_nobody,
     refusals::a_slow_decision_delays_nobody,
     closing::a_closed_listener_leaves_sessions_alone,

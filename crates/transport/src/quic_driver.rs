@@ -460,10 +460,9 @@ impl Driver {
                 let packets = std::mem::take(&mut outbox.control);
                 control_write = Some(Box::pin(self.clone().write_control(stream, packets)));
             }
-            // A client that has not opened the control stream must not keep its server from closing.
-            let unreachable = opening && self.shared.side() == Side::Server && outbox.frames.is_empty();
             if let Some((code, reason)) = &outbox.shutdown
-                && ((control_write.is_none() && outbox.is_empty()) || unreachable)
+                && control_write.is_none()
+                && outbox.is_empty()
             {
                 return self.say_goodbye(control_stream, frames, *code, reason).await;
             }
@@ -504,6 +503,14 @@ impl Driver {
                     }
                 }
                 _ = self.quic.closed() => return,
+                // A client that has not opened the control stream must not keep its server from closing. Last, because
+                // the stream may have been opened just now: then there is an ERROR to deliver.
+                () = std::future::ready(()),
+                    if opening && outbox.shutdown.is_some() && outbox.frames.is_empty()
+                        && self.shared.side() == Side::Server => {
+                    let (code, reason) = outbox.shutdown.unwrap_or_default();
+                    return self.say_goodbye(None, frames, code, &reason).await;
+                }
             }
         }
     }

@@ -110,3 +110,23 @@ pub(crate) async fn a_slow_decision_delays_nobody(kind: Kind) {
         }
     }
 }
+
+pub(crate) async fn a_client_the_library_refuses_always_learns_why(kind: Kind) {
+    use nnrp::wire::{ControlExtension, ControlExtensionFlags};
+    let server = Server::start(kind, ServerConfig::new()).await;
+    let critical =
+        ControlExtension { ext_type: 0x8002, flags: ControlExtensionFlags::CRITICAL, payload: Bytes::new() };
+    let dialling = async {
+        for _ in 0..40 {
+            let refused = server.dial(kind, ClientConfig::new().extension(critical.clone())).await;
+            let Err(DialError::Handshake(HandshakeError::Refused(failure))) = refused else {
+                panic!("{refused:?}")
+            };
+            assert_eq!(failure.fault.code, ErrorCode::UnsupportedCapability);
+        }
+    };
+    tokio::select! {
+        _ = server.listener.accept() => panic!("somebody was admitted"),
+        () = dialling => {}
+    }
+}
