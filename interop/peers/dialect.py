@@ -53,7 +53,11 @@ async def server_receives(session: nnrp_server.ServerSession, control: Control) 
         while not session.frame_cancelled(control.frame_id, control.view_id):
             await asyncio.sleep(POLL_INTERVAL)
         return control_packet(control, session.session_id)
-    return await session.connection.receive_control_packet()
+    while True:
+        packet = await session.connection.receive_control_packet()
+        # Our client asks by itself whether the server is there, and an rc2 server leaves that to be read.
+        if packet.header.msg_type is not core.MessageType.PING or control.message == "PING":
+            return packet
 
 
 async def client_sends(session: Any, control: Control) -> None:
