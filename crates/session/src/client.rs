@@ -7,7 +7,7 @@ use nnrp_wire::rules::RuleId;
 use nnrp_wire::{
     CacheAckMetadata, CacheAckStatus, CachePutMetadata, ClientHello, EncodedPacket, ErrorCode,
     FlowUpdateMetadata, FrameBody, FrameSubmitMetadata, Header, HeaderFlags, MessageType, Packet,
-    ResultHintMetadata, ResultHintReason, ResultPushMetadata, ServerHelloAck,
+    ResultHintMetadata, ResultHintReason, ResultPushMetadata, ServerHelloAck, TransportId,
 };
 
 use crate::frames::ClientFrames;
@@ -215,7 +215,13 @@ impl Machine {
         if let Role::Client(role) = &mut self.role {
             role.handshake_until = None;
             role.credit = Credit::new(metadata.max_concurrent_frames);
-            role.pings.start_now(now, role.settings.keepalive_interval);
+            // TCP says by itself when a process is gone; and a peer that closes with our question unread resets the
+            // stream, results and all.
+            if self.transport == TransportId::Quic {
+                role.pings.start_now(now, role.settings.keepalive_interval);
+            } else {
+                role.pings.start(now, role.settings.keepalive_interval);
+            }
         }
         self.emit(Event::Established(Box::new(Established { packet, ack })));
         Ok(())
