@@ -42,8 +42,21 @@ U16_MAX: Final = 0xFFFF
 
 
 def as_bytes(payload: BytesLike) -> bytes:
-    """Return `payload` itself when it is `bytes`, else a copy of what it holds."""
-    return payload if type(payload) is bytes else memoryview(payload).tobytes()
+    """Return `payload` itself when it is `bytes`, else a copy of what it holds.
+
+    Arrays count as their elements in C order: those with a buffer, and those that only speak DLPack (a CPU
+    tensor of PyTorch).
+    """
+    if type(payload) is bytes:
+        return payload
+    try:
+        return memoryview(payload).tobytes()
+    except (TypeError, ValueError):
+        if not hasattr(payload, "__dlpack__"):
+            raise
+    from nnrp.core._arrays import dlpack_bytes  # noqa: PLC0415  # NumPy, for those who use it
+
+    return dlpack_bytes(payload)
 
 
 def as_view(payload: BytesLike) -> memoryview:

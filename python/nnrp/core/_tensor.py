@@ -9,6 +9,7 @@ from operator import index
 from typing import TYPE_CHECKING, Final
 
 from nnrp._native import codec
+from nnrp.core._arrays import TileArrays
 from nnrp.core._base import as_bytes, as_member, as_view, octets
 from nnrp.core._enums import ScalePolicy, TensorDType, TensorLayout, TileIndexMode
 from nnrp.core._metadata import TENSOR_SECTION_DESC_LENGTH, TensorSectionDesc
@@ -47,7 +48,7 @@ def align(length: int) -> int:
 
 
 @dataclass(frozen=True, slots=True)
-class TensorSectionData:
+class TensorSectionData(TileArrays):
     """A tensor section: one array of bytes for each tile of the frame.
 
     Made by the application for sending. A received one, in `request.sections` of a server, copies its
@@ -108,6 +109,15 @@ class TensorSectionData:
         )
         return f"{type(self).__name__}({', '.join(f'{name}={text}' for name, text in given.items())})"
 
+    def tile_buffers(self) -> tuple[bytes, ...]:
+        """Return the bytes of each tile."""
+        return self.tile_payloads
+
+    def packed_tiles(self) -> tuple[bytes, int]:
+        """Return tiles of one size back to back, copied if there are several, and their distance in bytes."""
+        tiles = self.tile_payloads
+        return (tiles[0] if len(tiles) == 1 else b"".join(tiles)), (len(tiles[0]) if tiles else 0)
+
     def normalized_tile_payloads(self) -> tuple[bytes, ...]:
         """Return the payloads as a tuple of `bytes`, which they are since construction."""
         return self.tile_payloads
@@ -148,7 +158,7 @@ def _tiles(payloads: Iterable[BytesLike]) -> tuple[bytes, ...]:
 
 
 @dataclass(frozen=True, slots=True)
-class TensorSectionView:
+class TensorSectionView(TileArrays):
     """A tensor section inside a received body; nothing is copied until it is asked for as `bytes`."""
 
     desc: TensorSectionDesc
@@ -179,6 +189,15 @@ class TensorSectionView:
                 payload[start : start + length] for start, length in zip(starts, lengths, strict=True)
             )
         return tuple(payload[start:end] for start, end in pairwise(accumulate(lengths, initial=0)))
+
+    def tile_buffers(self) -> tuple[memoryview, ...]:
+        """Return the bytes of each tile, as `payload_slices()` does."""
+        return self.payload_slices()
+
+    def packed_tiles(self) -> tuple[memoryview, int]:
+        """Return the payload, whose tiles have one size, and their distance in bytes."""
+        lengths = self.tile_lengths()
+        return self.payload, self.desc.payload_stride_bytes or (lengths[0] if lengths else 0)
 
     @property
     def role_id(self) -> int:
