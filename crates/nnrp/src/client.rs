@@ -8,14 +8,15 @@ use std::time::Duration;
 use nnrp_session::{CommandError, DRAIN_TIME, FailedFrame, FrameKey, ReceivedResult};
 use nnrp_transport::quic::QuicOptions;
 use nnrp_transport::tcp::TcpOptions;
-use nnrp_transport::tls::Trust;
+use nnrp_transport::tls::ClientTls;
 use nnrp_transport::{Closed, Connection, Filter, Item, SendError, Sent, clock};
 use nnrp_wire::{
     FlowUpdateMetadata, Header, MessageType, Packet, PayloadKind, ResultHintMetadata, Revision,
-    ServerHelloAck, SubmitFrame,
+    ServerHelloAck, SubmitFrame, TransportId,
 };
 use tokio::sync::broadcast;
 
+use crate::address::{Address, Scheme};
 use crate::config::ClientConfig;
 use crate::error::{ConnectError, HandshakeError, SessionError};
 use crate::handshake::CloseOnDrop;
@@ -64,14 +65,71 @@ impl ClientSession {
     pub async fn connect_quic(
         address: SocketAddr,
         server_name: &str,
-        trust: &Trust,
+        tls: impl Into<ClientTls>,
         config: ClientConfig,
     ) -> Result<Self, DialError> {
         let timeout = Some(config.settings.handshake_timeout);
         let options = QuicOptions::default();
-        let connection =
-            nnrp_transport::quic::connect(address, server_name, trust, &options, timeout).await?;
+        let connection = nnrp_transport::quic::connect(address, server_name, tls, &options, timeout).await?;
         Ok(Self::open(connection, config).await?)
+    }
+
+    /// Connects over TCP with TLS, verifying the certificate for `server_name`, and opens a session. Cancel-safe: what
+    /// was half open is closed.
+    ///
+    /// # Errors
+    ///
+    /// [`DialError`].
+    pub async fn connect_tcp_tls(
+        address: SocketAddr,
+        server_name: &str,
+        tls: impl Into<ClientTls>,
+        config: ClientConfig,
+    ) -> Result<Self, DialError> {
+        let timeout = Some(config.settings.handshake_timeout);
+        let options = TcpOptions::default();
+        let connection =
+            nnrp_transport::tcp::connect_tls(address, server_name, tls, &options, timeout).await?;
+        Ok(Self::open(connection, config).await?)
+    }
+
+    /// Resolves an [`Address`], connects to it and opens a session. `nnrps://` goes over `transport` with TLS, whose
+    /// certificate is verified for the host of the address; `nnrp://` is plain TCP whatever `transport` says. Every
+    /// address of the host is tried in turn, and nothing else: never the other transport, never without TLS. Cancel-safe.
+    ///
+    /// # Errors
+    ///
+    /// [`DialError`]: that of the last address tried.
+    pub async fn connect(
+        address: &Address,
+        transport: TransportId,
+        tls: impl Into<ClientTls>,
+        config: ClientConfig,
+    ) -> Result<Self, DialError> {
+        let tls = tls.into();
+        let host = address.host();
+        let mut failed = None;
+        for found in address.resolve().await? {
+            let (tls, config) = (tls.clone(), config.clone());
+            let dialled = match (address.scheme(), transport) {
+                (Scheme::Plain, _) => Self::connect_tcp(found, config).await,
+                (Scheme::Tls, TransportId::Tcp) => Self::connect_tcp_tls(found, host, tls, config).await,
+                (Scheme::Tls, _) => Self::connect_quic(found, host, tls, config).await,
+            };
+            match dialled {
+                // The network may reach another of its addresses; a refusal is not tried again.
+                Err(DialError::Connect(error @ (ConnectError::Io { .. } | ConnectError::Timeout { .. }))) => {
+                    failed = Some(error);
+                }
+                decided => return decided,
+            }
+        }
+        Err(failed.unwrap_or_else(|| address.unknown()).into())
+    }
+
+    /// The certificates the server showed, DER, its own first; empty on plain TCP.
+    pub fn peer_certificates(&self) -> &[bytes::Bytes] {
+        self.0.connection.peer_certificates()
     }
 
     /// Connects over plain TCP and opens a session. Cancel-safe: what was half open is closed.

@@ -92,6 +92,12 @@ impl PendingSession {
         &self.connection
     }
 
+    /// The certificates the client showed, DER, its own first; empty when it showed none. They come from an authority
+    /// that was given to [`ServerTls`](crate::ServerTls).
+    pub fn peer_certificates(&self) -> &[bytes::Bytes] {
+        self.connection.peer_certificates()
+    }
+
     /// Replaces what the server offers this client.
     pub fn set_settings(&self, settings: ServerSettings) {
         self.connection.adopt(|machine, _| machine.set_server_settings(settings));

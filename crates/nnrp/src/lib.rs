@@ -69,11 +69,14 @@
 //! | --- | --- |
 //! | serve | [`Listener`], [`ServerSession`], [`Submit`] |
 //! | connect | [`ClientSession`], [`Connection`] for raw packets |
-//! | configure | [`ServerConfig`], [`ClientConfig`], [`QuicOptions`], [`TcpOptions`], [`Identity`], [`Trust`] |
-//! | understand a failure | [`HandshakeError`], [`SessionError`], [`SendError`], [`Closed`] |
+//! | configure | [`ServerConfig`], [`ClientConfig`], [`QuicOptions`], [`TcpOptions`] |
+//! | encrypt, and verify both sides | [`ServerTls`], [`ClientTls`], [`Identity`], [`Trust`], [`Listener::reload_tls`] |
+//! | address a server | [`Address`]: `nnrps://host:port` |
+//! | understand a failure | [`HandshakeError`], [`TlsFault`], [`SessionError`], [`SendError`], [`Closed`] |
 //! | look at bytes | [`wire`] |
 #![forbid(unsafe_code)]
 
+mod address;
 mod client;
 mod config;
 mod error;
@@ -81,6 +84,7 @@ mod handshake;
 mod listener;
 mod server;
 
+pub use address::{Address, AddressError, Scheme};
 pub use client::{ClientSession, DialError, Reply, Subscription};
 pub use config::{ClientConfig, ServerConfig, Verdict};
 pub use error::{
@@ -96,7 +100,9 @@ pub use nnrp_session::{
 };
 pub use nnrp_transport::quic::QuicOptions;
 pub use nnrp_transport::tcp::TcpOptions;
-pub use nnrp_transport::tls::{DevelopmentCertificate, Identity, Trust, development_certificate};
+pub use nnrp_transport::tls::{
+    ClientTls, DevelopmentCertificate, Identity, ServerTls, TlsFault, Trust, development_certificate,
+};
 pub use nnrp_transport::{
     Connection, ConnectionStats, Filter, Item, Receive, Sent, clock, memory, quic, tcp,
 };

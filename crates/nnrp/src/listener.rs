@@ -9,14 +9,14 @@ use std::time::{Duration, Instant};
 use nnrp_session::{HANDSHAKE_TIMEOUT, ServerSettings};
 use nnrp_transport::clock;
 use nnrp_transport::quic::{QuicAcceptor, QuicOptions};
-use nnrp_transport::tcp::{TcpAcceptor, TcpOptions};
-use nnrp_transport::tls::Identity;
+use nnrp_transport::tcp::{Accepted, TcpAcceptor, TcpHandshake, TcpOptions};
+use nnrp_transport::tls::{Reload, ServerTls, TlsFault};
 use nnrp_transport::{Connection, Filter, Item};
 use nnrp_wire::{ErrorCode, TransportId};
 use tokio::sync::{Notify, watch};
 
 use crate::config::ServerConfig;
-use crate::error::{BindError, FailedHandshake, HandshakeError};
+use crate::error::{BindError, ConnectError, FailedHandshake, HandshakeError, TlsError};
 use crate::handshake::PendingSession;
 use crate::server::ServerSession;
 
@@ -64,6 +64,8 @@ struct Inner {
     local: SocketAddr,
     transport: TransportId,
     config: ServerConfig,
+    /// `None`: plain.
+    reload: Option<Reload>,
     /// Connected, nothing read yet.
     backlog: Queue<(Connection, Place)>,
     /// Hellos to decide about, and handshakes that failed.
@@ -102,18 +104,33 @@ impl Listener {
     /// [`BindError`].
     pub async fn bind_quic(
         address: SocketAddr,
-        identity: &Identity,
+        tls: impl Into<ServerTls>,
         options: &QuicOptions,
         config: ServerConfig,
     ) -> Result<Self, BindError> {
-        let acceptor = QuicAcceptor::bind(address, identity, options)?;
+        let acceptor = QuicAcceptor::bind(address, tls, options)?;
         let local = acceptor.local_addr().map_err(|source| BindError::Io { address, source })?;
-        let inner = Inner::new(local, TransportId::Quic, config);
+        let inner = Inner::new(local, TransportId::Quic, config, Some(acceptor.reload()));
         tokio::spawn(accept_quic(inner.clone(), acceptor));
         Ok(Listener(Arc::new(Owner(inner))))
     }
 
-    /// Listens for plain TCP clients. Port 0 picks a free one. Needs a tokio runtime around it.
+    /// Listens for TCP clients with TLS. Port 0 picks a free one. Needs a tokio runtime around it.
+    ///
+    /// # Errors
+    ///
+    /// [`BindError`].
+    pub async fn bind_tcp_tls(
+        address: SocketAddr,
+        tls: impl Into<ServerTls>,
+        options: TcpOptions,
+        config: ServerConfig,
+    ) -> Result<Self, BindError> {
+        Self::listen_tcp(address, TcpAcceptor::bind_tls(address, tls, options)?, config)
+    }
+
+    /// Listens for plain TCP clients: nothing is encrypted, nobody is verified. Port 0 picks a free one. Needs a tokio
+    /// runtime around it.
     ///
     /// # Errors
     ///
@@ -123,17 +140,39 @@ impl Listener {
         options: TcpOptions,
         config: ServerConfig,
     ) -> Result<Self, BindError> {
-        let acceptor = TcpAcceptor::bind(address, options)?;
+        Self::listen_tcp(address, TcpAcceptor::bind(address, options)?, config)
+    }
+
+    fn listen_tcp(
+        address: SocketAddr,
+        acceptor: TcpAcceptor,
+        config: ServerConfig,
+    ) -> Result<Self, BindError> {
         let local = acceptor.local_addr().map_err(|source| BindError::Io { address, source })?;
-        if !local.ip().is_loopback() {
+        let reload = acceptor.reload();
+        if reload.is_none() && !local.ip().is_loopback() {
             tracing::warn!(
                 address = %local,
-                "plain TCP on an address others can reach: frames and tokens travel in clear; use QUIC, or put TLS in front"
+                "plain TCP on an address others can reach: frames and tokens travel in clear; give the listener a certificate"
             );
         }
-        let inner = Inner::new(local, TransportId::Tcp, config);
+        let inner = Inner::new(local, TransportId::Tcp, config, reload);
         tokio::spawn(accept_tcp(inner.clone(), acceptor));
         Ok(Listener(Arc::new(Owner(inner))))
+    }
+
+    /// Exchanges the certificates, and whose client certificates are believed, for every handshake that begins from now
+    /// on. Sessions that are open stay as they are.
+    ///
+    /// # Errors
+    ///
+    /// [`TlsError`]: `tls` cannot be used, or its certificate is not valid now, or the listener is plain TCP. What was
+    /// in use stays in use.
+    pub fn reload_tls(&self, tls: impl Into<ServerTls>) -> Result<(), TlsError> {
+        match &self.inner().reload {
+            Some(reload) => reload.reload(&tls.into()),
+            None => Err(TlsError::Config("a plain TCP listener has no certificate".to_owned())),
+        }
     }
 
     fn inner(&self) -> &Arc<Inner> {
@@ -243,11 +282,17 @@ impl Listener {
 }
 
 impl Inner {
-    fn new(local: SocketAddr, transport: TransportId, config: ServerConfig) -> Arc<Self> {
+    fn new(
+        local: SocketAddr,
+        transport: TransportId,
+        config: ServerConfig,
+        reload: Option<Reload>,
+    ) -> Arc<Self> {
         Arc::new(Inner {
             local,
             transport,
             config,
+            reload,
             backlog: Queue::default(),
             ready: Queue::default(),
             sessions: Queue::default(),
@@ -282,6 +327,7 @@ impl Inner {
 }
 
 async fn accept_tcp(inner: Arc<Inner>, acceptor: TcpAcceptor) {
+    let handshake = acceptor.handshake();
     let mut closing = inner.closing.subscribe();
     loop {
         let accepted = tokio::select! {
@@ -291,10 +337,13 @@ async fn accept_tcp(inner: Arc<Inner>, acceptor: TcpAcceptor) {
         match accepted {
             Ok(accepted) => {
                 // Without a place the socket closes before anything is built around it.
-                if let Some(place) = inner.place()
-                    && let Ok(connection) = acceptor.start(accepted)
-                {
-                    inner.backlog.push((connection, place));
+                if let Some(place) = inner.place() {
+                    let finishing = finish_tcp(inner.clone(), handshake.clone(), accepted, place);
+                    if handshake.is_plain() {
+                        finishing.await;
+                    } else {
+                        tokio::spawn(finishing);
+                    }
                 }
             }
             Err(error) => {
@@ -305,6 +354,28 @@ async fn accept_tcp(inner: Arc<Inner>, acceptor: TcpAcceptor) {
     }
     drop(acceptor);
     inner.finish_closing();
+}
+
+/// Does one client's TLS handshake; on plain TCP there is none, and this is done at once.
+async fn finish_tcp(inner: Arc<Inner>, handshake: TcpHandshake, accepted: Accepted, place: Place) {
+    let mut closed = inner.closed.subscribe();
+    let finished = tokio::select! {
+        biased;
+        finished = handshake.finish(accepted, inner.config.handshake_timeout) => finished,
+        _ = closed.wait_for(|closed| *closed) => return,
+    };
+    match finished {
+        Ok(connection) => inner.backlog.push((connection, place)),
+        Err(error) => log_failed(&error),
+    }
+}
+
+/// Says why a client did not get past the transport's handshake. One that only knocked is no news.
+fn log_failed(error: &ConnectError) {
+    match error.tls_fault() {
+        None | Some(TlsFault::Truncated) => tracing::debug!(%error, "a client left in its TLS handshake"),
+        Some(_) => tracing::warn!(%error, "a TLS handshake failed"),
+    }
 }
 
 async fn accept_quic(inner: Arc<Inner>, acceptor: QuicAcceptor) {
@@ -328,9 +399,9 @@ async fn accept_quic(inner: Arc<Inner>, acceptor: QuicAcceptor) {
         let inner = inner.clone();
         let acceptor = acceptor.clone();
         tokio::spawn(async move {
-            match acceptor.finish(incoming).await {
+            match acceptor.finish(incoming, inner.config.handshake_timeout).await {
                 Ok(connection) => inner.backlog.push((connection, place)),
-                Err(error) => tracing::debug!(%error, "a QUIC handshake failed"),
+                Err(error) => log_failed(&error),
             }
         });
     }

@@ -52,6 +52,12 @@ impl ServerSession {
         &self.0.connection
     }
 
+    /// The certificates the client showed, DER, its own first; empty when it showed none. They come from an authority
+    /// that was given to [`ServerTls`](crate::ServerTls).
+    pub fn peer_certificates(&self) -> &[bytes::Bytes] {
+        self.0.connection.peer_certificates()
+    }
+
     /// The session's id.
     pub fn id(&self) -> u32 {
         self.0.ack.metadata.session_id

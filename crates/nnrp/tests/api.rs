@@ -11,11 +11,12 @@ mod api {
     pub(crate) mod refusals;
 }
 
-/// Runs each behaviour over memory, TCP and QUIC; one that hangs fails.
+/// Runs each behaviour over memory, plain TCP, TCP with TLS, and QUIC; one that hangs fails.
 macro_rules! over_every_transport {
     ($($module:ident :: $name:ident),* $(,)?) => {
         over_every_transport!(@on memory Memory $($module::$name)*);
         over_every_transport!(@on tcp Tcp $($module::$name)*);
+        over_every_transport!(@on tls Tls $($module::$name)*);
         over_every_transport!(@on quic Quic $($module::$name)*);
     };
     (@on $transport:ident $kind:ident $($module:ident :: $name:ident)*) => {
@@ -62,6 +63,7 @@ over_every_transport! {
 macro_rules! over_networks {
     ($($module:ident :: $name:ident),* $(,)?) => {
         over_every_transport!(@on tcp_listener Tcp $($module::$name)*);
+        over_every_transport!(@on tls_listener Tls $($module::$name)*);
         over_every_transport!(@on quic_listener Quic $($module::$name)*);
     };
 }

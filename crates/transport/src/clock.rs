@@ -2,6 +2,8 @@
 
 use std::time::Instant;
 
+use rustls::pki_types::UnixTime;
+
 /// Now, on the monotonic clock the timers use.
 #[expect(clippy::disallowed_methods, reason = "the single source of time for the sans-IO crates")]
 pub fn now() -> Instant {
@@ -14,4 +16,9 @@ pub async fn sleep_until(deadline: Option<Instant>) {
         Some(at) => tokio::time::sleep_until(at.into()).await,
         None => std::future::pending().await,
     }
+}
+
+/// Now, by the calendar: what certificates are valid by.
+pub(crate) fn calendar() -> UnixTime {
+    UnixTime::now()
 }

@@ -91,6 +91,12 @@ impl Connection {
         self.shared().local
     }
 
+    /// The certificates the peer showed in the TLS handshake, DER, its own first. Empty on plain TCP, and on a server
+    /// whose client showed none. They have been checked, unless by [`Trust::DangerAcceptAnyone`](crate::tls::Trust).
+    pub fn peer_certificates(&self) -> &[Bytes] {
+        &self.shared().certificates
+    }
+
     /// The session's id; 0 before there is one.
     pub fn session_id(&self) -> u32 {
         self.shared().lock().session_id()

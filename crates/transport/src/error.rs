@@ -5,9 +5,19 @@ use std::sync::Arc;
 
 use nnrp_session::{CommandError, Ended, Fault};
 
+use crate::tls::{Failure, TlsFault};
+
 /// How a connection ended. Cheap to clone; every error about a closed connection carries it.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Closed(pub Arc<Ended>);
+pub struct Closed(pub Arc<Ended>, pub(crate) Option<TlsFault>);
+
+impl Closed {
+    /// What of TLS ended it, if that is why: a server reports what it has against a client's certificate only after
+    /// the client's handshake.
+    pub fn tls_fault(&self) -> Option<TlsFault> {
+        self.1
+    }
+}
 
 impl std::fmt::Display for Closed {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
@@ -57,13 +67,23 @@ pub enum ConnectError {
         /// The operating system's answer.
         source: io::Error,
     },
+    /// The host has no address that we can find out. Correct its name.
+    #[error("cannot find {host:?}: {source}")]
+    Resolve {
+        /// Its name.
+        host: String,
+        /// The resolver's answer.
+        source: io::Error,
+    },
     /// The transport handshake failed: certificate, ALPN, refusal.
     #[error("cannot connect to {address}: connection terminated: {reason}")]
     Handshake {
-        /// Where to.
+        /// Where to; on a server, the client.
         address: std::net::SocketAddr,
-        /// The transport's words.
+        /// What happened, and what to do about it.
         reason: String,
+        /// What was wrong with TLS, if that is why.
+        fault: Option<TlsFault>,
     },
     /// Nothing came back in time.
     #[error("cannot connect to {address} within {} ms", .timeout.as_millis())]
@@ -76,6 +96,20 @@ pub enum ConnectError {
     /// The TLS configuration is unusable. Correct it.
     #[error(transparent)]
     Tls(#[from] crate::tls::TlsError),
+}
+
+impl ConnectError {
+    pub(crate) fn handshake(address: std::net::SocketAddr, failure: Failure) -> Self {
+        ConnectError::Handshake { address, reason: failure.text, fault: failure.fault }
+    }
+
+    /// What was wrong with TLS, if that is why.
+    pub fn tls_fault(&self) -> Option<TlsFault> {
+        match self {
+            ConnectError::Handshake { fault, .. } => *fault,
+            _ => None,
+        }
+    }
 }
 
 /// A packet was not sent.

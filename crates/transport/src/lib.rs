@@ -27,6 +27,7 @@ mod quic_driver;
 mod shared;
 mod stream_driver;
 pub mod tcp;
+mod tcp_tls;
 pub mod tls;
 
 pub use connection::{Connection, ConnectionStats, Sent};

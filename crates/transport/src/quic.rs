@@ -4,10 +4,11 @@ use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::sync::Arc;
 use std::time::Duration;
 
-use nnrp_session::{HANDSHAKE_TIMEOUT, IDLE_TIMEOUT, Side};
+use nnrp_session::{IDLE_TIMEOUT, Side};
 use nnrp_wire::TransportId;
 use quinn::crypto::rustls::{QuicClientConfig, QuicServerConfig};
 use quinn::{Endpoint, EndpointConfig, IdleTimeout, TransportConfig, VarInt};
+use rustls::pki_types::CertificateDer;
 use socket2::{Domain, Protocol, Socket, Type};
 
 use crate::buffer::BufferPool;
@@ -15,7 +16,7 @@ use crate::connection::Connection;
 use crate::error::{BindError, ConnectError};
 use crate::quic_driver;
 use crate::shared::Parts;
-use crate::tls::{self, Identity, QUIC_ALPN, TlsError, Trust};
+use crate::tls::{self, ClientTls, Current, Failure, QUIC_ALPN, Reload, ServerTls, TlsError};
 
 /// One stream may be this far ahead of its reader. A tensor of a few megabytes should arrive in one go.
 const STREAM_WINDOW_BYTES: u32 = 8 * 1024 * 1024;
@@ -67,6 +68,7 @@ impl Default for QuicOptions {
 #[derive(Debug)]
 pub struct QuicAcceptor {
     endpoint: Endpoint,
+    config: Arc<Current<quinn::ServerConfig>>,
     pool: BufferPool,
 }
 
@@ -76,18 +78,21 @@ impl QuicAcceptor {
     /// # Errors
     ///
     /// [`BindError`].
-    pub fn bind(address: SocketAddr, identity: &Identity, options: &QuicOptions) -> Result<Self, BindError> {
-        let tls = tls::server_config(identity, &options.alpn)?;
-        let crypto = QuicServerConfig::try_from(tls).map_err(|error| TlsError::Config(error.to_string()))?;
-        let mut config = quinn::ServerConfig::with_crypto(Arc::new(crypto));
-        let mut transport = transport_config(options);
-        // Until somebody is admitted: no frames, and room for a hello. See open_windows.
-        transport
-            .receive_window(VarInt::from_u32(HELLO_WINDOW_BYTES))
-            .max_concurrent_uni_streams(VarInt::from_u32(0));
-        config.transport_config(Arc::new(transport));
-        let endpoint = endpoint(address, Some(config)).map_err(|source| BindError::Io { address, source })?;
-        Ok(QuicAcceptor { endpoint, pool: BufferPool::default() })
+    pub fn bind(
+        address: SocketAddr,
+        tls: impl Into<ServerTls>,
+        options: &QuicOptions,
+    ) -> Result<Self, BindError> {
+        let options = options.clone();
+        let config = Current::new(&tls.into(), move |tls| server_config(tls, &options))?;
+        let first = quinn::ServerConfig::clone(&config.get());
+        let endpoint = endpoint(address, Some(first)).map_err(|source| BindError::Io { address, source })?;
+        Ok(QuicAcceptor { endpoint, config, pool: BufferPool::default() })
+    }
+
+    /// Exchanges its certificates for the handshakes to come.
+    pub fn reload(&self) -> Reload {
+        self.config.reload()
     }
 
     /// The bound address.
@@ -109,15 +114,20 @@ impl QuicAcceptor {
     ///
     /// # Errors
     ///
-    /// [`ConnectError`]: the client left, offered another ALPN, or took longer than the handshake may.
-    pub async fn finish(&self, incoming: quinn::Incoming) -> Result<Connection, ConnectError> {
+    /// [`ConnectError`]: the client left, offered another ALPN, showed no certificate that is believed, or took longer
+    /// than `timeout`.
+    pub async fn finish(
+        &self,
+        incoming: quinn::Incoming,
+        timeout: Duration,
+    ) -> Result<Connection, ConnectError> {
         let address = incoming.remote_address();
-        let handshake = |reason: String| ConnectError::Handshake { address, reason };
-        let connecting = incoming.accept().map_err(|error| handshake(error.to_string()))?;
-        let connection = tokio::time::timeout(HANDSHAKE_TIMEOUT, connecting)
+        let failed = |error| ConnectError::handshake(address, Failure::of_quic(&error, None));
+        let connecting = incoming.accept_with(self.config.get()).map_err(failed)?;
+        let connection = tokio::time::timeout(timeout, connecting)
             .await
-            .map_err(|_| ConnectError::Timeout { address, timeout: HANDSHAKE_TIMEOUT })?
-            .map_err(|error| handshake(error.to_string()))?;
+            .map_err(|_| ConnectError::Timeout { address, timeout })?
+            .map_err(failed)?;
         let local = self.local_addr().map_err(|source| ConnectError::Io { address, source })?;
         Ok(start(connection, Side::Server, local, self.endpoint.clone(), self.pool.clone()))
     }
@@ -129,7 +139,7 @@ impl QuicAcceptor {
 }
 
 /// Connects to `address`, verifying the certificate for `server_name`. Cancel-safe: a half-open connection is
-/// closed. Needs a tokio runtime around it.
+/// closed. Needs a tokio runtime around it. What a server has against the client's certificate, it says only after this.
 ///
 /// # Errors
 ///
@@ -137,27 +147,28 @@ impl QuicAcceptor {
 pub async fn connect(
     address: SocketAddr,
     server_name: &str,
-    trust: &Trust,
+    tls: impl Into<ClientTls>,
     options: &QuicOptions,
     timeout: Option<Duration>,
 ) -> Result<Connection, ConnectError> {
-    let tls = tls::client_config(trust, &options.alpn)?;
+    let server_name = tls::server_name(server_name)?.to_str().into_owned();
+    let (tls, refusal) = tls.into().config(&options.alpn)?;
     let crypto = QuicClientConfig::try_from(tls).map_err(|error| TlsError::Config(error.to_string()))?;
     let mut config = quinn::ClientConfig::new(Arc::new(crypto));
     config.transport_config(Arc::new(transport_config(options)));
     let any: SocketAddr =
         if address.is_ipv4() { (Ipv4Addr::UNSPECIFIED, 0).into() } else { (Ipv6Addr::UNSPECIFIED, 0).into() };
     let endpoint = endpoint(any, None).map_err(|source| ConnectError::Io { address, source })?;
-    let handshake = |reason: String| ConnectError::Handshake { address, reason };
-    let connecting =
-        endpoint.connect_with(config, address, server_name).map_err(|error| handshake(error.to_string()))?;
+    let connecting = endpoint
+        .connect_with(config, address, &server_name)
+        .map_err(|error| ConnectError::Handshake { address, reason: error.to_string(), fault: None })?;
     let connection = match timeout {
         None => connecting.await,
         Some(timeout) => tokio::time::timeout(timeout, connecting)
             .await
             .map_err(|_| ConnectError::Timeout { address, timeout })?,
     }
-    .map_err(|error| handshake(error.to_string()))?;
+    .map_err(|error| ConnectError::handshake(address, Failure::of_quic(&error, refusal.get())))?;
     let local = endpoint.local_addr().map_err(|source| ConnectError::Io { address, source })?;
     Ok(start(connection, Side::Client, local, endpoint, BufferPool::default()))
 }
@@ -169,17 +180,32 @@ fn start(
     endpoint: Endpoint,
     pool: BufferPool,
 ) -> Connection {
+    let shown = quic.peer_identity().and_then(|shown| shown.downcast::<Vec<CertificateDer<'static>>>().ok());
     let (connection, shared) = Connection::new(Parts {
         side,
         transport: TransportId::Quic,
         peer: quic.remote_address(),
         local,
         quic: Some(quic.clone()),
+        certificates: shown.as_deref().map(|shown| tls::shown(shown)).unwrap_or_default(),
         pool,
         claimed: side == Side::Client,
     });
     quic_driver::spawn(&shared, quic, endpoint);
     connection
+}
+
+fn server_config(tls: &ServerTls, options: &QuicOptions) -> Result<quinn::ServerConfig, TlsError> {
+    let tls = tls.config(&options.alpn)?;
+    let crypto = QuicServerConfig::try_from(tls).map_err(|error| TlsError::Config(error.to_string()))?;
+    let mut config = quinn::ServerConfig::with_crypto(Arc::new(crypto));
+    let mut transport = transport_config(options);
+    // Until somebody is admitted: no frames, and room for a hello. See open_windows.
+    transport
+        .receive_window(VarInt::from_u32(HELLO_WINDOW_BYTES))
+        .max_concurrent_uni_streams(VarInt::from_u32(0));
+    config.transport_config(Arc::new(transport));
+    Ok(config)
 }
 
 /// Tuning for frames of some kilobytes to some megabytes. The numbers are the constants above.

@@ -21,6 +21,7 @@ use crate::clock;
 use crate::inbox::{Item, Room};
 use crate::order::{ORDER_PATIENCE, Order};
 use crate::shared::Shared;
+use crate::tls::Failure;
 
 /// Transmits taken from the machine at once.
 const WRITE_BATCH: usize = 64;
@@ -49,23 +50,27 @@ pub(crate) fn spawn(shared: &Arc<Shared>, quic: quinn::Connection, endpoint: qui
         tasks.spawn(driver.clone().run_control(control_sender));
         let writer = tokio::spawn(driver.write(control));
         let error = quic.closed().await;
+        let failure = Failure::of_quic(&error, None);
+        if let Some(fault) = failure.fault {
+            shared.note_tls_fault(fault);
+        }
+        let end = TransportEnd { clean: is_clean(&error), text: failure.text };
         // What the peer sent before it closed may still be on its way through the readers.
         let _ = tokio::time::timeout(DRAIN_TIME, async { while tasks.join_next().await.is_some() {} }).await;
-        shared.with(|machine, _| machine.handle_transport_closed(&transport_end(&error)));
+        shared.with(|machine, _| machine.handle_transport_closed(&end));
         let _ = writer.await;
-        shared.transport_closed(&transport_end(&error));
+        shared.transport_closed(&end);
         // The CONNECTION_CLOSE has to leave before the socket does.
         let _ = tokio::time::timeout(DRAIN_TIME, endpoint.wait_idle()).await;
     });
 }
 
-fn transport_end(error: &ConnectionError) -> TransportEnd {
-    let clean = match error {
+fn is_clean(error: &ConnectionError) -> bool {
+    match error {
         ConnectionError::ApplicationClosed(close) => close.error_code == VarInt::from_u32(0),
         ConnectionError::LocallyClosed => true,
         _ => false,
-    };
-    TransportEnd { clean, text: error.to_string() }
+    }
 }
 
 #[derive(Clone)]

@@ -2,8 +2,9 @@
 
 use std::net::SocketAddr;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 
+use bytes::Bytes;
 use futures_util::FutureExt;
 use nnrp_session::{
     CommandError, DRAIN_TIME, Ended, EndedBy, Event, FrameKey, MAX_QUEUED_REPLIES, Machine, Origin, Side,
@@ -16,6 +17,7 @@ use crate::buffer::BufferPool;
 use crate::clock;
 use crate::error::{Closed, SendError};
 use crate::inbox::{Inbox, Item, Room};
+use crate::tls::{Failure, TlsFault};
 
 /// Bytes the application may have handed in before [`Connection::command`](crate::Connection::command) waits. One body of a quarter of
 /// the default limit: enough to keep a fast network busy, little enough to notice a slow peer.
@@ -68,6 +70,8 @@ pub(crate) struct Shared {
     pub(crate) side: Side,
     pub(crate) peer: SocketAddr,
     pub(crate) local: SocketAddr,
+    pub(crate) certificates: Vec<Bytes>,
+    tls_fault: OnceLock<TlsFault>,
 }
 
 /// Bytes of bodies that may wait for the application: permits, and how many there are in all.
@@ -92,6 +96,8 @@ pub(crate) struct Parts {
     pub(crate) peer: SocketAddr,
     pub(crate) local: SocketAddr,
     pub(crate) quic: Option<quinn::Connection>,
+    /// What the peer showed in the TLS handshake, DER, leaf first.
+    pub(crate) certificates: Vec<Bytes>,
     pub(crate) pool: BufferPool,
     /// Whether reading starts at once; a listener's connections wait until somebody claims them.
     pub(crate) claimed: bool,
@@ -126,6 +132,8 @@ impl Shared {
             side: parts.side,
             peer: parts.peer,
             local: parts.local,
+            certificates: parts.certificates,
+            tls_fault: OnceLock::new(),
         })
     }
 
@@ -229,11 +237,11 @@ impl Shared {
                 }
                 Event::PeerClosing(reason) => {
                     let ended = Ended { by: EndedBy::Peer, fault: None, reason };
-                    self.inbox.end_frames(Closed(Arc::new(ended)));
+                    self.inbox.end_frames(Closed(Arc::new(ended), None));
                     continue;
                 }
                 Event::Ended(ended) => {
-                    let closed = Closed(Arc::new(ended));
+                    let closed = Closed(Arc::new(ended), self.tls_fault.get().copied());
                     self.inbox.close(closed.clone());
                     self.write_room.close();
                     self.ended.send_replace(Some(closed));
@@ -271,6 +279,20 @@ impl Shared {
 
     pub(crate) async fn until_gone(&self) {
         let _ = self.gone.subscribe().wait_for(|gone| *gone).await;
+    }
+
+    /// The transport failed; says why it will have ended.
+    pub(crate) fn transport_failed(&self, failure: Failure) {
+        if let Some(fault) = failure.fault {
+            self.note_tls_fault(fault);
+        }
+        let end = TransportEnd { clean: false, text: failure.text };
+        self.with(|machine, _| machine.handle_transport_closed(&end));
+    }
+
+    /// TLS is why the transport ends. The first reason stays.
+    pub(crate) fn note_tls_fault(&self, fault: TlsFault) {
+        let _ = self.tls_fault.set(fault);
     }
 
     /// The transport ended. The last thing a driver does.

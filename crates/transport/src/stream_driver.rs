@@ -14,6 +14,7 @@ use tokio::sync::watch;
 use crate::clock;
 use crate::inbox::Room;
 use crate::shared::Shared;
+use crate::tls::{self, Failure};
 
 /// Packets are cut out of a buffer of this size: some hundred small ones per system call.
 const READ_BUFFER: usize = 64 * 1024;
@@ -43,8 +44,12 @@ where
         let mut write = tokio::spawn(writer.run(reader_ended));
         tokio::select! {
             end = reader.run() => {
-                if let ReadEnd::Transport(end) = end {
-                    shared.with(|machine, _| machine.handle_transport_closed(&end));
+                match end {
+                    ReadEnd::Transport(end) => {
+                        shared.with(|machine, _| machine.handle_transport_closed(&end));
+                    }
+                    ReadEnd::Failed(failure) => shared.transport_failed(failure),
+                    ReadEnd::Refused => {}
                 }
                 reader_done.send_replace(true);
                 let _ = write.await;
@@ -58,8 +63,10 @@ where
 
 /// Why reading stopped.
 enum ReadEnd {
-    /// The stream ended or broke.
+    /// The stream ended.
     Transport(TransportEnd),
+    /// It broke.
+    Failed(Failure),
     /// The machine wants no more bytes; what still came was thrown away until the peer closed or the writer
     /// is done with its goodbye.
     Refused,
@@ -84,14 +91,21 @@ impl<R: AsyncRead + Unpin> Reader<R> {
                 let _ = tokio::time::timeout(DRAIN_TIME, self.discard(u64::MAX)).await;
                 ReadEnd::Refused
             }
-            Ok(Stopped::EndOfStream) => ReadEnd::Transport(TransportEnd {
-                clean: self.buffer.is_empty(),
-                text: match self.buffer.len() {
-                    0 => "closed by peer without CLOSE".into(),
-                    bytes => format!("closed by peer inside a packet: incomplete packet of {bytes} bytes"),
-                },
-            }),
-            Err(error) => ReadEnd::Transport(TransportEnd { clean: false, text: error.to_string() }),
+            Ok(Stopped::EndOfStream) => match Failure::of_plain_end(&self.buffer) {
+                Some(failure) => ReadEnd::Failed(failure),
+                None => ReadEnd::Transport(TransportEnd {
+                    clean: self.buffer.is_empty(),
+                    text: match self.buffer.len() {
+                        0 => "closed by peer without CLOSE".into(),
+                        bytes => {
+                            format!("closed by peer inside a packet: incomplete packet of {bytes} bytes")
+                        }
+                    },
+                }),
+            },
+            Err(error) => {
+                ReadEnd::Failed(Failure::of_plain_end(&self.buffer).unwrap_or_else(|| Failure::of_io(&error)))
+            }
         }
     }
 
@@ -104,6 +118,9 @@ impl<R: AsyncRead + Unpin> Reader<R> {
             let Some(bytes) = self.buffer.first_chunk::<{ Header::LEN }>().copied() else {
                 return Ok(Stopped::EndOfStream);
             };
+            if tls::is_handshake(&bytes) {
+                tracing::warn!(peer = %self.shared.peer, "a client speaks TLS to a plain listener");
+            }
             let (verdict, header) = self.shared.with(|machine, now| machine.handle_header(now, &bytes));
             match (verdict, header) {
                 (HeaderVerdict::Stop, _) | (_, None) => return Ok(Stopped::Refused),
@@ -276,8 +293,7 @@ impl<W: AsyncWrite + Unpin> Writer<W> {
                 Err(error) => {
                     // What the peer sent before it went may still be read; then the reader sees the end too.
                     let _ = tokio::time::timeout(DRAIN_TIME, reader_ended.wait_for(|ended| *ended)).await;
-                    let end = TransportEnd { clean: false, text: error.to_string() };
-                    self.shared.with(|machine, _| machine.handle_transport_closed(&end));
+                    self.shared.transport_failed(Failure::of_io(&error));
                     return;
                 }
             }

@@ -1,17 +1,21 @@
-//! The TCP binding, plain. Packets follow each other on one stream; there is no other framing.
+//! The TCP binding, plain or with TLS. Packets follow each other on one stream; there is no other framing.
 
 use std::net::SocketAddr;
+use std::sync::Arc;
 use std::time::Duration;
 
 use nnrp_session::{IDLE_TIMEOUT, Side};
 use nnrp_wire::TransportId;
+use rustls::ServerConfig;
 use tokio::net::{TcpListener, TcpSocket, TcpStream};
+use tokio_rustls::TlsStream;
 
 use crate::buffer::BufferPool;
 use crate::connection::Connection;
 use crate::error::{BindError, ConnectError};
 use crate::shared::Parts;
-use crate::stream_driver;
+use crate::tls::{self, ClientTls, Current, Reload, ServerTls, TCP_ALPN};
+use crate::{stream_driver, tcp_tls};
 
 /// Connections the kernel keeps for a listener that is not accepting.
 const ACCEPT_BACKLOG: u32 = 1024;
@@ -24,11 +28,13 @@ pub struct TcpOptions {
     pub idle_timeout: Option<Duration>,
     /// Send small packets at once (TCP_NODELAY).
     pub no_delay: bool,
+    /// With TLS: ALPN protocols, normally `nnrp/1-tcp` alone (R-TCP-1).
+    pub alpn: Vec<String>,
 }
 
 impl Default for TcpOptions {
     fn default() -> Self {
-        TcpOptions { idle_timeout: Some(IDLE_TIMEOUT), no_delay: true }
+        TcpOptions { idle_timeout: Some(IDLE_TIMEOUT), no_delay: true, alpn: vec![TCP_ALPN.to_owned()] }
     }
 }
 
@@ -36,24 +42,62 @@ impl Default for TcpOptions {
 #[derive(Debug)]
 pub struct TcpAcceptor {
     listener: TcpListener,
+    handshake: TcpHandshake,
+}
+
+/// How a listener makes clients connections.
+#[derive(Clone, Debug)]
+pub struct TcpHandshake {
     options: TcpOptions,
+    /// `None`: plain.
+    tls: Option<Arc<Current<ServerConfig>>>,
     pool: BufferPool,
 }
 
 impl TcpAcceptor {
-    /// Binds `address`; port 0 picks a free one. The address is free again as soon as the acceptor is dropped.
+    /// Binds `address` for plain TCP; port 0 picks a free one. The address is free again as soon as the acceptor is
+    /// dropped.
     ///
     /// # Errors
     ///
     /// [`BindError::Io`].
     pub fn bind(address: SocketAddr, options: TcpOptions) -> Result<Self, BindError> {
+        Self::listen(address, options, None)
+    }
+
+    /// The same with TLS.
+    ///
+    /// # Errors
+    ///
+    /// [`BindError`].
+    pub fn bind_tls(
+        address: SocketAddr,
+        tls: impl Into<ServerTls>,
+        options: TcpOptions,
+    ) -> Result<Self, BindError> {
+        let alpn = options.alpn.clone();
+        let current = Current::new(&tls.into(), move |tls| tls.config(&alpn))?;
+        Self::listen(address, options, Some(current))
+    }
+
+    fn listen(
+        address: SocketAddr,
+        options: TcpOptions,
+        tls: Option<Arc<Current<ServerConfig>>>,
+    ) -> Result<Self, BindError> {
         let failed = |source| BindError::Io { address, source };
         let socket =
             if address.is_ipv4() { TcpSocket::new_v4() } else { TcpSocket::new_v6() }.map_err(failed)?;
         socket.set_reuseaddr(true).map_err(failed)?;
         socket.bind(address).map_err(failed)?;
         let listener = socket.listen(ACCEPT_BACKLOG).map_err(failed)?;
-        Ok(TcpAcceptor { listener, options, pool: BufferPool::default() })
+        let handshake = TcpHandshake { options, tls, pool: BufferPool::default() };
+        Ok(TcpAcceptor { listener, handshake })
+    }
+
+    /// Exchanges its certificates for the handshakes to come; `None` on plain TCP.
+    pub fn reload(&self) -> Option<Reload> {
+        self.handshake.tls.as_ref().map(Current::reload)
     }
 
     /// The bound address.
@@ -65,7 +109,8 @@ impl TcpAcceptor {
         self.listener.local_addr()
     }
 
-    /// The next client that knocks, to be made a connection with [`TcpAcceptor::start`]. Cancel-safe.
+    /// The next client that knocks. Its handshake has yet to be done with [`TcpHandshake::finish`], beside those of the
+    /// others. Cancel-safe.
     ///
     /// # Errors
     ///
@@ -75,14 +120,38 @@ impl TcpAcceptor {
         Ok(Accepted { stream, peer })
     }
 
-    /// Makes a client a connection, which reads nothing until it is claimed.
+    /// What is done with the clients it accepts. Outlives it.
+    pub fn handshake(&self) -> TcpHandshake {
+        self.handshake.clone()
+    }
+}
+
+impl TcpHandshake {
+    /// Whether there is no TLS, so that a client is a connection at once.
+    pub fn is_plain(&self) -> bool {
+        self.tls.is_none()
+    }
+
+    /// Makes a client a connection, which reads nothing until it is claimed. With TLS that takes a handshake; plain TCP
+    /// is ready at once.
     ///
     /// # Errors
     ///
-    /// Those of the operating system: the client has left.
-    pub fn start(&self, accepted: Accepted) -> std::io::Result<Connection> {
-        let local = accepted.stream.local_addr()?;
-        Ok(start(accepted.stream, Side::Server, (accepted.peer, local), &self.options, self.pool.clone()))
+    /// [`ConnectError`]: the client left, does not speak TLS, offered another ALPN, showed no certificate that is
+    /// believed, or took longer than `timeout`.
+    pub async fn finish(&self, accepted: Accepted, timeout: Duration) -> Result<Connection, ConnectError> {
+        let Accepted { stream, peer: address } = accepted;
+        let local = stream.local_addr().map_err(|source| ConnectError::Io { address, source })?;
+        let ends = Ends { side: Side::Server, peer: address, local };
+        let Some(tls) = &self.tls else {
+            return Ok(ends.start(stream, &self.options, self.pool.clone()));
+        };
+        let handshake = tcp_tls::accept(stream, tls.get());
+        let stream = tokio::time::timeout(timeout, handshake)
+            .await
+            .map_err(|_| ConnectError::Timeout { address, timeout })?
+            .map_err(|failure| ConnectError::handshake(address, failure))?;
+        Ok(ends.start_tls(stream.into(), &self.options, self.pool.clone()))
     }
 }
 
@@ -93,7 +162,7 @@ pub struct Accepted {
     peer: SocketAddr,
 }
 
-/// Connects to `address`. Cancel-safe: a half-open connection is closed.
+/// Connects to `address` over plain TCP. Cancel-safe: a half-open connection is closed.
 ///
 /// # Errors
 ///
@@ -103,39 +172,94 @@ pub async fn connect(
     options: &TcpOptions,
     timeout: Option<Duration>,
 ) -> Result<Connection, ConnectError> {
-    let failed = |source| ConnectError::Io { address, source };
-    let connecting = TcpStream::connect(address);
-    let stream = match timeout {
+    let (stream, ends) = within(address, timeout, dial(address)).await?;
+    Ok(ends.start(stream, options, BufferPool::default()))
+}
+
+/// Connects to `address` over TCP with TLS, verifying the certificate for `server_name`. Cancel-safe: a half-open
+/// connection is closed. What a server has against the client's certificate, it says only after this.
+///
+/// # Errors
+///
+/// [`ConnectError`].
+pub async fn connect_tls(
+    address: SocketAddr,
+    server_name: &str,
+    tls: impl Into<ClientTls>,
+    options: &TcpOptions,
+    timeout: Option<Duration>,
+) -> Result<Connection, ConnectError> {
+    let name = tls::server_name(server_name)?;
+    let (config, _) = tls.into().config(&options.alpn)?;
+    let connecting = async {
+        let (stream, ends) = dial(address).await?;
+        let stream = tcp_tls::connect(stream, name, config)
+            .await
+            .map_err(|failure| ConnectError::handshake(address, failure))?;
+        Ok((stream, ends))
+    };
+    let (stream, ends) = within(address, timeout, connecting).await?;
+    Ok(ends.start_tls(stream.into(), options, BufferPool::default()))
+}
+
+async fn within<T>(
+    address: SocketAddr,
+    timeout: Option<Duration>,
+    connecting: impl Future<Output = Result<T, ConnectError>>,
+) -> Result<T, ConnectError> {
+    match timeout {
         None => connecting.await,
         Some(timeout) => tokio::time::timeout(timeout, connecting)
             .await
-            .map_err(|_| ConnectError::Timeout { address, timeout })?,
+            .unwrap_or(Err(ConnectError::Timeout { address, timeout })),
     }
-    .map_err(failed)?;
-    let peer = stream.peer_addr().map_err(failed)?;
-    let local = stream.local_addr().map_err(failed)?;
-    Ok(start(stream, Side::Client, (peer, local), options, BufferPool::default()))
 }
 
-fn start(
-    stream: TcpStream,
+async fn dial(address: SocketAddr) -> Result<(TcpStream, Ends), ConnectError> {
+    let failed = |source| ConnectError::Io { address, source };
+    let stream = TcpStream::connect(address).await.map_err(failed)?;
+    let peer = stream.peer_addr().map_err(failed)?;
+    let local = stream.local_addr().map_err(failed)?;
+    Ok((stream, Ends { side: Side::Client, peer, local }))
+}
+
+/// Which end of which connection this is.
+struct Ends {
     side: Side,
-    (peer, local): (SocketAddr, SocketAddr),
-    options: &TcpOptions,
-    pool: BufferPool,
-) -> Connection {
-    // A socket that refuses the option still works, only less promptly.
-    let _ = stream.set_nodelay(options.no_delay);
-    let (read, write) = stream.into_split();
-    let (connection, shared) = Connection::new(Parts {
-        side,
-        transport: TransportId::Tcp,
-        peer,
-        local,
-        quic: None,
-        pool,
-        claimed: side == Side::Client,
-    });
-    stream_driver::spawn(&shared, read, write, options.idle_timeout);
-    connection
+    peer: SocketAddr,
+    local: SocketAddr,
+}
+
+impl Ends {
+    fn start(self, stream: TcpStream, options: &TcpOptions, pool: BufferPool) -> Connection {
+        // A socket that refuses the option still works, only less promptly.
+        let _ = stream.set_nodelay(options.no_delay);
+        let (connection, shared) = Connection::new(self.parts(Vec::new(), pool));
+        let (read, write) = stream.into_split();
+        stream_driver::spawn(&shared, read, write, options.idle_timeout);
+        connection
+    }
+
+    fn start_tls(self, stream: TlsStream<TcpStream>, options: &TcpOptions, pool: BufferPool) -> Connection {
+        let (socket, session) = stream.get_ref();
+        let _ = socket.set_nodelay(options.no_delay);
+        let certificates = session.peer_certificates().map(tls::shown).unwrap_or_default();
+        let (connection, shared) = Connection::new(self.parts(certificates, pool));
+        let (read, write) = tokio::io::split(stream);
+        stream_driver::spawn(&shared, read, write, options.idle_timeout);
+        connection
+    }
+
+    fn parts(self, certificates: Vec<bytes::Bytes>, pool: BufferPool) -> Parts {
+        Parts {
+            side: self.side,
+            transport: TransportId::Tcp,
+            peer: self.peer,
+            local: self.local,
+            quic: None,
+            certificates,
+            pool,
+            claimed: self.side == Side::Client,
+        }
+    }
 }

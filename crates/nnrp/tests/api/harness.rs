@@ -6,14 +6,16 @@ use std::time::Duration;
 
 use nnrp::wire::{ResultFrame, Section, SubmitFrame, TensorDType, TypedPayload};
 use nnrp::{
-    ClientConfig, ClientSession, Connection, DialError, Identity, Listener, PendingSession, QuicOptions,
-    Reply, ServerConfig, ServerSession, ServerSettings, TcpOptions, Trust, development_certificate,
+    ClientConfig, ClientSession, ClientTls, Connection, DialError, Identity, Listener, PendingSession,
+    QuicOptions, Reply, ServerConfig, ServerSession, ServerSettings, ServerTls, TcpOptions, Trust,
+    development_certificate,
 };
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Kind {
     Memory,
     Tcp,
+    Tls,
     Quic,
 }
 
@@ -47,38 +49,52 @@ pub(crate) async fn soon<T>(what: &str, future: impl Future<Output = T>) -> T {
 
 impl Server {
     pub(crate) async fn start(kind: Kind, config: ServerConfig) -> Self {
-        let address = SocketAddr::from((Ipv4Addr::LOCALHOST, 0));
-        if kind == Kind::Quic {
-            let made = development_certificate().unwrap();
-            let identity =
-                Identity::from_pem(made.certificate.as_bytes(), made.private_key.as_bytes()).unwrap();
-            let listener =
-                Listener::bind_quic(address, &identity, &QuicOptions::default(), config).await.unwrap();
-            return Server { listener, trust: Trust::Certificates(made.certificate.into_bytes()) };
-        }
-        let listener = Listener::bind_tcp(address, TcpOptions::default(), config).await.unwrap();
-        Server { listener, trust: Trust::Platform }
+        let made = development_certificate().unwrap();
+        let identity = Identity::from_pem(made.certificate.as_bytes(), made.private_key.as_bytes()).unwrap();
+        let trust = Trust::Certificates(made.certificate.into_bytes());
+        Server { listener: listen(kind, identity, config).await, trust }
     }
 
     pub(crate) async fn dial(&self, kind: Kind, config: ClientConfig) -> Result<ClientSession, DialError> {
-        let address = self.listener.local_addr();
-        match kind {
-            Kind::Quic => ClientSession::connect_quic(address, "localhost", &self.trust, config).await,
-            _ => ClientSession::connect_tcp(address, config).await,
-        }
+        dial(kind, self.listener.local_addr(), &self.trust, config).await
     }
 
     /// A transport connection without a word said on it.
     pub(crate) async fn dial_raw(&self, kind: Kind) -> Connection {
         let address = self.listener.local_addr();
-        match kind {
+        let dialled = match kind {
             Kind::Quic => {
-                nnrp::quic::connect(address, "localhost", &self.trust, &QuicOptions::default(), None)
-                    .await
-                    .unwrap()
+                nnrp::quic::connect(address, "localhost", &self.trust, &QuicOptions::default(), None).await
             }
-            _ => nnrp::tcp::connect(address, &TcpOptions::default(), None).await.unwrap(),
-        }
+            Kind::Tls => {
+                nnrp::tcp::connect_tls(address, "localhost", &self.trust, &TcpOptions::default(), None).await
+            }
+            _ => nnrp::tcp::connect(address, &TcpOptions::default(), None).await,
+        };
+        dialled.unwrap()
+    }
+}
+
+pub(crate) async fn listen(kind: Kind, tls: impl Into<ServerTls>, config: ServerConfig) -> Listener {
+    let address = SocketAddr::from((Ipv4Addr::LOCALHOST, 0));
+    let bound = match kind {
+        Kind::Quic => Listener::bind_quic(address, tls, &QuicOptions::default(), config).await,
+        Kind::Tls => Listener::bind_tcp_tls(address, tls, TcpOptions::default(), config).await,
+        _ => Listener::bind_tcp(address, TcpOptions::default(), config).await,
+    };
+    bound.unwrap()
+}
+
+pub(crate) async fn dial(
+    kind: Kind,
+    address: SocketAddr,
+    tls: impl Into<ClientTls>,
+    config: ClientConfig,
+) -> Result<ClientSession, DialError> {
+    match kind {
+        Kind::Quic => ClientSession::connect_quic(address, "localhost", tls, config).await,
+        Kind::Tls => ClientSession::connect_tcp_tls(address, "localhost", tls, config).await,
+        _ => ClientSession::connect_tcp(address, config).await,
     }
 }
 
