@@ -6,7 +6,7 @@ The bases follow what callers already catch: a protocol violation is a ``ValueEr
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 from nnrp.core.enums import ErrorCode
 from nnrp.core.messages.control import ErrorScope
@@ -113,6 +113,10 @@ class NnrpTransportError(NnrpError, RuntimeError):
 
 class NnrpConnectionClosedError(NnrpTransportError, ConnectionResetError):
     """The connection ended; nothing can be sent and nothing is left to receive."""
+
+    ended_by: Literal["application", "peer", "fault", "transport"] = "transport"
+    """Who ended it: our own `close()`, the peer in an orderly way, a fatal ERROR, or the network (a reset, an
+    idle or dead peer). The first two are an ordinary end of a session."""
 
 
 class NnrpQuicError(NnrpTransportError):

@@ -53,7 +53,20 @@ pub(crate) fn closed(py: Python<'_>, transport: TransportId, closed: &Closed) ->
             fault(py, found, None)
         };
     }
-    connection_closed(py, transport, closed.to_string())
+    let error = connection_closed(py, transport, closed.to_string());
+    // The class has a default; without the attribute users would only get that.
+    let _ = error.value(py).setattr(intern!(py, "ended_by"), ended_by(ended.by));
+    error
+}
+
+/// The word that `NnrpConnectionClosedError.ended_by` has for who ended a connection.
+fn ended_by(by: EndedBy) -> &'static str {
+    match by {
+        EndedBy::Local => "application",
+        EndedBy::Peer => "peer",
+        EndedBy::Fault => "fault",
+        EndedBy::Transport => "transport",
+    }
 }
 
 fn connection_closed(py: Python<'_>, transport: TransportId, text: String) -> PyErr {

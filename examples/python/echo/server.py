@@ -8,9 +8,8 @@ from nnrp.server import ServerProfile, accept_server_session
 
 async def handle(session):
     async with session:  # however this ends, frames without an answer are dropped and the client is told
-        with contextlib.suppress(NnrpConnectionClosedError):  # the client is done
-            while True:
-                received = await session.receive_submit()
+        with contextlib.suppress(NnrpConnectionClosedError):  # the client was lost
+            async for received in session:  # until the client is done
                 sections = received.request.sections  # run your model here
                 await session.send_result(frame_id=received.metadata.frame_id, sections=sections)
 

@@ -8,9 +8,11 @@ from typing import TYPE_CHECKING, ClassVar
 from nnrp._lazy import LazyFrozen, packet_from_native, tensor_body_from_native
 from nnrp.client.request import TypedPayload, typed_payloads_from_native
 from nnrp.core import (
+    HeaderFlags,
     MessageType,
     NnrpPacket,
     PayloadKind,
+    ResultClass,
     ResultHintReason,
     ResultPushMetadata,
     TensorBodyView,
@@ -60,6 +62,17 @@ class Result:
     def is_push(self) -> bool:
         """Whether this is a result."""
         return self.packet.header.msg_type is MessageType.RESULT_PUSH
+
+    @property
+    def is_last(self) -> bool:
+        """Whether this ends the frame: a drop, or a result that is not partial or has the flag EOS.
+
+        A server may send results after the last one all the same; they are delivered.
+        """
+        if self.metadata is None:
+            return True
+        partial = self.metadata.result_class is ResultClass.PARTIAL
+        return not partial or HeaderFlags.EOS in self.packet.header.flags
 
     @property
     def drop_reason(self) -> ResultHintReason | None:

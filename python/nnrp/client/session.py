@@ -13,6 +13,7 @@ from nnrp.client.control import ClientControlBootstrapSession  # noqa: TC001  # 
 from nnrp.client.migration import MigrationOutcome, MigrationTriggerMonitor, MigrationTriggerPolicy
 from nnrp.client.request import SubmitRequest, submit_arguments
 from nnrp.client.result import Result, received_result
+from nnrp.client.stream import ResultStream
 from nnrp.core import (
     CacheAckMetadata,
     CacheInvalidateMetadata,
@@ -156,6 +157,35 @@ class ClientSession:
                 raise
             waited = max(timeout, 0)
             raise TimeoutError(f"no result of frame {request.frame_id} within {waited:g} s") from None
+
+    def stream(self, request: SubmitRequest, *, timeout: float | None = None) -> ResultStream:
+        """Submit a frame and iterate over its results: for answers that come in parts, such as tokens.
+
+        ::
+
+            async for part in session.stream(request, timeout=5):
+                for chunk in part.token_chunks:
+                    print(chunk.decode(), end="", flush=True)
+
+        The frame is submitted when the iteration begins. It ends after the result for which
+        :attr:`Result.is_last` is true; a drop is such a result, and is handed out, not raised. **Leaving
+        early**, by ``break``, an exception or cancellation, cancels the frame on the server and throws away
+        what is still to come of it. ``async with session.stream(request) as parts`` does so at the end of the
+        block; a bare ``async for`` when Python collects the iterator, which is at once unless something
+        refers to it.
+
+        Args:
+            request: the frame.
+            timeout: seconds to wait for each part, and for sending; ``None`` waits without limit.
+
+        Raises, while iterating:
+            TimeoutError: the next part did not come in time. The frame is cancelled.
+            TypeError, ValueError: the request does not make a frame; nothing is sent.
+            NnrpProtocolError: the server refused the frame.
+            NnrpConnectionClosedError: the connection ended before the last part.
+
+        """
+        return ResultStream(self, request, timeout)
 
     async def submit_nowait(self, request: SubmitRequest) -> None:
         """Do the same as :meth:`submit_frame`; kept for programs written for older releases."""

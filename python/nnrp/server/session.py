@@ -28,6 +28,7 @@ from nnrp.core import (
     TileIndexMode,
     TransportId,
 )
+from nnrp.errors import NnrpConnectionClosedError, NnrpProtocolError
 from nnrp.server import _packets
 from nnrp.server.context import ClientHelloContext, ReceivedSubmit, received_submit
 from nnrp.server.profile import ServerProfile
@@ -86,7 +87,8 @@ class ServerSession:
     """One client's session, made by :func:`~nnrp.server.accept_server_session`.
 
     All methods may be called from any number of tasks at once; each packet is sent whole, and two sends
-    awaited one after the other leave in that order. As an async context manager it closes on exit.
+    awaited one after the other leave in that order. As an async context manager it closes on exit; iterating
+    over it gives its frames.
 
     The constructor also accepts any object with the coroutine methods ``receive_submit_packet(timeout=)``,
     ``send_result_packet(packet)``, ``send_control_packet(packet)`` and ``close()``, which is what tests use.
@@ -115,6 +117,29 @@ class ServerSession:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         await self.close()
+
+    def __aiter__(self) -> Self:
+        """Iterate over the frames of this session: ``async for received in session``.
+
+        Ends when the session ends in an orderly way, from either side; a lost connection and a fatal ERROR
+        raise as in :meth:`receive_submit`. What a client must not send is answered and logged, and the
+        iteration goes on. Leaving the loop loses nothing: :meth:`receive_submit` or another loop gets the
+        next frame.
+        """
+        return self
+
+    async def __anext__(self) -> ReceivedSubmit:
+        while True:
+            try:
+                return await self.receive_submit()
+            except NnrpConnectionClosedError as error:
+                if error.ended_by in {"application", "peer"}:
+                    raise StopAsyncIteration from None
+                raise
+            except ValueError as error:
+                if isinstance(error, NnrpProtocolError) and error.is_fatal:
+                    raise
+                _log.warning("session %d: a packet was refused: %s", self.session_id, error)
 
     async def receive_submit(self, timeout: float | None = None) -> ReceivedSubmit:
         """Wait for the next frame of this session, at most ``timeout`` seconds.

@@ -1,0 +1,1 @@
+"""A language model of a few lines whose tokens are streamed as they are made."""
