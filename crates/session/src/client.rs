@@ -285,12 +285,13 @@ impl Machine {
         if let Role::Client(role) = &mut self.role
             && key.frame_id != 0
             && hint.reason != ResultHintReason::None
+            && let Some(meant) = role.frames.hinted(key)
         {
-            if let Some(frame) = role.frames.hinted(key) {
+            if let Some(frame) = role.frames.get_mut(meant) {
                 frame.drop_reason = Some(hint.reason);
             }
             for held in std::mem::take(&mut role.held_drops) {
-                if held.1.packet.header.frame_id == key.frame_id {
+                if FrameKey::from(&held.1.packet.header) == meant {
                     released.push(held.1);
                 } else {
                     role.held_drops.push(held);

@@ -204,6 +204,7 @@ pub(crate) struct ClientFrames {
     outstanding: usize,
     /// Whether any live frame may be lingering; most clients never see a partial result.
     lingering: bool,
+    newest_of_view_0: u32,
 }
 
 #[derive(Debug)]
@@ -231,6 +232,9 @@ impl ClientFrames {
 
     pub(crate) fn submitted(&mut self, key: FrameKey, linger: Duration) {
         self.given_up.retain(|gone| *gone != key);
+        if key.view_id == 0 {
+            self.newest_of_view_0 = self.newest_of_view_0.max(key.frame_id);
+        }
         let frame = self.live.entry(key).or_insert(ClientFrame {
             outstanding: 0,
             cancelled: false,
@@ -248,12 +252,16 @@ impl ClientFrames {
         self.live.get_mut(&key)
     }
 
-    /// The live frame a hint speaks of; hints of other implementations carry no view.
-    pub(crate) fn hinted(&mut self, key: FrameKey) -> Option<&mut ClientFrame> {
+    /// The live frame a hint speaks of. Hints of other implementations carry no view: view 0 then stands for any, unless
+    /// view 0 itself has had a frame of this id, whose hint may be late.
+    pub(crate) fn hinted(&self, key: FrameKey) -> Option<FrameKey> {
         if self.live.contains_key(&key) {
-            return self.live.get_mut(&key);
+            return Some(key);
         }
-        self.live.iter_mut().find(|(k, _)| k.frame_id == key.frame_id).map(|(_, frame)| frame)
+        if key.view_id != 0 || key.frame_id <= self.newest_of_view_0 {
+            return None;
+        }
+        self.live.keys().find(|live| live.frame_id == key.frame_id).copied()
     }
 
     pub(crate) fn is_live(&self, key: FrameKey) -> bool {

@@ -535,8 +535,11 @@ impl Machine {
         }
         // What had arrived is still handed out.
         self.deliver_held_drops();
-        if let Role::Client(role) = &mut self.role {
-            role.frames.clear();
+        match &mut self.role {
+            Role::Raw => {}
+            Role::Client(role) => role.frames.clear(),
+            // What was not answered by now never will be: nothing can be sent any more (R-LIFE-2).
+            Role::Server(role) => drop(role.frames.take_owed()),
         }
         self.emit(Event::Ended(ended));
         self.ended = true;

@@ -1,7 +1,9 @@
 //! How sessions end, and that nobody is left waiting.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "tests fail by panicking")]
 
-use nnrp_session::{CommandError, DRAIN_TIME, DropFrame, EndedBy, Event, QUIET_GRACE, TransportEnd};
+use nnrp_session::{
+    CommandError, DRAIN_TIME, DropFrame, EndedBy, Event, FrameKey, QUIET_GRACE, TransportEnd,
+};
 use nnrp_testkit::{Pair, packets};
 use nnrp_wire::{ErrorCode, ErrorMessage, MessageType};
 
@@ -135,4 +137,14 @@ fn a_request_to_migrate_is_refused_and_its_connection_closes() {
     assert_eq!(pair.server.sent_types(), [MessageType::SessionMigrateAck]);
     assert!(matches!(pair.server.event(), Some(Event::HandshakeFailed(_))));
     assert_eq!(pair.server.shut_down, Some(0));
+}
+
+#[test]
+fn a_server_owes_nothing_after_the_end() {
+    let mut pair = Pair::connected();
+    pair.submit(1);
+    let lost = TransportEnd { clean: false, text: "reset".into() };
+    pair.server.machine.handle_transport_closed(&lost);
+    assert_eq!(pair.server.machine.live_frames(), 0);
+    assert!(!pair.server.machine.owes_answer(FrameKey::new(1)), "an answer that cannot be sent is not owed");
 }

@@ -7,7 +7,7 @@ use nnrp_session::{DropFrame, Event, FrameKey, SubmittedTiles};
 use nnrp_testkit::{Pair, packets};
 use nnrp_wire::{
     BudgetPolicy, ErrorCode, ErrorMessage, ErrorMetadata, ErrorScope, Header, HeaderFlags, MessageType,
-    ResultClass, ResultFrame, ResultHintReason, Revision,
+    ResultClass, ResultFrame, ResultHintMetadata, ResultHintReason, Revision,
 };
 
 fn drop_of(frame_id: u32, reason: Option<ResultHintReason>) -> DropFrame {
@@ -58,6 +58,48 @@ fn a_drop_without_a_reason_is_not_held_back_for_long() {
     pair.advance(Duration::from_millis(20));
     let Some(Event::Result(result)) = pair.client.event() else { panic!() };
     assert_eq!(result.drop_reason, None);
+}
+
+#[test]
+fn a_late_hint_is_not_about_another_view() {
+    let mut pair = Pair::connected();
+    for view_id in [0, 1] {
+        let frame = nnrp_wire::SubmitFrame { view_id, ..packets::frame(1) };
+        pair.client.machine.submit(frame.encode(1, Revision::Current).unwrap()).unwrap();
+    }
+    pair.drive();
+    // The frame of view 0 ends, its hint comes behind; view 1 is dropped without a reason.
+    pair.server.machine.push_drop(&drop_of(1, None)).unwrap();
+    pair.drive();
+    pair.advance(Duration::from_millis(20));
+    let Some(Event::Result(_)) = pair.client.event() else { panic!() };
+    let reason = ResultHintMetadata { reason: ResultHintReason::ServerBusy, ..ResultHintMetadata::default() };
+    let mut header = Header::new(MessageType::ResultHint);
+    header.frame_id = 1;
+    pair.server.machine.push_hint(header, &reason).unwrap();
+    pair.server.machine.push_drop(&DropFrame { view_id: 1, ..drop_of(1, None) }).unwrap();
+    pair.drive();
+    pair.advance(Duration::from_millis(20));
+    assert!(matches!(pair.client.event(), Some(Event::Hint(..))));
+    let Some(Event::Result(result)) = pair.client.event() else { panic!() };
+    assert_eq!((result.packet.header.view_id, result.drop_reason), (1, None));
+}
+
+#[test]
+fn a_hint_without_a_view_is_about_the_one_frame_of_that_id() {
+    let mut pair = Pair::connected();
+    let frame = nnrp_wire::SubmitFrame { view_id: 2, ..packets::frame(1) };
+    pair.client.machine.submit(frame.encode(1, Revision::Current).unwrap()).unwrap();
+    pair.drive();
+    let busy = ResultHintMetadata { reason: ResultHintReason::ServerBusy, ..ResultHintMetadata::default() };
+    let mut header = Header::new(MessageType::ResultHint);
+    header.frame_id = 1;
+    pair.server.machine.push_hint(header, &busy).unwrap();
+    pair.server.machine.push_drop(&DropFrame { view_id: 2, ..drop_of(1, None) }).unwrap();
+    pair.drive();
+    assert!(matches!(pair.client.event(), Some(Event::Hint(..))));
+    let Some(Event::Result(result)) = pair.client.event() else { panic!() };
+    assert_eq!(result.drop_reason, Some(ResultHintReason::ServerBusy));
 }
 
 #[test]

@@ -222,6 +222,6 @@ impl Pair {
 
 /// Where virtual time starts. `Instant` has no constant, so the real clock is read once.
 #[expect(clippy::disallowed_methods, reason = "the origin of virtual time; only differences matter")]
-fn epoch() -> Instant {
+pub(crate) fn epoch() -> Instant {
     Instant::now()
 }

@@ -21,7 +21,7 @@ mod connection;
 mod error;
 mod inbox;
 pub mod memory;
-mod order;
+pub mod order;
 pub mod quic;
 mod quic_driver;
 mod shared;

@@ -8,36 +8,39 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use nnrp_session::FrameKey;
-use nnrp_wire::Packet;
-
-use crate::inbox::Room;
 
 /// How long a stream without a header may hold back its successors: several round trips of a long path, and no
 /// more than a blink if somebody opens streams and sends nothing.
-pub(crate) const ORDER_PATIENCE: Duration = Duration::from_secs(1);
+pub const ORDER_PATIENCE: Duration = Duration::from_secs(1);
 
-/// The streams that are open or hold a packet back.
-#[derive(Debug, Default)]
-pub(crate) struct Order(BTreeMap<u64, Slot>);
+/// The streams that are open or hold a packet back, each packet with whatever `T` belongs to it.
+#[derive(Debug)]
+pub struct Order<T>(BTreeMap<u64, Slot<T>>);
+
+impl<T> Default for Order<T> {
+    fn default() -> Self {
+        Order(BTreeMap::new())
+    }
+}
 
 #[derive(Debug)]
-enum Slot {
+enum Slot<T> {
     /// No header yet.
     Unknown,
     /// The header named this frame.
     Receiving(FrameKey),
     /// Complete, held back. Normally one packet; a peer that sends more on one stream gets them all delivered.
-    Complete(FrameKey, Vec<(Packet, Room)>),
+    Complete(FrameKey, Vec<T>),
 }
 
-impl Order {
+impl<T> Order<T> {
     /// A stream was opened.
-    pub(crate) fn opened(&mut self, stream: u64) {
+    pub fn opened(&mut self, stream: u64) {
         self.0.insert(stream, Slot::Unknown);
     }
 
     /// A stream's header names its frame.
-    pub(crate) fn named(&mut self, stream: u64, key: FrameKey) -> Vec<(u64, Packet, Room)> {
+    pub fn named(&mut self, stream: u64, key: FrameKey) -> Vec<(u64, T)> {
         let slot = self.0.entry(stream).or_insert(Slot::Unknown);
         if !matches!(slot, Slot::Complete(..)) {
             *slot = Slot::Receiving(key);
@@ -45,18 +48,17 @@ impl Order {
         self.release()
     }
 
-    /// A stream's packet is complete.
-    pub(crate) fn completed(&mut self, stream: u64, packet: Packet, room: Room) -> Vec<(u64, Packet, Room)> {
-        let key = FrameKey::from(&packet.header);
+    /// A stream's packet, of frame `key`, is complete.
+    pub fn completed(&mut self, stream: u64, key: FrameKey, packet: T) -> Vec<(u64, T)> {
         match self.0.entry(stream).or_insert(Slot::Unknown) {
-            Slot::Complete(_, held) => held.push((packet, room)),
-            slot => *slot = Slot::Complete(key, vec![(packet, room)]),
+            Slot::Complete(_, held) => held.push(packet),
+            slot => *slot = Slot::Complete(key, vec![packet]),
         }
         self.release()
     }
 
     /// A stream ended, or has been silent for too long, and brings nothing more to wait for.
-    pub(crate) fn gave_up(&mut self, stream: u64) -> Vec<(u64, Packet, Room)> {
+    pub fn gave_up(&mut self, stream: u64) -> Vec<(u64, T)> {
         if !matches!(self.0.get(&stream), Some(Slot::Complete(..))) {
             self.0.remove(&stream);
         }
@@ -64,7 +66,7 @@ impl Order {
     }
 
     /// Whether a stream holds back packets that have arrived: it must not wait for room that they occupy.
-    pub(crate) fn holds_back(&self, stream: u64, key: FrameKey) -> bool {
+    pub fn holds_back(&self, stream: u64, key: FrameKey) -> bool {
         // Only the first of its frame: were every one excused, the bound would be none.
         let first = self.0.range(..stream).all(|(_, slot)| match slot {
             Slot::Unknown => false,
@@ -78,7 +80,7 @@ impl Order {
     }
 
     /// Takes out, in order, every packet nothing stands in front of.
-    fn release(&mut self) -> Vec<(u64, Packet, Room)> {
+    fn release(&mut self) -> Vec<(u64, T)> {
         let mut busy: Vec<FrameKey> = Vec::new();
         let mut ready = Vec::new();
         for (stream, slot) in &self.0 {
@@ -93,7 +95,7 @@ impl Order {
             .into_iter()
             .flat_map(|stream| match self.0.remove(&stream) {
                 Some(Slot::Complete(_, held)) => {
-                    held.into_iter().map(|(p, room)| (stream, p, room)).collect()
+                    held.into_iter().map(|packet| (stream, packet)).collect::<Vec<_>>()
                 }
                 _ => Vec::new(),
             })
@@ -104,16 +106,8 @@ impl Order {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use bytes::Bytes;
-    use nnrp_wire::{Header, MessageType};
 
-    fn packet(frame_id: u32) -> Packet {
-        let mut header = Header::new(MessageType::ResultPush);
-        header.frame_id = frame_id;
-        Packet::build(header, Bytes::new(), Bytes::new())
-    }
-
-    fn ids(released: Vec<(u64, Packet, Room)>) -> Vec<u64> {
+    fn ids(released: Vec<(u64, ())>) -> Vec<u64> {
         released.into_iter().map(|(stream, ..)| stream).collect()
     }
 
@@ -126,9 +120,9 @@ mod tests {
         order.named(3, FrameKey::new(1));
         order.named(7, FrameKey::new(2));
         order.named(11, FrameKey::new(1));
-        assert!(ids(order.completed(11, packet(1), Room::default())).is_empty());
-        assert_eq!(ids(order.completed(7, packet(2), Room::default())), [7]);
-        assert_eq!(ids(order.completed(3, packet(1), Room::default())), [3, 11]);
+        assert!(ids(order.completed(11, FrameKey::new(1), ())).is_empty());
+        assert_eq!(ids(order.completed(7, FrameKey::new(2), ())), [7]);
+        assert_eq!(ids(order.completed(3, FrameKey::new(1), ())), [3, 11]);
     }
 
     #[test]
@@ -138,7 +132,7 @@ mod tests {
             order.opened(stream);
             order.named(stream, FrameKey::new(1));
         }
-        assert!(ids(order.completed(7, packet(1), Room::default())).is_empty());
+        assert!(ids(order.completed(7, FrameKey::new(1), ())).is_empty());
         assert!(ids(order.gave_up(7)).is_empty());
         assert_eq!(ids(order.gave_up(3)), [7]);
     }
@@ -149,7 +143,7 @@ mod tests {
         order.opened(3);
         order.opened(7);
         order.named(7, FrameKey::new(1));
-        assert!(ids(order.completed(7, packet(1), Room::default())).is_empty());
+        assert!(ids(order.completed(7, FrameKey::new(1), ())).is_empty());
         assert_eq!(ids(order.gave_up(3)), [7]);
     }
 }

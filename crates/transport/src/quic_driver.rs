@@ -265,7 +265,7 @@ impl Driver {
         match read_rest(&self.shared, receive, header).await {
             Ok(Some(packet)) => {
                 if self.shared.side() == Side::Client && lane == Lane::Frame {
-                    order.change(&self.shared, |order| order.completed(id, packet, room));
+                    order.change(&self.shared, |order| order.completed(id, key, (packet, room)));
                 } else {
                     self.shared.handle_packet(packet, Arrival::Stream(id), room);
                 }
@@ -307,16 +307,20 @@ impl Driver {
 /// The order of results, shared by the tasks of their streams.
 #[derive(Default)]
 struct SharedOrder {
-    order: Mutex<Order>,
+    order: Mutex<Order<(Packet, Room)>>,
     changed: Notify,
 }
 
 impl SharedOrder {
     /// Applies `change` and passes on, in order, what it sets free.
-    fn change(&self, shared: &Shared, change: impl FnOnce(&mut Order) -> Vec<(u64, Packet, Room)>) {
+    fn change(
+        &self,
+        shared: &Shared,
+        change: impl FnOnce(&mut Order<(Packet, Room)>) -> Vec<(u64, (Packet, Room))>,
+    ) {
         let mut order = self.order.lock().unwrap_or_else(PoisonError::into_inner);
         // Under the lock: two streams must not overtake each other between release and delivery.
-        for (stream, packet, room) in change(&mut order) {
+        for (stream, (packet, room)) in change(&mut order) {
             shared.handle_packet(packet, Arrival::Stream(stream), room);
         }
         drop(order);
