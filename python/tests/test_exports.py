@@ -11,8 +11,8 @@ import nnrp
 
 NAMES = {
     "nnrp.server": """
-        ClientHelloContext ReceivedSubmit ServerProfile ServerSession ServerSessionAcceptResolution
-        SessionResolver accept_server_connection accept_server_session
+        ClientHelloContext MicroBatcher ReceivedSubmit ServerProfile ServerSession
+        ServerSessionAcceptResolution SessionResolver accept_server_connection accept_server_session
     """,
     "nnrp.server.transport": """
         ClientHelloContext ReceivedSubmit ServerConnection ServerListener ServerProfile ServerSession

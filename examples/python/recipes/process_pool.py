@@ -1,0 +1,27 @@
+import asyncio
+import multiprocessing
+from concurrent.futures import ProcessPoolExecutor
+
+from nnrp.arrays import tensor_section
+
+from recipes import model
+from recipes.serving import serve
+
+
+async def main():
+    # "spawn" starts clean processes: they inherit no sockets, threads or locks of the server.
+    clean = multiprocessing.get_context("spawn")
+    with ProcessPoolExecutor(max_workers=2, mp_context=clean, initializer=model.load) as processes:
+
+        async def answer(session, received):
+            tiles = received.tensor_body.sections[0].numpy()  # pickled on its way: that is the price
+            loop = asyncio.get_running_loop()
+            outputs = await loop.run_in_executor(processes, model.run, tiles)
+            sections = (tensor_section(outputs, role_id=1),)
+            await session.send_result(frame_id=received.metadata.frame_id, sections=sections)
+
+        await serve(answer)
+
+
+if __name__ == "__main__":
+    asyncio.run(main())

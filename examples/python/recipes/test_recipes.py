@@ -1,0 +1,83 @@
+"""Every recipe answers a burst of frames from two sessions, and docs/recipes.md shows it as it is."""
+
+import asyncio
+import importlib.util
+import os
+import re
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from nnrp.adapters import create_tcp_client_configuration
+from nnrp.arrays import tensor_section
+from nnrp.client import SubmitRequest, dial_client
+
+HERE = Path(__file__).resolve().parent
+PAGE = HERE.parents[2] / "docs" / "recipes.md"
+SHOWN = dict(re.findall(r"<!-- runs as \S*/(\w+)\.py -->\n```python\n(.*?)```", PAGE.read_text(), re.DOTALL))
+ENVIRONMENT = {
+    **os.environ,
+    "PYTHONPATH": os.pathsep.join((str(HERE.parent), os.environ.get("PYTHONPATH", ""))),
+}
+PATIENCE = 30
+
+
+def needs(recipe):
+    """Skip what needs a package that is not installed."""
+    if "import torch" in SHOWN[recipe] and importlib.util.find_spec("torch") is None:
+        pytest.skip("PyTorch is not installed")
+
+
+@pytest.mark.parametrize("recipe", SHOWN)
+def test_the_page_shows_the_program(recipe):
+    assert (HERE / f"{recipe}.py").read_text() == SHOWN[recipe]
+
+
+def test_the_page_shows_every_recipe():
+    others = {"__init__", "model", Path(__file__).stem}
+    assert set(SHOWN) == {path.stem for path in HERE.glob("*.py")} - others
+
+
+async def burst(port, frames):
+    config = create_tcp_client_configuration()
+    async with dial_client("127.0.0.1", port, config=config) as session:
+        requests = [
+            SubmitRequest(
+                frame_id=number,
+                tile_ids=(0, 1),
+                sections=(tensor_section(np.full((2, 64), number, np.float32), role_id=1),),
+            )
+            for number in range(1, frames + 1)
+        ]
+        return await asyncio.gather(*(session.submit(request, timeout=PATIENCE) for request in requests))
+
+
+@pytest.mark.parametrize("recipe", SHOWN)
+async def test_every_frame_gets_an_answer(recipe):
+    needs(recipe)
+    if recipe == "serving":
+        pytest.skip("the part that the others share")
+    server = await asyncio.create_subprocess_exec(
+        sys.executable, "-m", f"recipes.{recipe}", "0", stdout=asyncio.subprocess.PIPE, env=ENVIRONMENT
+    )
+    try:
+        line = await asyncio.wait_for(server.stdout.readline(), PATIENCE)
+        port = int(re.search(rb"\d+", line).group())
+        first, second = await asyncio.gather(burst(port, 20), burst(port, 20))
+        for one, other in zip(first, second, strict=True):
+            if one.is_drop or other.is_drop:
+                assert recipe == "backpressure"
+                continue
+            outputs = one.sections[0].numpy()
+            assert outputs.shape == (2, 64)
+            assert np.abs(outputs).max() <= 1
+            np.testing.assert_allclose(outputs, other.sections[0].numpy(), rtol=1e-5)
+        assert sum(not result.is_drop for result in first) >= 1
+        server.terminate()
+        assert await asyncio.wait_for(server.wait(), PATIENCE) == 0
+    finally:
+        if server.returncode is None:
+            server.kill()
+            await server.wait()
