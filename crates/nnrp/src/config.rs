@@ -2,8 +2,6 @@
 
 use std::fmt;
 use std::future::Future;
-use std::pin::Pin;
-use std::sync::Arc;
 use std::time::Duration;
 
 use nnrp_session::{ClientSettings, HANDSHAKE_TIMEOUT, ReceivedHello, ServerSettings};
@@ -13,10 +11,8 @@ use nnrp_wire::{
     TransportPolicy,
 };
 
-/// A future that decides about a client.
-pub type Verdict = Pin<Box<dyn Future<Output = bool> + Send>>;
-
-type Authenticator = Arc<dyn Fn(ReceivedHello) -> Verdict + Send + Sync>;
+use crate::auth::{Authenticator, Verdict};
+use crate::listener::{BUSY_RETRY, MAX_PENDING_HANDSHAKES};
 
 /// What a server offers, and whom it lets in.
 #[derive(Clone)]
@@ -25,7 +21,10 @@ pub struct ServerConfig {
     pub(crate) settings: ServerSettings,
     pub(crate) model_name: String,
     pub(crate) handshake_timeout: Duration,
+    pub(crate) extensions: Vec<ControlExtension>,
     pub(crate) authenticator: Option<Authenticator>,
+    pub(crate) max_pending_handshakes: usize,
+    pub(crate) busy_retry_after: Duration,
 }
 
 impl Default for ServerConfig {
@@ -34,7 +33,10 @@ impl Default for ServerConfig {
             settings: ServerSettings::default(),
             model_name: String::new(),
             handshake_timeout: HANDSHAKE_TIMEOUT,
+            extensions: Vec::new(),
             authenticator: None,
+            max_pending_handshakes: MAX_PENDING_HANDSHAKES,
+            busy_retry_after: BUSY_RETRY,
         }
     }
 }
@@ -79,20 +81,69 @@ impl ServerConfig {
         self
     }
 
-    /// How long a client may take to send its hello once somebody accepts.
+    /// What clients may send and are told: payload kinds, codecs, dtypes, layouts, cache, loss tolerance, probes.
+    /// Replaces what was set before, limits of frames included.
+    pub fn settings(mut self, settings: ServerSettings) -> Self {
+        self.settings = settings;
+        self
+    }
+
+    /// One more extension of the acknowledgement, for every client. One of a type the library answers itself
+    /// replaces that answer.
+    pub fn extension(mut self, extension: ControlExtension) -> Self {
+        self.extensions.push(extension);
+        self
+    }
+
+    /// Clients that wait to be accepted, or are in their handshake, at once. Further ones are sent away with
+    /// SERVER_BUSY.
+    pub fn max_pending_handshakes(mut self, clients: usize) -> Self {
+        self.max_pending_handshakes = clients;
+        self
+    }
+
+    /// When a client that is sent away with SERVER_BUSY is asked to try again.
+    pub fn busy_retry_after(mut self, wait: Duration) -> Self {
+        self.busy_retry_after = wait;
+        self
+    }
+
+    /// How long a client may take to send its hello once somebody accepts, and the authentication to decide about
+    /// it, together.
     pub fn handshake_timeout(mut self, timeout: Duration) -> Self {
         self.handshake_timeout = timeout;
         self
     }
 
-    /// Decides who is let in, before anything else the client asks for is done. Runs beside the handshakes of
-    /// other clients; a slow decision delays nobody else.
-    pub fn authenticate<F, V>(mut self, decide: F) -> Self
+    /// Decides who is let in, before anything else the client asks for is done: a `bool` or a [`Verdict`]. Runs
+    /// beside the handshakes of other clients; a slow decision delays nobody else, and one that is not there when
+    /// the handshake timeout is over refuses. It must not block its thread; see
+    /// [`ServerConfig::authenticate_blocking`].
+    ///
+    /// ```
+    /// use nnrp::{ServerConfig, constant_time_eq};
+    ///
+    /// let config = ServerConfig::new()
+    ///     .authenticate(|hello| async move { constant_time_eq(&hello.hello.auth_block, b"a long random token") });
+    /// # let _ = config;
+    /// ```
+    pub fn authenticate<F, D>(mut self, decide: F) -> Self
     where
-        F: Fn(ReceivedHello) -> V + Send + Sync + 'static,
-        V: Future<Output = bool> + Send + 'static,
+        F: Fn(ReceivedHello) -> D + Send + Sync + 'static,
+        D: Future<Output: Into<Verdict>> + Send + 'static,
     {
-        self.authenticator = Some(Arc::new(move |hello| Box::pin(decide(hello))));
+        self.authenticator = Some(Authenticator::from_async(decide));
+        self
+    }
+
+    /// The same for a function that blocks: it runs on a thread of its own, of which there are
+    /// [`MAX_BLOCKING_DECISIONS`](crate::MAX_BLOCKING_DECISIONS). One that panics refuses.
+    pub fn authenticate_blocking<F, D>(mut self, decide: F) -> Self
+    where
+        F: Fn(ReceivedHello) -> D + Send + Sync + 'static,
+        D: Into<Verdict>,
+    {
+        self.authenticator = Some(Authenticator::from_blocking(decide));
         self
     }
 }

@@ -6,6 +6,7 @@ use std::time::Duration;
 use nnrp_session::HandshakeFailure;
 pub use nnrp_transport::tls::TlsError;
 pub use nnrp_transport::{BindError, Closed, ConnectError, ReceiveError, SendError};
+use nnrp_wire::ErrorCode;
 
 /// A client and a server did not come to a session.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -24,6 +25,26 @@ pub enum HandshakeError {
     /// What was asked for cannot be sent. Correct it.
     #[error(transparent)]
     Send(#[from] SendError),
+}
+
+impl HandshakeError {
+    /// The code of the refusal, when it was one.
+    pub fn code(&self) -> Option<ErrorCode> {
+        match self {
+            HandshakeError::Refused(failure) => Some(failure.fault.code),
+            _ => None,
+        }
+    }
+
+    /// How long to wait before trying again, when the other side said so (a busy server does).
+    pub fn retry_after(&self) -> Option<Duration> {
+        match self {
+            HandshakeError::Refused(failure) if failure.fault.retry_after_ms != 0 => {
+                Some(Duration::from_millis(u64::from(failure.fault.retry_after_ms)))
+            }
+            _ => None,
+        }
+    }
 }
 
 /// A client of a listener that did not get as far as asking to be let in. It has been answered and closed.

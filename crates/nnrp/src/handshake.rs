@@ -3,13 +3,13 @@
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
-use nnrp_session::{Admission, CommandError, ReceivedHello, ServerSettings};
-use nnrp_transport::{Connection, Filter, Item, SendError};
-use nnrp_wire::{ControlExtension, ErrorCode};
+use nnrp_session::{Admission, CommandError, Fault, ReceivedHello, ServerSettings};
+use nnrp_transport::{Connection, Filter, Item, SendError, clock};
+use nnrp_wire::ErrorCode;
 
 use crate::error::HandshakeError;
-use crate::listener::Place;
 use crate::server::ServerSession;
+use crate::waiting::Place;
 
 /// Session ids for clients that leave the choice to us. Ids are keys within one connection, so they need not be
 /// unique, only non-zero and not guessably all alike in logs.
@@ -28,13 +28,19 @@ pub struct PendingSession {
     connection: Connection,
     hello: ReceivedHello,
     decided: bool,
+    time_left: Duration,
     /// Its place among the listener's pending connections, until it is decided about.
     _place: Option<Place>,
 }
 
 impl PendingSession {
-    pub(crate) fn new(connection: Connection, hello: ReceivedHello, place: Option<Place>) -> Self {
-        PendingSession { connection, hello, decided: false, _place: place }
+    pub(crate) fn new(
+        connection: Connection,
+        hello: ReceivedHello,
+        time_left: Duration,
+        place: Option<Place>,
+    ) -> Self {
+        PendingSession { connection, hello, decided: false, time_left, _place: place }
     }
 
     /// Reads the hello of a connection accepted raw. What arrived before this call counts.
@@ -59,6 +65,7 @@ impl PendingSession {
             }
         });
         let guard = CloseOnDrop(Some(connection.clone()));
+        let started = clock::now();
         connection.claim();
         let receive = connection.receive(Filter::Handshake);
         let item = match timeout {
@@ -71,7 +78,9 @@ impl PendingSession {
         match item? {
             Item::Hello(hello) => {
                 guard.keep();
-                Ok(PendingSession::new(connection, *hello, None))
+                let took = clock::now().saturating_duration_since(started);
+                let left = timeout.map_or(Duration::MAX, |timeout| timeout.saturating_sub(took));
+                Ok(PendingSession::new(connection, *hello, left, None))
             }
             Item::HandshakeFailed(failure) => {
                 // The ERROR is on its way; let it arrive.
@@ -98,31 +107,27 @@ impl PendingSession {
         self.connection.peer_certificates()
     }
 
+    /// How much of the handshake timeout the hello has left for the decision; [`Duration::MAX`] without a timeout.
+    pub fn time_left(&self) -> Duration {
+        self.time_left
+    }
+
     /// Replaces what the server offers this client.
     pub fn set_settings(&self, settings: ServerSettings) {
         self.connection.adopt(|machine, _| machine.set_server_settings(settings));
     }
 
-    /// Lets the client in: sends SERVER_HELLO_ACK. `session_id` `None` confirms the one the client asked for, or
-    /// chooses a fresh one; `model_name` and `extra_extensions` are sent along.
+    /// Lets the client in: sends SERVER_HELLO_ACK. A client that leaves its session id to an admission that leaves it
+    /// open, too, gets a fresh one.
     ///
     /// # Errors
     ///
     /// [`HandshakeError::Closed`] when the client has left, [`HandshakeError::Send`] for values that cannot be
     /// sent or a client that cannot be served (it has then been told).
-    pub fn admit_as(
-        mut self,
-        session_id: Option<u32>,
-        model_name: &str,
-        extra_extensions: Vec<ControlExtension>,
-    ) -> Result<ServerSession, HandshakeError> {
-        let admission = Admission {
-            session_id,
-            fallback_session_id: fresh_session_id(),
-            model_name: model_name.to_owned(),
-            extra_extensions,
-            token_ttl_ms: 0,
-        };
+    pub fn admit(mut self, mut admission: Admission) -> Result<ServerSession, HandshakeError> {
+        if admission.fallback_session_id == 0 {
+            admission.fallback_session_id = fresh_session_id();
+        }
         let connection = self.connection.clone();
         match connection.with(|machine, now| machine.admit(now, &admission)) {
             Ok(ack) => {
@@ -138,10 +143,24 @@ impl PendingSession {
     }
 
     /// Sends the client away: ERROR with `code` and `text`, then the connection is closed.
-    pub fn refuse(mut self, code: ErrorCode, text: &str) {
-        self.decided = true;
-        self.connection.with(|machine, now| machine.refuse_client(now, code, text));
+    pub fn refuse(self, code: ErrorCode, text: &str) {
+        self.send_away(Fault::refusal(code, text));
     }
+
+    /// Sends the client away for now: ERROR with SERVER_BUSY and how long to wait before trying again.
+    pub fn turn_away(self, retry_after: Duration) {
+        self.send_away(busy(retry_after));
+    }
+
+    fn send_away(mut self, fault: Fault) {
+        self.decided = true;
+        self.connection.with(|machine, now| machine.refuse_client(now, fault));
+    }
+}
+
+/// What a client hears that comes at a bad time.
+pub(crate) fn busy(retry_after: Duration) -> Fault {
+    Fault::refusal(ErrorCode::ServerBusy, "the server is busy; try again later").retry_after(retry_after)
 }
 
 impl Drop for PendingSession {

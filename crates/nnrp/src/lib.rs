@@ -77,16 +77,19 @@
 #![forbid(unsafe_code)]
 
 mod address;
+mod auth;
 mod client;
 mod config;
 mod error;
 mod handshake;
 mod listener;
 mod server;
+mod waiting;
 
 pub use address::{Address, AddressError, Scheme};
+pub use auth::{MAX_BLOCKING_DECISIONS, Verdict};
 pub use client::{ClientSession, DialError, Reply, Subscription};
-pub use config::{ClientConfig, ServerConfig, Verdict};
+pub use config::{ClientConfig, ServerConfig};
 pub use error::{
     BindError, Closed, ConnectError, FailedHandshake, HandshakeError, ReceiveError, SendError, SessionError,
     TlsError,
@@ -94,9 +97,9 @@ pub use error::{
 pub use handshake::PendingSession;
 pub use listener::{HandshakeOptions, Listener, MAX_PENDING_HANDSHAKES};
 pub use nnrp_session::{
-    Arrival, ClientSettings, CommandError, ConnectionState, DRAIN_TIME, DropFrame, Ended, EndedBy,
+    Admission, Arrival, ClientSettings, CommandError, ConnectionState, DRAIN_TIME, DropFrame, Ended, EndedBy,
     FailedFrame, Fault, FrameKey, HANDSHAKE_TIMEOUT, HandshakeFailure, IDLE_TIMEOUT, ReceivedHello,
-    ReceivedResult, ReceivedSubmit, RejectedPacket, ServerSettings, Side,
+    ReceivedResult, ReceivedSubmit, RejectedPacket, ServerSettings, Side, constant_time_eq,
 };
 pub use nnrp_transport::quic::QuicOptions;
 pub use nnrp_transport::tcp::TcpOptions;

@@ -1,31 +1,44 @@
 //! Listening, and the handshakes of everybody who comes.
 
-use std::collections::VecDeque;
 use std::net::SocketAddr;
-use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::{Duration, Instant};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
 
-use nnrp_session::{HANDSHAKE_TIMEOUT, ServerSettings};
+use nnrp_session::{Admission, HANDSHAKE_TIMEOUT, ServerSettings};
 use nnrp_transport::clock;
 use nnrp_transport::quic::{QuicAcceptor, QuicOptions};
 use nnrp_transport::tcp::{Accepted, TcpAcceptor, TcpHandshake, TcpOptions};
 use nnrp_transport::tls::{Reload, ServerTls, TlsFault};
 use nnrp_transport::{Connection, Filter, Item};
 use nnrp_wire::{ErrorCode, TransportId};
-use tokio::sync::{Notify, watch};
+use tokio::sync::watch;
 
+use crate::auth::Verdict;
 use crate::config::ServerConfig;
 use crate::error::{BindError, ConnectError, FailedHandshake, HandshakeError, TlsError};
-use crate::handshake::PendingSession;
+use crate::handshake::{PendingSession, busy};
 use crate::server::ServerSession;
+use crate::waiting::{AcceptClock, Place, Places, Queue};
 
-/// Connections that wait to be accepted, or are in their handshake, per listener. Further ones are refused:
-/// each costs a socket and some kilobytes.
+/// Connections that wait to be accepted, or are in their handshake, per listener and unless told otherwise. Further
+/// ones are sent away: each costs a socket and some kilobytes.
 pub const MAX_PENDING_HANDSHAKES: usize = 1024;
 
-/// Beyond this many pending connections QUIC clients have to prove their address first, which costs them a round trip.
-const RETRY_FROM: usize = MAX_PENDING_HANDSHAKES / 8;
+/// Of the places for pending connections, the part beyond which QUIC clients have to prove their address first, which
+/// costs them a round trip.
+const RETRY_FROM: usize = 8;
+
+/// Connections beyond the pending ones that are told that the server is busy. Telling takes a transport handshake;
+/// clients beyond these are refused by the transport, without a word.
+const MAX_TURNED_AWAY: usize = 64;
+
+/// How long such a client may take to say the hello that is answered so: a few round trips, since it holds a place that
+/// another could be told from.
+const TURN_AWAY_TIME: Duration = Duration::from_secs(2);
+
+/// When clients are asked to try again, unless told otherwise: soon for a person, and far enough apart for a server.
+pub(crate) const BUSY_RETRY: Duration = Duration::from_secs(1);
 
 /// How long to leave a listener alone whose accept failed (too many open files passes).
 const ACCEPT_RETRY: Duration = Duration::from_millis(100);
@@ -35,7 +48,8 @@ const ACCEPT_RETRY: Duration = Duration::from_millis(100);
 pub struct HandshakeOptions {
     /// What the server offers.
     pub settings: ServerSettings,
-    /// How long a client may take. The clock runs only while somebody is waiting to accept.
+    /// How long a client may take for its hello, and the application for its decision
+    /// ([`PendingSession::time_left`]). For the hello, the clock runs only while somebody is waiting to accept.
     pub timeout: Duration,
 }
 
@@ -72,11 +86,23 @@ struct Inner {
     ready: Queue<Ready>,
     /// Admitted by [`Listener::accept`].
     sessions: Queue<ServerSession>,
-    /// Connections nobody has decided about yet, wherever they are. Each holds a [`Place`].
-    pending: Arc<AtomicUsize>,
+    /// For connections nobody has decided about yet, wherever they are.
+    pending: Places,
+    /// For connections that get to hear that there are too many.
+    turned_away: Places,
+    /// Whether it was said that everybody is let in.
+    warned: AtomicBool,
     clock: AcceptClock,
     closing: watch::Sender<bool>,
     closed: watch::Sender<bool>,
+}
+
+/// What becomes of a connection that has just come.
+enum Welcome {
+    /// It waits to be accepted.
+    Wait(Place),
+    /// It is told that there are too many.
+    TurnAway(Place),
 }
 
 /// A hello to decide about, or a handshake that failed and still takes a place until somebody is told.
@@ -85,16 +111,6 @@ struct Ready(
     Result<PendingSession, FailedHandshake>,
     #[expect(dead_code, reason = "held to be dropped")] Option<Place>,
 );
-
-/// One of the places for connections that nobody has decided about. Free again when it is dropped.
-#[derive(Debug)]
-pub(crate) struct Place(Arc<AtomicUsize>);
-
-impl Drop for Place {
-    fn drop(&mut self) {
-        self.0.fetch_sub(1, Ordering::Relaxed);
-    }
-}
 
 impl Listener {
     /// Listens for QUIC clients. Port 0 picks a free one. Needs a tokio runtime around it.
@@ -210,6 +226,7 @@ impl Listener {
     /// client is lost.
     pub async fn accept(&self) -> Option<ServerSession> {
         let inner = self.inner();
+        inner.warn_about_strangers();
         let options = HandshakeOptions {
             settings: inner.config.settings.clone(),
             timeout: inner.config.handshake_timeout,
@@ -291,31 +308,49 @@ impl Inner {
         Arc::new(Inner {
             local,
             transport,
+            pending: Places::new(config.max_pending_handshakes),
             config,
             reload,
             backlog: Queue::default(),
             ready: Queue::default(),
             sessions: Queue::default(),
-            pending: Arc::default(),
+            turned_away: Places::new(MAX_TURNED_AWAY),
+            warned: AtomicBool::new(false),
             clock: AcceptClock::default(),
             closing: watch::Sender::new(false),
             closed: watch::Sender::new(false),
         })
     }
 
-    /// A place for one more connection, if there is one.
-    fn place(&self) -> Option<Place> {
-        let taken = self.pending.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |pending| {
-            (pending < MAX_PENDING_HANDSHAKES).then_some(pending + 1)
-        });
-        if taken.is_err() {
-            tracing::warn!(
-                limit = MAX_PENDING_HANDSHAKES,
-                "a client was refused: too many wait to be accepted"
-            );
-            return None;
+    /// What to do with one more connection; `None` to do nothing for it.
+    fn welcome(&self) -> Option<Welcome> {
+        if let Some(place) = self.pending.take() {
+            return Some(Welcome::Wait(place));
         }
-        Some(Place(self.pending.clone()))
+        let limit = self.config.max_pending_handshakes;
+        tracing::warn!(limit, "a client is sent away: too many wait to be accepted");
+        self.turned_away.take().map(Welcome::TurnAway)
+    }
+
+    /// Starts on a connection that the transport has set up.
+    fn receive(self: &Arc<Self>, connection: Connection, welcome: Welcome) {
+        match welcome {
+            Welcome::Wait(place) => self.backlog.push((connection, place)),
+            Welcome::TurnAway(place) => {
+                tokio::spawn(turn_away(connection, place, self.config.busy_retry_after));
+            }
+        }
+    }
+
+    /// Says once that a listener others can reach lets everybody in.
+    fn warn_about_strangers(&self) {
+        let open = self.config.authenticator.is_none() && !self.local.ip().is_loopback();
+        if open && !self.warned.swap(true, Ordering::Relaxed) {
+            tracing::warn!(
+                address = %self.local,
+                "everybody who reaches this address is let in; ServerConfig::authenticate decides who is"
+            );
+        }
     }
 
     fn finish_closing(&self) {
@@ -337,8 +372,8 @@ async fn accept_tcp(inner: Arc<Inner>, acceptor: TcpAcceptor) {
         match accepted {
             Ok(accepted) => {
                 // Without a place the socket closes before anything is built around it.
-                if let Some(place) = inner.place() {
-                    let finishing = finish_tcp(inner.clone(), handshake.clone(), accepted, place);
+                if let Some(welcome) = inner.welcome() {
+                    let finishing = finish_tcp(inner.clone(), handshake.clone(), accepted, welcome);
                     if handshake.is_plain() {
                         finishing.await;
                     } else {
@@ -357,7 +392,7 @@ async fn accept_tcp(inner: Arc<Inner>, acceptor: TcpAcceptor) {
 }
 
 /// Does one client's TLS handshake; on plain TCP there is none, and this is done at once.
-async fn finish_tcp(inner: Arc<Inner>, handshake: TcpHandshake, accepted: Accepted, place: Place) {
+async fn finish_tcp(inner: Arc<Inner>, handshake: TcpHandshake, accepted: Accepted, welcome: Welcome) {
     let mut closed = inner.closed.subscribe();
     let finished = tokio::select! {
         biased;
@@ -365,7 +400,7 @@ async fn finish_tcp(inner: Arc<Inner>, handshake: TcpHandshake, accepted: Accept
         _ = closed.wait_for(|closed| *closed) => return,
     };
     match finished {
-        Ok(connection) => inner.backlog.push((connection, place)),
+        Ok(connection) => inner.receive(connection, welcome),
         Err(error) => log_failed(&error),
     }
 }
@@ -388,11 +423,12 @@ async fn accept_quic(inner: Arc<Inner>, acceptor: QuicAcceptor) {
         };
         let Some(incoming) = incoming else { break };
         // Under pressure a client first has to show that it is where it says: spoofed addresses take no place.
-        if inner.pending.load(Ordering::Relaxed) > RETRY_FROM && !incoming.remote_address_validated() {
+        let crowded = inner.pending.taken() > inner.config.max_pending_handshakes / RETRY_FROM;
+        if crowded && !incoming.remote_address_validated() {
             let _ = incoming.retry();
             continue;
         }
-        let Some(place) = inner.place() else {
+        let Some(welcome) = inner.welcome() else {
             incoming.refuse();
             continue;
         };
@@ -400,7 +436,7 @@ async fn accept_quic(inner: Arc<Inner>, acceptor: QuicAcceptor) {
         let acceptor = acceptor.clone();
         tokio::spawn(async move {
             match acceptor.finish(incoming, inner.config.handshake_timeout).await {
-                Ok(connection) => inner.backlog.push((connection, place)),
+                Ok(connection) => inner.receive(connection, welcome),
                 Err(error) => log_failed(&error),
             }
         });
@@ -409,9 +445,22 @@ async fn accept_quic(inner: Arc<Inner>, acceptor: QuicAcceptor) {
     inner.finish_closing();
 }
 
+/// Tells a client that too many are waiting. It has said hello by then: on QUIC there is no stream to answer on before.
+async fn turn_away(connection: Connection, _place: Place, retry_after: Duration) {
+    connection.adopt(|machine, _| machine.serve(ServerSettings::default()));
+    connection.claim();
+    match tokio::time::timeout(TURN_AWAY_TIME, connection.receive(Filter::Handshake)).await {
+        Ok(Ok(Item::Hello(_))) => {
+            connection.with(|machine, now| machine.refuse_client(now, busy(retry_after)));
+        }
+        // Whoever broke a rule has heard which, and whoever is silent hears nothing (R-HELLO-7).
+        _ => connection.abort(0, ""),
+    }
+}
+
 /// Waits for one client's hello, in its own task, while the accept clock runs.
 async fn shake_hands(inner: Arc<Inner>, connection: Connection, place: Place, options: HandshakeOptions) {
-    let deadline = inner.clock.elapsed() + options.timeout;
+    let deadline = inner.clock.elapsed().saturating_add(options.timeout);
     let peer = connection.peer_addr();
     connection.adopt(|machine, _| machine.serve(options.settings));
     connection.claim();
@@ -427,7 +476,9 @@ async fn shake_hands(inner: Arc<Inner>, connection: Connection, place: Place, op
     };
     match outcome {
         Ok(Item::Hello(hello)) => {
-            inner.ready.push(Ready(Ok(PendingSession::new(connection, *hello, Some(place))), None));
+            let left = deadline.saturating_sub(inner.clock.elapsed());
+            let pending = PendingSession::new(connection, *hello, left, Some(place));
+            inner.ready.push(Ready(Ok(pending), None));
         }
         Ok(Item::HandshakeFailed(failure)) => {
             let failed = FailedHandshake { peer, error: HandshakeError::Refused(failure) };
@@ -442,166 +493,35 @@ async fn shake_hands(inner: Arc<Inner>, connection: Connection, place: Place, op
 /// Lets the application's authentication decide, then admits or refuses.
 async fn decide(inner: Arc<Inner>, pending: PendingSession) {
     let config = &inner.config;
+    let peer = pending.connection().peer_addr();
+    let mut verdict = Verdict::Admit;
     if let Some(authenticator) = &config.authenticator {
-        let verdict = authenticator(pending.hello().clone());
-        match tokio::time::timeout(config.handshake_timeout, verdict).await {
-            Ok(true) => {}
-            Ok(false) | Err(_) => {
-                tracing::warn!(peer = %pending.connection().peer_addr(), "authentication refused");
-                pending.refuse(ErrorCode::AuthFailed, "authentication refused");
-                return;
-            }
-        }
+        let deciding = authenticator.decide(pending.hello().clone());
+        verdict = tokio::time::timeout(pending.time_left(), deciding).await.unwrap_or_else(|_| {
+            tracing::warn!(%peer, "no decision within the handshake timeout");
+            Verdict::Refuse
+        });
     }
-    match pending.admit_as(None, &config.model_name, Vec::new()) {
+    let token_ttl = match verdict {
+        Verdict::Admit => None,
+        Verdict::AdmitFor(ttl) => Some(ttl),
+        Verdict::Refuse => {
+            tracing::warn!(%peer, "authentication refused");
+            return pending.refuse(ErrorCode::AuthFailed, "authentication refused");
+        }
+        Verdict::Busy { retry_after } => {
+            tracing::info!(%peer, "a client is sent away for now");
+            return pending.turn_away(retry_after);
+        }
+    };
+    let admission = Admission {
+        model_name: config.model_name.clone(),
+        extra_extensions: config.extensions.clone(),
+        token_ttl,
+        ..Admission::default()
+    };
+    match pending.admit(admission) {
         Ok(session) => inner.sessions.push(session),
         Err(error) => tracing::warn!(%error, "handshake failed"),
-    }
-}
-
-/// A queue whose readers wait; bounded by [`MAX_PENDING_HANDSHAKES`] through its users. After it was closed, what is
-/// pushed is dropped: a connection that finishes its handshake then has nobody to talk to.
-#[derive(Debug)]
-struct Queue<T> {
-    /// `None` once closed.
-    items: Mutex<Option<VecDeque<T>>>,
-    arrived: Notify,
-}
-
-impl<T> Default for Queue<T> {
-    fn default() -> Self {
-        Queue { items: Mutex::new(Some(VecDeque::new())), arrived: Notify::new() }
-    }
-}
-
-impl<T> Queue<T> {
-    fn lock(&self) -> MutexGuard<'_, Option<VecDeque<T>>> {
-        self.items.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    fn push(&self, item: T) {
-        if let Some(items) = self.lock().as_mut() {
-            items.push_back(item);
-            self.arrived.notify_one();
-        }
-    }
-
-    fn put_back(&self, item: T) {
-        if let Some(items) = self.lock().as_mut() {
-            items.push_front(item);
-            self.arrived.notify_one();
-        }
-    }
-
-    fn take(&self) -> Option<T> {
-        self.lock().as_mut()?.pop_front()
-    }
-
-    fn has_items(&self) -> bool {
-        self.lock().as_ref().is_some_and(|items| !items.is_empty())
-    }
-
-    fn close(&self) {
-        let items = self.lock().take();
-        drop(items);
-    }
-
-    /// The next item. Cancel-safe: a notification that is not used goes to the next waiter.
-    async fn next(&self) -> T {
-        loop {
-            let arrived = self.arrived.notified();
-            if let Some(item) = self.take() {
-                // One notification may stand for several items.
-                if self.has_items() {
-                    self.arrived.notify_one();
-                }
-                return item;
-            }
-            arrived.await;
-        }
-    }
-
-    /// Waits until there is an item.
-    async fn wait(&self) {
-        loop {
-            let arrived = self.arrived.notified();
-            if self.has_items() {
-                return;
-            }
-            arrived.await;
-        }
-    }
-}
-
-/// A clock that runs only while somebody accepts: a server that finishes one session before it accepts the next
-/// must not find its waiting clients timed out.
-#[derive(Debug, Default)]
-struct AcceptClock {
-    state: Mutex<ClockState>,
-    changed: Notify,
-}
-
-#[derive(Debug, Default)]
-struct ClockState {
-    accepting: usize,
-    ran: Duration,
-    since: Option<Instant>,
-}
-
-struct Running<'a>(&'a AcceptClock);
-
-impl Drop for Running<'_> {
-    fn drop(&mut self) {
-        let mut state = self.0.lock();
-        state.accepting -= 1;
-        if state.accepting == 0 {
-            if let Some(since) = state.since.take() {
-                state.ran += clock::now().saturating_duration_since(since);
-            }
-            drop(state);
-            self.0.changed.notify_waiters();
-        }
-    }
-}
-
-impl AcceptClock {
-    fn lock(&self) -> MutexGuard<'_, ClockState> {
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    fn run(&self) -> Running<'_> {
-        let mut state = self.lock();
-        state.accepting += 1;
-        if state.accepting == 1 {
-            state.since = Some(clock::now());
-            drop(state);
-            self.changed.notify_waiters();
-        }
-        Running(self)
-    }
-
-    fn elapsed(&self) -> Duration {
-        let state = self.lock();
-        state.ran + state.since.map_or(Duration::ZERO, |since| clock::now().saturating_duration_since(since))
-    }
-
-    /// Waits until the clock shows `at`.
-    async fn reached(&self, at: Duration) {
-        loop {
-            let changed = self.changed.notified();
-            tokio::pin!(changed);
-            changed.as_mut().enable();
-            let deadline = {
-                let state = self.lock();
-                state.since.map(|since| since + at.saturating_sub(state.ran))
-            };
-            if deadline.is_some_and(|deadline| deadline <= clock::now()) {
-                return;
-            }
-            tokio::select! {
-                () = changed => {}
-                () = clock::sleep_until(deadline) => {}
-            }
-        }
     }
 }

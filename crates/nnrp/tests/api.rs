@@ -2,6 +2,7 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "tests fail by panicking")]
 
 mod api {
+    pub(crate) mod authentication;
     pub(crate) mod backpressure;
     pub(crate) mod cancellation;
     pub(crate) mod closing;
@@ -69,6 +70,13 @@ macro_rules! over_networks {
 }
 
 over_networks! {
+    authentication::a_busy_server_says_when_to_try_again,
+    authentication::beyond_the_limit_clients_are_told_to_come_back,
+    authentication::a_session_lasts_as_long_as_its_authentication,
+    authentication::functions_that_block_delay_nobody,
+    authentication::a_decision_that_panics_refuses,
+    authentication::the_decision_takes_of_the_clients_time,
+    authentication::a_session_decided_about_is_not_lost_with_its_accept,
     refusals::a_refused_client_is_told_and_the_next_one_is_served,
     refusals::a_client_the_library_refuses_always_learns_why,
     refusals::a_silent_client_delays_nobody,

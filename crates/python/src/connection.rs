@@ -3,7 +3,6 @@
 use std::net::{IpAddr, SocketAddr};
 use std::str::FromStr;
 use std::sync::Arc;
-use std::time::Duration;
 
 use nnrp::wire::{self, ClientHello, ClientHelloMetadata, ControlExtensions, MessageType, WireError};
 use nnrp::{
@@ -20,7 +19,7 @@ use crate::open::Held;
 use crate::operation::Operation;
 use crate::packet::{self, Packet};
 use crate::runtime::Owned;
-use crate::wait::{Patience, optional_duration};
+use crate::wait::{Patience, optional_duration, time_limit};
 use crate::{buffer, errors};
 
 /// One transport connection.
@@ -199,7 +198,8 @@ impl Connection {
         first: Option<(Vec<u8>, Bound<'_, PyAny>, Bound<'_, PyAny>)>,
     ) -> PyResult<Operation> {
         let held = Arc::clone(self.held()?);
-        let settings = settings(terms, self.limits);
+        let limits = self.limits;
+        let settings = settings(terms, limits);
         if let Some((header, metadata, body)) = first {
             let packet = packet::from_parts(&header, &metadata, &body)?;
             held.with(|machine, now| {
@@ -207,7 +207,7 @@ impl Connection {
                 machine.handle_packet(now, packet, nnrp::Arrival::Control);
             });
         }
-        let timeout = optional_duration(Some(timeout))?.unwrap_or(Duration::ZERO);
+        let timeout = time_limit(timeout)?;
         let transport = held.transport();
         Operation::new(
             async move {
@@ -215,7 +215,7 @@ impl Connection {
                 read.map(|pending| (pending, held))
             },
             move |py, read| match read {
-                Ok((pending, held)) => Ok(Py::new(py, PendingSession::on(pending, held))?.into_any()),
+                Ok((pending, held)) => Ok(Py::new(py, PendingSession::on(pending, held, limits))?.into_any()),
                 Err(error) => Err(errors::handshake(py, transport, &error)),
             },
         )
@@ -231,7 +231,7 @@ impl Connection {
     ) -> PyResult<Operation> {
         let hello = own_hello(packet::from_parts(header, metadata, body)?)
             .map_err(|error| PyValueError::new_err(error.to_string()))?;
-        let timeout = optional_duration(Some(timeout))?.unwrap_or(Duration::ZERO);
+        let timeout = time_limit(timeout)?;
         let mut config = ClientConfig::from_hello(hello)
             .handshake_timeout(timeout)
             .keepalive(self.limits.keepalive_interval, self.limits.keepalive_timeout);

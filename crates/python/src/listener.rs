@@ -4,7 +4,7 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use nnrp::wire::{ControlExtension, ControlExtensionFlags, ErrorCode};
-use nnrp::{HandshakeOptions, Identity, ServerConfig, ServerSettings};
+use nnrp::{Admission, HandshakeOptions, Identity, ServerConfig, ServerSettings};
 use pyo3::exceptions::PyRuntimeError;
 use pyo3::prelude::*;
 use pyo3::types::PyBytes;
@@ -16,7 +16,7 @@ use crate::operation::Operation;
 use crate::packet::Packet;
 use crate::runtime::{Owned, lock};
 use crate::server::ServerSession;
-use crate::wait::{Patience, optional_duration};
+use crate::wait::{Patience, optional_duration, time_limit};
 
 /// What a server offers: frames at once, cache, sections, body bytes.
 pub(crate) type HelloTerms = (u16, bool, u16, u32);
@@ -84,14 +84,16 @@ impl Listener {
 
     /// Yields the next client whose hello is complete, or raises for the next handshake that failed.
     fn accept_hello(&self, terms: HelloTerms, timeout: f64) -> PyResult<Operation> {
-        let timeout = optional_duration(Some(timeout))?.unwrap_or(Duration::ZERO);
+        let timeout = time_limit(timeout)?;
         let options = HandshakeOptions { settings: settings(terms, self.limits), timeout };
         let listener = self.listener.get()?.clone();
-        let transport = listener.transport();
+        let (transport, limits) = (listener.transport(), self.limits);
         Operation::new(async move { listener.accept_hello(&options).await }, move |py, accepted| {
             match accepted {
                 None => Err(errors::listener_closed(py, transport)),
-                Some(Ok(pending)) => Ok(Py::new(py, PendingSession::from_listener(pending))?.into_any()),
+                Some(Ok(pending)) => {
+                    Ok(Py::new(py, PendingSession::from_listener(pending, limits))?.into_any())
+                }
                 Some(Err(failed)) => Err(errors::failed_handshake(py, transport, &failed)),
             }
         })
@@ -124,16 +126,17 @@ pub(crate) struct PendingSession {
     waiting: Mutex<Option<nnrp::PendingSession>>,
     /// Set when the application holds the connection already.
     held: Option<Owned<Arc<Held>>>,
+    limits: Limits,
 }
 
 impl PendingSession {
-    fn from_listener(pending: nnrp::PendingSession) -> Self {
-        Self { waiting: Mutex::new(Some(pending)), held: None }
+    fn from_listener(pending: nnrp::PendingSession, limits: Limits) -> Self {
+        Self { waiting: Mutex::new(Some(pending)), held: None, limits }
     }
 
     /// A client on a connection that the application accepted.
-    pub(crate) fn on(pending: nnrp::PendingSession, held: Arc<Held>) -> Self {
-        Self { waiting: Mutex::new(Some(pending)), held: Some(Owned::new(held)) }
+    pub(crate) fn on(pending: nnrp::PendingSession, held: Arc<Held>, limits: Limits) -> Self {
+        Self { waiting: Mutex::new(Some(pending)), held: Some(Owned::new(held)), limits }
     }
 
     fn look<R>(&self, look: impl FnOnce(&nnrp::PendingSession) -> R) -> PyResult<R> {
@@ -180,26 +183,39 @@ impl PendingSession {
         })
     }
 
+    /// Seconds of its handshake timeout that the client has left.
+    #[getter]
+    fn time_left(&self) -> PyResult<f64> {
+        self.look(|pending| pending.time_left().as_secs_f64())
+    }
+
     /// Sends SERVER_HELLO_ACK and returns the session.
-    #[pyo3(signature = (session_id, model_name, extensions))]
+    #[pyo3(signature = (terms, session_id, model_name, extensions, token_ttl))]
     fn admit(
         &self,
         py: Python<'_>,
+        terms: HelloTerms,
         session_id: Option<u32>,
         model_name: &str,
         extensions: Vec<(u16, u16, Vec<u8>)>,
+        token_ttl: Option<f64>,
     ) -> PyResult<ServerSession> {
         let extension = |(ext_type, flags, payload): (u16, u16, Vec<u8>)| ControlExtension {
             ext_type,
             flags: ControlExtensionFlags::from_bits(flags),
             payload: payload.into(),
         };
-        let extensions = extensions.into_iter().map(extension).collect();
+        let admission = Admission {
+            session_id,
+            model_name: model_name.to_owned(),
+            extra_extensions: extensions.into_iter().map(extension).collect(),
+            token_ttl: optional_duration(token_ttl)?,
+            ..Admission::default()
+        };
         let pending = lock(&self.waiting).take().ok_or_else(decided)?;
+        pending.set_settings(settings(terms, self.limits));
         let transport = pending.connection().transport();
-        let session = pending
-            .admit_as(session_id, model_name, extensions)
-            .map_err(|error| errors::handshake(py, transport, &error))?;
+        let session = pending.admit(admission).map_err(|error| errors::handshake(py, transport, &error))?;
         let held = match &self.held {
             Some(held) => Arc::clone(held.get()?),
             None => Held::new(session.connection().clone())?,
@@ -211,6 +227,13 @@ impl PendingSession {
     fn refuse(&self, code: u32, text: &str) -> PyResult<()> {
         let pending = lock(&self.waiting).take().ok_or_else(decided)?;
         pending.refuse(ErrorCode::from(code), text);
+        Ok(())
+    }
+
+    /// Sends ERROR with SERVER_BUSY, to be tried again after this many seconds, then closes.
+    fn turn_away(&self, retry_after: f64) -> PyResult<()> {
+        let wait = time_limit(retry_after)?;
+        lock(&self.waiting).take().ok_or_else(decided)?.turn_away(wait);
         Ok(())
     }
 }

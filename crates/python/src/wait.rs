@@ -63,6 +63,18 @@ impl Patience {
     }
 }
 
+/// A time limit in seconds; zero and less leave no time at all, and what has no end is a century.
+///
+/// # Errors
+/// As [`Patience::from_seconds`].
+pub(crate) fn time_limit(seconds: f64) -> PyResult<Duration> {
+    match Patience::from_seconds(Some(seconds))? {
+        Patience::For(time) => Ok(time),
+        Patience::None => Ok(Duration::ZERO),
+        Patience::Endless => Ok(Duration::from_secs_f64(ENDLESS_SECONDS)),
+    }
+}
+
 /// A setting in seconds where `None`, zero and less mean "off".
 ///
 /// # Errors

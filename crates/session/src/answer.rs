@@ -90,7 +90,7 @@ impl Machine {
         }
     }
 
-    fn push_error(&mut self, fault: &Fault) {
+    pub(crate) fn push_error(&mut self, fault: &Fault) {
         let metadata = ErrorMetadata {
             error_code: fault.code,
             error_scope: fault.scope,

@@ -1,9 +1,11 @@
 //! Faults: ours and the peer's are different types.
 
 use std::fmt;
+use std::time::Duration;
 
 use nnrp_wire::rules::{Answer, RuleId};
 use nnrp_wire::{ErrorCode, ErrorScope, MessageType, WireError};
+use subtle::ConstantTimeEq;
 
 /// The peer (or the bytes it sent) broke a rule, or told us that something is wrong.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -70,6 +72,13 @@ impl Fault {
         }
     }
 
+    /// The same fault with the advice to try again after `wait`, rounded up to whole milliseconds.
+    #[must_use]
+    pub fn retry_after(mut self, wait: Duration) -> Self {
+        self.retry_after_ms = whole_millis(wait);
+        self
+    }
+
     /// The same fault with the header's session, frame and view filled in.
     #[must_use]
     pub fn about(mut self, header: &nnrp_wire::Header) -> Self {
@@ -87,6 +96,19 @@ impl Fault {
         self.scope = ErrorScope::Connection;
         self
     }
+}
+
+/// Whether two secrets are equal, in a time that says nothing about where they differ; only their lengths may show. For
+/// comparing an auth block with a token.
+pub fn constant_time_eq(one: &[u8], other: &[u8]) -> bool {
+    one.ct_eq(other).into()
+}
+
+/// `duration` as the wire counts it: a part of a millisecond is not rounded to nothing, and what does not fit is as
+/// long as the field can say (49 days).
+pub fn whole_millis(duration: Duration) -> u32 {
+    let millis = duration.as_millis() + u128::from(!duration.subsec_nanos().is_multiple_of(1_000_000));
+    u32::try_from(millis).unwrap_or(u32::MAX)
 }
 
 fn levels(code: Option<ErrorCode>, answer: Answer) -> (ErrorCode, ErrorScope, bool) {

@@ -41,7 +41,7 @@ mod settings;
 mod state;
 mod transmit;
 
-pub use error::{CommandError, Fault};
+pub use error::{CommandError, Fault, constant_time_eq, whole_millis};
 pub use event::{
     Ended, EndedBy, Established, Event, FailedFrame, HandshakeFailure, ReceivedHello, ReceivedResult,
     ReceivedSubmit, RejectedPacket,

@@ -7,9 +7,10 @@ use nnrp_wire::rules::RuleId;
 use nnrp_wire::{
     CacheAckMetadata, CacheAckStatus, CacheInvalidateMetadata, CacheInvalidateScope, CachePut, ClientHello,
     EncodedPacket, ErrorCode, FlowUpdateMetadata, FlowUpdateScopeKind, FrameBody, FrameSubmitMetadata,
-    Header, HeaderFlags, MessageType, Packet, ResultClass, ResultHintBudgetPolicy, ResultHintCongestionState,
-    ResultHintMetadata, ResultHintReason, ResultPushMetadata, ServerHelloAck, SessionMigrateAckMetadata,
-    SessionMigrateMetadata, SessionPatch, TransportId, TransportProbeAckMetadata, TransportProbeMetadata,
+    Header, HeaderFlags, MessageType, Packet, PayloadKind, ResultClass, ResultHintBudgetPolicy,
+    ResultHintCongestionState, ResultHintMetadata, ResultHintReason, ResultPushMetadata, ServerHelloAck,
+    SessionMigrateAckMetadata, SessionMigrateMetadata, SessionPatch, TransportId, TransportProbeAckMetadata,
+    TransportProbeMetadata,
 };
 
 use crate::cache::{Cache, Key};
@@ -19,7 +20,7 @@ use crate::limits::RATE_LIMIT_RETRY;
 use crate::machine::{Machine, Role};
 use crate::patch::{Parameters, Patches};
 use crate::pings::Pings;
-use crate::settings::check_session_id;
+use crate::settings::{check_session_id, result_kinds};
 use crate::{
     Admission, Arrival, CommandError, ConnectionState, Credit, DropFrame, Ended, EndedBy, Event, Fault,
     FrameKey, HandshakeFailure, Lane, Origin, ReceivedHello, ReceivedSubmit, ServerSettings, Side,
@@ -43,6 +44,12 @@ pub(crate) struct ServerRole {
     advice: Credit,
     pings: Pings,
     started: Option<Instant>,
+    /// What was announced as accepted; other kinds are refused (R-NEG-2).
+    accepted_kinds: PayloadKind,
+    /// What the client takes in results; others must not be sent (R-NEG-3).
+    result_kinds: PayloadKind,
+    /// When the client's authentication runs out.
+    authenticated_until: Option<Instant>,
 }
 
 impl ServerRole {
@@ -109,6 +116,9 @@ impl Machine {
             advice: Credit::new(0),
             pings: Pings::default(),
             started: None,
+            accepted_kinds: PayloadKind::default(),
+            result_kinds: PayloadKind::default(),
+            authenticated_until: None,
         }));
     }
 
@@ -155,15 +165,32 @@ impl Machine {
         role.cache = Cache::new(agreed.max_cache_entries, agreed.max_cache_bytes, agreed.cache_object_bitmap);
         role.patches = Some(Patches::new(*agreed));
         role.pings.start(now, role.settings.keepalive_interval);
+        role.accepted_kinds = agreed.accepted_payload_kind_bitmap;
+        role.result_kinds = result_kinds(&hello);
+        role.authenticated_until = admission.token_ttl.and_then(|ttl| now.checked_add(ttl));
         self.session_id = agreed.session_id;
         self.state = ConnectionState::Active;
         self.transmit(Lane::Control, Origin::Library, packet);
         Ok(ack)
     }
 
-    /// Refuses the client: ERROR with `code`, then close. `text` is sent to the client.
-    pub fn refuse_client(&mut self, now: Instant, code: ErrorCode, text: &str) {
-        self.fail(now, Fault::refusal(code, text), None);
+    /// Refuses the client with `fault`, of which code, text and advice are sent: ERROR, then close.
+    pub fn refuse_client(&mut self, now: Instant, fault: Fault) {
+        self.fail(now, fault.made_fatal(), None);
+    }
+
+    /// The time the client was let in for is over: it is told, and may connect again. Frames it still waits for are
+    /// dropped first, as in any other close.
+    fn end_authentication(&mut self, now: Instant) {
+        let text = "the authentication has run out; connect again with a fresh auth block";
+        self.drop_owed_frames();
+        self.push_error(&Fault::refusal(ErrorCode::AuthFailed, text));
+        self.end(Ended {
+            by: EndedBy::Local,
+            fault: None,
+            reason: "the client's authentication has run out".into(),
+        });
+        self.enter_draining(now);
     }
 
     /// Sends one RESULT_PUSH. The frame need not be known (R-LIFE-5).
@@ -171,10 +198,16 @@ impl Machine {
     /// # Errors
     ///
     /// [`CommandError::State`] before the session exists or when it is over; [`CommandError::Invalid`] when the
-    /// packet's metadata does not decode.
+    /// packet's metadata does not decode; [`CommandError::Refused`] for a payload kind the client does not take
+    /// (R-NEG-3).
     pub fn push_result(&mut self, packet: EncodedPacket) -> Result<(), CommandError> {
         let metadata = ResultPushMetadata::decode(&packet.metadata())?;
         let role = self.server_session("sending a result")?;
+        let (carried, taken) = (metadata.payload_kind_bitmap, role.result_kinds);
+        if !taken.contains(carried) {
+            let text = format!("the result carries {carried}, the client takes {taken} (R-NEG-3)");
+            return Err(CommandError::Refused(text));
+        }
         if is_terminal(&metadata, packet.header().flags) {
             role.frames.answered(FrameKey::from(packet.header()));
         }
@@ -364,13 +397,22 @@ impl Machine {
 
     pub(crate) fn server_deadline(&self) -> Option<Instant> {
         match &self.role {
-            Role::Server(role) if self.state == ConnectionState::Active => role.pings.deadline(),
+            Role::Server(role) if self.state == ConnectionState::Active => {
+                [role.pings.deadline(), role.authenticated_until].into_iter().flatten().min()
+            }
             _ => None,
         }
     }
 
     pub(crate) fn server_timeout(&mut self, now: Instant) {
         let session_id = self.session_id;
+        if let Role::Server(role) = &self.role
+            && self.state == ConnectionState::Active
+            && role.authenticated_until.is_some_and(|at| at <= now)
+        {
+            self.end_authentication(now);
+            return;
+        }
         if self.state == ConnectionState::Active
             && let Role::Server(role) = &mut self.role
             && let Some(ping) = role.pings.due(now, session_id)
@@ -410,6 +452,7 @@ impl Machine {
             return Err(Fault::found(RuleId::QUIC_2, MessageType::FrameSubmit, text));
         }
         let metadata = FrameSubmitMetadata::decode(&packet.metadata)?;
+        self.check_kinds(&metadata)?;
         let body = FrameBody::decode_submit(&metadata, &packet.body, &[])?;
         body.check_limits(&self.limits)?;
         let body = self.resolve_references(now, body)?;
@@ -419,6 +462,17 @@ impl Machine {
         let submit = ReceivedSubmit { packet, metadata, body, received_at: now };
         self.emit(Event::Submit(Box::new(submit)));
         Ok(())
+    }
+
+    /// R-NEG-2: kinds the handshake left out are not taken.
+    fn check_kinds(&self, metadata: &FrameSubmitMetadata) -> Result<(), Fault> {
+        let Role::Server(role) = &self.role else { return Ok(()) };
+        let (carried, accepted) = (metadata.payload_kind_bitmap, role.accepted_kinds);
+        if accepted.contains(carried) {
+            return Ok(());
+        }
+        let text = format!("the frame carries {carried}, the handshake left {accepted}");
+        Err(Fault::found(RuleId::NEG_2, MessageType::FrameSubmit, text))
     }
 
     /// Puts the objects a frame refers to in the place of its references (R-OBJ-24, R-OBJ-25).

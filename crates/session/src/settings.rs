@@ -7,12 +7,13 @@ use nnrp_wire::extension::{
     PayloadCapabilitiesExtension, TransportPolicyAckExtension, TransportPolicyExtension,
 };
 use nnrp_wire::{
-    ClientHello, ControlExtension, HeaderFlags, LossTolerance, PayloadKind, ResultHintReason, ServerFlags,
-    ServerHelloAckMetadata, TransportId, TransportPolicy, limits,
+    ClientHello, ControlExtension, DegradePolicy, HeaderFlags, LossTolerance, PayloadKind, ResultHintReason,
+    ServerFlags, ServerHelloAckMetadata, TransportId, TransportPolicy, limits,
 };
 
 use nnrp_wire::rules::RuleId;
 
+use crate::error::whole_millis;
 use crate::limits::{
     HANDSHAKE_TIMEOUT, KEEPALIVE_INTERVAL, KEEPALIVE_TIMEOUT, MAX_CACHE_BYTES, MAX_CACHE_ENTRIES,
 };
@@ -20,8 +21,6 @@ use crate::{CommandError, Fault};
 
 /// Profiles this implementation speaks: bit 0, tensor.
 const SUPPORTED_PROFILES: u32 = 0x1;
-/// All seven payload kinds.
-const SUPPORTED_PAYLOAD_KINDS: u32 = 0x7F;
 /// Raw and LZ4 by number. Codecs are the application's; the bitmaps are advisory (R-NEG-1).
 const SUPPORTED_CODECS: u32 = 0x3;
 /// None and LZ4 by number, advisory like the codecs.
@@ -30,8 +29,6 @@ const SUPPORTED_COMPRESSIONS: u32 = 0x3;
 const SUPPORTED_DTYPES: u32 = 0xFF;
 /// NHWC and NCHW.
 const SUPPORTED_LAYOUTS: u32 = 0x3;
-/// Lanes cost a server nothing.
-const SUPPORTED_LANES: u16 = u16::MAX;
 /// Every kind of object: the session looks only into the three that make up tensors.
 const SUPPORTED_OBJECTS: u32 = 0x1FF;
 
@@ -54,6 +51,21 @@ pub struct ServerSettings {
     pub max_cache_entries: u32,
     /// Bytes held for one client.
     pub max_cache_bytes: u32,
+    /// Payload kinds a frame may carry. A frame with another one is refused (R-NEG-2).
+    pub payload_kinds: PayloadKind,
+    /// Bit n is set when codec n is announced. Advisory, like the next three: what a frame really carries is the
+    /// application's to judge (R-NEG-1).
+    pub codecs: u32,
+    /// Bit n is set when compression n is announced.
+    pub compressions: u32,
+    /// Bit n is set when dtype n is announced.
+    pub dtypes: u32,
+    /// Bit n is set when layout n is announced.
+    pub layouts: u32,
+    /// Lanes (views) announced at most; at least 1 is.
+    pub max_lanes: u16,
+    /// The most loss a session may be granted; a client that asks for more is granted this.
+    pub max_loss_tolerance: LossTolerance,
     /// How often to send PING; `None` sends none. An rc2 client that waits for a FLOW_UPDATE fails on any other control
     /// packet, so this is off unless asked for.
     pub keepalive_interval: Option<Duration>,
@@ -69,6 +81,15 @@ impl Default for ServerSettings {
             enable_cache: true,
             max_cache_entries: MAX_CACHE_ENTRIES,
             max_cache_bytes: MAX_CACHE_BYTES,
+            payload_kinds: PayloadKind::KNOWN,
+            codecs: SUPPORTED_CODECS,
+            compressions: SUPPORTED_COMPRESSIONS,
+            dtypes: SUPPORTED_DTYPES,
+            layouts: SUPPORTED_LAYOUTS,
+            // Lanes cost a server nothing.
+            max_lanes: u16::MAX,
+            // The level changes nothing the library does by itself, so every level can be granted.
+            max_loss_tolerance: LossTolerance::FireAndForget,
             keepalive_interval: None,
         }
     }
@@ -86,8 +107,9 @@ pub struct Admission {
     pub model_name: String,
     /// Extensions of the application. One of a type the library answers itself replaces that answer.
     pub extra_extensions: Vec<ControlExtension>,
-    /// How long the authentication lasts, milliseconds; 0 = not stated.
-    pub token_ttl_ms: u32,
+    /// How long the authentication lasts, in whole milliseconds of at most 49 days. The client is told, and when the
+    /// time is over it is sent away with AUTH_FAILED. `None`: as long as the session.
+    pub token_ttl: Option<Duration>,
 }
 
 /// What a client does by itself.
@@ -153,17 +175,17 @@ pub fn negotiate(
         );
         return Err(Fault::found(RuleId::NEG_1, nnrp_wire::MessageType::ClientHello, text).made_fatal());
     }
-    let mut payload_kinds = SUPPORTED_PAYLOAD_KINDS;
+    let mut payload_kinds = settings.payload_kinds;
     let mut answers: Vec<ControlExtension> = Vec::new();
     for entry in &hello.extensions {
         let answer = match entry.ext_type {
             extension::TRANSPORT_POLICY => Some(answer_transport_policy(entry, transport)?),
-            extension::LOSS_TOLERANCE => Some(answer_loss_tolerance(entry)?),
+            extension::LOSS_TOLERANCE => Some(answer_loss_tolerance(entry, settings)?),
             extension::PAYLOAD_CAPABILITIES => {
                 let offered = PayloadCapabilitiesExtension::from_extension(entry)?;
-                payload_kinds &= offered.payload_kind_bitmap.bits();
+                payload_kinds = payload_kinds & offered.payload_kind_bitmap;
                 let accepted = PayloadCapabilitiesAckExtension {
-                    accepted_payload_kind_bitmap: PayloadKind::from_bits(payload_kinds),
+                    accepted_payload_kind_bitmap: payload_kinds,
                     ..Default::default()
                 };
                 Some(accepted.to_extension())
@@ -193,21 +215,34 @@ pub fn negotiate(
         max_cache_bytes: if cache { settings.max_cache_bytes } else { 0 },
         server_flags: if cache { ServerFlags::CACHE_ENABLED } else { ServerFlags::default() },
         accepted_profile_bitmap: profiles,
-        accepted_payload_kind_bitmap: PayloadKind::from_bits(payload_kinds),
-        accepted_codec_bitmap: offer.supported_codec_bitmap & SUPPORTED_CODECS,
-        accepted_compression_bitmap: offer.supported_compression_bitmap & SUPPORTED_COMPRESSIONS,
-        accepted_dtype_bitmap: offer.supported_dtype_bitmap & SUPPORTED_DTYPES,
-        accepted_layout_bitmap: offer.supported_layout_bitmap & SUPPORTED_LAYOUTS,
-        max_lane_count: offer.max_lane_count.clamp(1, SUPPORTED_LANES),
+        accepted_payload_kind_bitmap: payload_kinds,
+        accepted_codec_bitmap: offer.supported_codec_bitmap & settings.codecs,
+        accepted_compression_bitmap: offer.supported_compression_bitmap & settings.compressions,
+        accepted_dtype_bitmap: offer.supported_dtype_bitmap & settings.dtypes,
+        accepted_layout_bitmap: offer.supported_layout_bitmap & settings.layouts,
+        max_lane_count: offer.max_lane_count.min(settings.max_lanes).max(1),
         max_concurrent_frames: settings.max_concurrent_frames,
         target_cadence_x100: offer.target_cadence_x100,
         quality_tier: offer.quality_tier,
-        degrade_policy: offer.degrade_policy,
+        // 5.4: a value that is not assigned counts as "server default".
+        degrade_policy: if offer.degrade_policy.is_assigned() {
+            offer.degrade_policy
+        } else {
+            DegradePolicy::ServerDefault
+        },
         max_body_bytes: settings.max_body_bytes,
-        token_ttl_ms: admission.token_ttl_ms,
+        token_ttl_ms: admission.token_ttl.map_or(0, whole_millis),
         ..ServerHelloAckMetadata::default()
     };
     Ok((metadata, answers))
+}
+
+/// The payload kinds a client says it takes in results; without the extension it takes every kind (R-NEG-2, R-NEG-3).
+pub(crate) fn result_kinds(hello: &ClientHello) -> PayloadKind {
+    let declared = |entry: &ControlExtension| PayloadCapabilitiesExtension::from_extension(entry).ok();
+    let mut entries =
+        hello.extensions.iter().filter(|entry| entry.ext_type == extension::PAYLOAD_CAPABILITIES);
+    entries.find_map(declared).map_or(PayloadKind::KNOWN, |kinds| kinds.payload_kind_bitmap)
 }
 
 fn answer_transport_policy(
@@ -238,10 +273,14 @@ fn answer_transport_policy(
     Ok(answer.to_extension())
 }
 
-fn answer_loss_tolerance(entry: &ControlExtension) -> Result<ControlExtension, Fault> {
-    let asked = LossToleranceExtension::from_extension(entry)?;
-    // The level changes nothing the library does by itself, so every level can be granted.
-    let accepted: LossTolerance = asked.session_loss_tolerance;
+fn answer_loss_tolerance(
+    entry: &ControlExtension,
+    settings: &ServerSettings,
+) -> Result<ControlExtension, Fault> {
+    let asked = LossToleranceExtension::from_extension(entry)?.session_loss_tolerance;
+    let allowed = settings.max_loss_tolerance;
+    // 7.2: a smaller number is more careful, and only that may be answered.
+    let accepted = if u8::from(asked) <= u8::from(allowed) { asked } else { allowed };
     Ok(LossToleranceAckExtension { accepted_loss_tolerance: accepted, ..Default::default() }.to_extension())
 }
 

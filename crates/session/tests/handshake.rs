@@ -1,7 +1,7 @@
 //! How a session comes about, and who is turned away.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "tests fail by panicking")]
 
-use nnrp_session::{Admission, ConnectionState, Event, HANDSHAKE_TIMEOUT, ServerSettings};
+use nnrp_session::{Admission, ConnectionState, Event, Fault, HANDSHAKE_TIMEOUT, ServerSettings};
 use nnrp_testkit::{Pair, packets};
 use nnrp_wire::{
     ControlExtension, ControlExtensionFlags, ErrorCode, ErrorMessage, MessageType, TransportId,
@@ -84,7 +84,7 @@ fn no_common_profile_is_refused() {
 #[test]
 fn a_refused_client_is_told_and_the_connection_closes() {
     let mut pair = Pair::knocking(&packets::hello());
-    pair.server.machine.refuse_client(pair.now, ErrorCode::AuthFailed, "wrong token");
+    pair.server.machine.refuse_client(pair.now, Fault::refusal(ErrorCode::AuthFailed, "wrong token"));
     pair.drive();
     assert_eq!(error_code(&pair), Some(ErrorCode::AuthFailed));
     assert_eq!(pair.server.shut_down, Some(2));

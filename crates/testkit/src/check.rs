@@ -5,7 +5,9 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use nnrp_session::Side;
-use nnrp_session::{Admission, DRAIN_TIME, DropFrame, Event, FrameKey, MAX_QUEUED_REPLIES, ServerSettings};
+use nnrp_session::{
+    Admission, DRAIN_TIME, DropFrame, Event, Fault, FrameKey, MAX_QUEUED_REPLIES, ServerSettings,
+};
 use nnrp_transport::{Filter, Item, memory};
 use nnrp_wire::{
     ErrorCode, Header, MessageType, ResultClass, ResultFrame, ResultHintMetadata, ResultHintReason, Revision,
@@ -79,7 +81,7 @@ fn step(pair: &mut Pair, script: &mut Script<'_>) {
             let _ =
                 pair.server.machine.admit(now, &Admission { fallback_session_id: 1, ..Admission::default() });
         }
-        1 => pair.server.machine.refuse_client(now, ErrorCode::AuthFailed, "no"),
+        1 => pair.server.machine.refuse_client(now, Fault::refusal(ErrorCode::AuthFailed, "no")),
         2 | 3 => {
             let packet = packets::submit_packet(pair.client.machine.session_id(), script.frame());
             let _ = pair.client.machine.submit(packet.encode());

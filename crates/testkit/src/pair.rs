@@ -124,7 +124,12 @@ impl Pair {
 
     /// A client that has sent `hello`, and a server that has it and has not decided.
     pub fn knocking(hello: &ClientHello) -> Self {
-        let mut pair = Pair::serving(TransportId::Quic, ServerSettings::default());
+        Pair::knocking_over(TransportId::Quic, hello)
+    }
+
+    /// The same over `transport`.
+    pub fn knocking_over(transport: TransportId, hello: &ClientHello) -> Self {
+        let mut pair = Pair::serving(transport, ServerSettings::default());
         let opened = pair.client.machine.open(pair.now, hello, ClientSettings::default());
         assert!(opened.is_ok(), "{opened:?}");
         pair.drive();

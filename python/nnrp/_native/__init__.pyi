@@ -215,12 +215,22 @@ class PendingSession:
     @property
     def peer_address(self) -> _Address:
         """Host and port of the client."""
+    @property
+    def time_left(self) -> float:
+        """Seconds of its handshake timeout that the client has left."""
     def admit(
-        self, session_id: int | None, model_name: str, extensions: Sequence[tuple[int, int, bytes]]
+        self,
+        terms: _HelloTerms,
+        session_id: int | None,
+        model_name: str,
+        extensions: Sequence[tuple[int, int, bytes]],
+        token_ttl: float | None,
     ) -> ServerSession:
         """Send SERVER_HELLO_ACK and return the session."""
     def refuse(self, code: int, text: str) -> None:
         """Send ERROR with ``code`` and ``text``, then close."""
+    def turn_away(self, retry_after: float) -> None:
+        """Send ERROR with SERVER_BUSY, to be tried again after this many seconds, then close."""
 
 @final
 class ServerSession:

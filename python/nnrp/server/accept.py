@@ -342,7 +342,13 @@ async def _decide(
         raise _refusal(pending, "the auth block was not accepted", None)
     extensions = [(entry.ext_type, int(entry.ext_flags), entry.payload) for entry in terms.extra_extensions]
     try:
-        session = pending.admit(resolution.session_id or None, resolution.active_model_name, extensions)
+        session = pending.admit(
+            _settings(terms.profile),
+            resolution.session_id or None,
+            resolution.active_model_name,
+            extensions,
+            None,
+        )
     except ValueError as error:  # client and server have nothing in common; the client has been told
         raise _Refused(NnrpProtocolError(str(error), diagnostic=str(error))) from error
     connection = claim(session.connection)

@@ -6,9 +6,9 @@ use std::time::Duration;
 
 use nnrp::wire::{ResultFrame, Section, SubmitFrame, TensorDType, TypedPayload};
 use nnrp::{
-    ClientConfig, ClientSession, ClientTls, Connection, DialError, Identity, Listener, PendingSession,
-    QuicOptions, Reply, ServerConfig, ServerSession, ServerSettings, ServerTls, TcpOptions, Trust,
-    development_certificate,
+    Admission, ClientConfig, ClientSession, ClientTls, Connection, DialError, Identity, Listener,
+    PendingSession, QuicOptions, Reply, ServerConfig, ServerSession, ServerSettings, ServerTls, TcpOptions,
+    Trust, development_certificate,
 };
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -108,7 +108,7 @@ pub(crate) async fn session_with(kind: Kind, settings: ServerSettings) -> Ends {
         let (client, server) = nnrp::memory::pair();
         let accept = async {
             let pending = PendingSession::read(server, settings, None).await.unwrap();
-            pending.admit_as(None, "", Vec::new()).unwrap()
+            pending.admit(Admission::default()).unwrap()
         };
         let (client, server) = tokio::join!(ClientSession::open(client, ClientConfig::new()), accept);
         return Ends { client: client.unwrap(), server, listener: None };
