@@ -65,26 +65,29 @@ pub(crate) async fn a_session_lasts_as_long_as_its_authentication(kind: Kind) {
 }
 
 pub(crate) async fn functions_that_block_delay_nobody(kind: Kind) {
+    let (asked, mut was_asked) = tokio::sync::mpsc::unbounded_channel();
     let (release, held) = mpsc::channel::<()>();
     let held = std::sync::Mutex::new(held);
     let config = ServerConfig::new().authenticate_blocking(move |hello| {
         if hello.hello.auth_block == "slow" {
+            asked.send(()).unwrap();
             let _ = held.lock().unwrap().recv();
         }
         constant_time_eq(&hello.hello.auth_block, b"quick")
     });
     let server = Server::start(kind, config).await;
     let slow = server.dial(kind, ClientConfig::new().auth_block("slow"));
-    let quick = server.dial(kind, ClientConfig::new().auth_block("quick"));
-    let (accepting, releasing) = (server.listener.accept(), async {
-        let client = quick.await;
+    let quick = async {
+        was_asked.recv().await;
+        let client = server.dial(kind, ClientConfig::new().auth_block("quick")).await;
         release.send(()).unwrap();
         client
-    });
-    let all = soon("both answers", async { tokio::join!(accepting, releasing, slow) }).await;
-    assert_eq!(all.0.unwrap().hello().hello.auth_block, Bytes::from("quick"));
-    assert!(all.1.is_ok());
-    let Err(DialError::Handshake(error)) = all.2 else { panic!("{:?}", all.2) };
+    };
+    let all = async { tokio::join!(server.listener.accept(), quick, slow) };
+    let (accepted, quick, slow) = soon("both answers", all).await;
+    assert_eq!(accepted.unwrap().hello().hello.auth_block, Bytes::from("quick"));
+    assert!(quick.is_ok());
+    let Err(DialError::Handshake(error)) = slow else { panic!("{slow:?}") };
     assert_eq!(error.code(), Some(ErrorCode::AuthFailed));
 }
 
