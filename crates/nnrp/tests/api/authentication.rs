@@ -65,12 +65,12 @@ pub(crate) async fn a_session_lasts_as_long_as_its_authentication(kind: Kind) {
 }
 
 pub(crate) async fn functions_that_block_delay_nobody(kind: Kind) {
-    let (asked, mut was_asked) = tokio::sync::mpsc::unbounded_channel();
+    let (asked, mut was_asked) = tokio::sync::mpsc::channel(1);
     let (release, held) = mpsc::channel::<()>();
     let held = std::sync::Mutex::new(held);
     let config = ServerConfig::new().authenticate_blocking(move |hello| {
         if hello.hello.auth_block == "slow" {
-            asked.send(()).unwrap();
+            asked.try_send(()).unwrap();
             let _ = held.lock().unwrap().recv();
         }
         constant_time_eq(&hello.hello.auth_block, b"quick")
@@ -110,12 +110,12 @@ pub(crate) async fn the_decision_takes_of_the_clients_time(kind: Kind) {
 }
 
 pub(crate) async fn a_session_decided_about_is_not_lost_with_its_accept(kind: Kind) {
-    let (asked, mut was_asked) = tokio::sync::mpsc::unbounded_channel();
+    let (asked, mut was_asked) = tokio::sync::mpsc::channel(1);
     let (decide, decided) = tokio::sync::watch::channel(false);
     let config = ServerConfig::new().authenticate(move |_| {
         let (asked, mut decided) = (asked.clone(), decided.clone());
         async move {
-            asked.send(()).unwrap();
+            asked.try_send(()).unwrap();
             decided.wait_for(|decided| *decided).await.is_ok()
         }
     });
