@@ -4,7 +4,9 @@
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
-use nnrp_session::{Admission, ClientSettings, DRAIN_TIME, DropFrame, Event, FrameKey, ServerSettings, Side};
+use nnrp_session::{
+    Admission, ClientSettings, DRAIN_TIME, DropFrame, Event, Fault, FrameKey, ServerSettings, Side,
+};
 use nnrp_wire::{
     BudgetPolicy, CacheInvalidateMetadata, CacheInvalidateScope, CacheObjectKind, CachePut, CachePutFlags,
     CachePutMetadata, ErrorCode, FlowUpdateFlags, FlowUpdateMetadata, FlowUpdateReason, FlowUpdateScopeKind,
@@ -215,7 +217,10 @@ impl Stage {
                 if self.hello.take().is_some() {
                     if a < 16 {
                         let now = self.world.now;
-                        self.world.server.machine.refuse_client(now, ErrorCode::AuthFailed, "no");
+                        self.world
+                            .server
+                            .machine
+                            .refuse_client(now, Fault::refusal(ErrorCode::AuthFailed, "no"));
                     } else {
                         admit(&mut self.world, &mut self.story);
                     }
