@@ -2,14 +2,20 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "tests fail by panicking")]
 
 mod api {
+    pub(crate) mod addresses;
     pub(crate) mod authentication;
     pub(crate) mod backpressure;
     pub(crate) mod cancellation;
+    pub(crate) mod certificates;
+    pub(crate) mod client_certificates;
     pub(crate) mod closing;
     pub(crate) mod echo;
     pub(crate) mod harness;
     pub(crate) mod liveness;
+    pub(crate) mod other_peers;
     pub(crate) mod refusals;
+    pub(crate) mod reload;
+    pub(crate) mod verification;
 }
 
 /// Runs each behaviour over memory, plain TCP, TCP with TLS, and QUIC; one that hangs fails.
@@ -84,4 +90,57 @@ over_networks! {
     closing::a_closed_listener_leaves_sessions_alone,
     closing::a_client_caught_in_its_handshake_by_the_end_of_the_listener_is_turned_away,
     closing::a_silent_client_does_not_keep_its_socket,
+}
+
+/// Behaviours of TLS, over both bindings that have it.
+macro_rules! over_tls {
+    ($($module:ident :: $name:ident),* $(,)?) => {
+        over_every_transport!(@on tls_on_tcp Tls $($module::$name)*);
+        over_every_transport!(@on tls_on_quic Quic $($module::$name)*);
+    };
+}
+
+over_tls! {
+    verification::a_certificate_of_a_trusted_authority_is_believed,
+    verification::a_certificate_of_a_stranger_is_refused,
+    verification::a_certificate_for_another_name_is_refused,
+    verification::an_expired_certificate_is_refused_named_or_not,
+    verification::a_certificate_of_tomorrow_is_refused,
+    verification::a_self_signed_authority_that_is_named_is_believed,
+    verification::whoever_accepts_anyone_accepts_anyone,
+    verification::without_a_common_alpn_there_is_no_connection,
+    client_certificates::both_ends_read_the_other_ones_certificate,
+    client_certificates::the_authentication_reads_the_certificate,
+    client_certificates::a_client_without_the_required_certificate_learns_why,
+    client_certificates::a_client_certificate_of_a_stranger_is_refused,
+    client_certificates::an_expired_client_certificate_is_refused,
+    client_certificates::a_requested_certificate_may_be_missing,
+    client_certificates::a_self_signed_client_certificate_that_is_named_is_believed,
+    reload::the_next_handshake_sees_the_new_certificate_and_sessions_live_on,
+    reload::a_bad_certificate_leaves_the_old_one_in_use,
+    reload::whose_clients_are_believed_is_reloaded_too,
+    addresses::an_address_with_tls_is_connected_and_verified,
+}
+
+mod tls_streams {
+    macro_rules! on_tcp {
+        ($($module:ident :: $name:ident),* $(,)?) => {$(
+            #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+            async fn $name() {
+                crate::api::harness::within_a_minute(crate::api::$module::$name()).await;
+            }
+        )*};
+    }
+
+    on_tcp! {
+        other_peers::a_plain_client_is_told_to_use_tls,
+        other_peers::a_tls_client_of_a_plain_listener_is_told,
+        other_peers::a_client_without_alpn_fails_in_its_handshake,
+        other_peers::a_server_without_alpn_is_not_believed,
+        other_peers::a_client_of_tls_1_2_is_refused,
+        other_peers::a_stream_that_is_cut_off_is_a_lost_connection,
+        other_peers::a_peer_that_does_not_shake_hands_is_given_up,
+        addresses::an_address_without_tls_is_plain,
+        addresses::tls_is_never_given_up_for_a_plain_listener,
+    }
 }

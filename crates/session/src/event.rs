@@ -16,6 +16,9 @@ pub struct ReceivedHello {
     pub packet: Packet,
     /// Its meaning.
     pub hello: ClientHello,
+    /// The certificates the client showed to the transport, DER, its own first; empty when it showed none. The transport
+    /// has checked them and fills them in.
+    pub peer_certificates: Vec<bytes::Bytes>,
 }
 
 /// The session a client opened.

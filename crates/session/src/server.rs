@@ -442,7 +442,7 @@ impl Machine {
             role.hello = Some(hello.clone());
         }
         self.state = ConnectionState::Negotiating;
-        self.emit(Event::Hello(Box::new(ReceivedHello { packet, hello })));
+        self.emit(Event::Hello(Box::new(ReceivedHello { packet, hello, peer_certificates: Vec::new() })));
         Ok(())
     }
 

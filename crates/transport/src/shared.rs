@@ -208,7 +208,10 @@ impl Shared {
         while let Some(event) = machine.poll_event() {
             let item = match event {
                 Event::Packet(packet, _) | Event::Control(packet) => Item::Packet(packet),
-                Event::Hello(hello) => Item::Hello(hello),
+                Event::Hello(mut hello) => {
+                    hello.peer_certificates.clone_from(&self.certificates);
+                    Item::Hello(hello)
+                }
                 Event::Established(established) => Item::Established(established),
                 Event::HandshakeFailed(failure) => Item::HandshakeFailed(failure),
                 Event::Submit(submit) => Item::Submit(submit),

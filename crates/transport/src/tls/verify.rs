@@ -107,7 +107,7 @@ impl Servers {
             Some(verifier) => by_chain(verifier.as_ref()),
             None => Err(CertificateError::UnknownIssuer.into()),
         };
-        verified.or_else(|error| {
+        verified.map_err(stranger).or_else(|error| {
             believe_named(named, end_entity, error)?;
             // Its names still have to fit.
             rustls::client::verify_server_name(&ParsedCertificate::try_from(end_entity)?, server_name)?;
@@ -177,7 +177,7 @@ impl ClientCertVerifier for Clients {
             Some(authorities) => authorities.verify_client_cert(end_entity, intermediates, now),
             None => Err(CertificateError::UnknownIssuer.into()),
         };
-        verified.or_else(|error| {
+        verified.map_err(stranger).or_else(|error| {
             believe_named(&self.named, end_entity, error)?;
             Ok(ClientCertVerified::assertion())
         })
@@ -204,6 +204,14 @@ fn believe_named(
 ) -> Result<(), Error> {
     let known = named.iter().any(|known| known.as_ref() == end_entity.as_ref());
     if !known || error_of_time(&error).is_some() { Err(error) } else { Ok(()) }
+}
+
+/// An authority of the right name and with another key is another authority: somebody has made theirs anew.
+fn stranger(error: Error) -> Error {
+    match error {
+        Error::InvalidCertificate(CertificateError::BadSignature) => CertificateError::UnknownIssuer.into(),
+        other => other,
+    }
 }
 
 /// Whether a certificate was refused because its time is over (`true`) or has not begun (`false`).
