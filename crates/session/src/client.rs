@@ -10,14 +10,15 @@ use nnrp_wire::{
     ResultHintMetadata, ResultHintReason, ResultPushMetadata, ServerHelloAck, TransportId,
 };
 
+use crate::answering::is_terminal;
+use crate::flow::Gate;
 use crate::frames::ClientFrames;
-use crate::limits::MIN_PARTIAL_LINGER;
 use crate::machine::{Machine, Role};
 use crate::pings::Pings;
-use crate::server::is_terminal;
 use crate::{
     Arrival, ClientSettings, CommandError, ConnectionState, Credit, Ended, EndedBy, Established, Event,
-    FailedFrame, Fault, FrameKey, HandshakeFailure, Lane, Origin, ReceivedResult, Side,
+    FailedFrame, Fault, FrameKey, FrameState, FrameStats, HandshakeFailure, Lane, Origin, ReceivedResult,
+    Side,
 };
 
 /// On QUIC a drop has a stream of its own and may overtake the hint that says why. It waits this long for it:
@@ -27,8 +28,11 @@ const DROP_REASON_GRACE: Duration = Duration::from_millis(10);
 #[derive(Debug)]
 pub(crate) struct ClientRole {
     pub(crate) frames: ClientFrames,
+    pub(crate) stats: FrameStats,
     settings: ClientSettings,
-    credit: Credit,
+    pub(crate) gate: Gate,
+    /// FLOW_UPDATEs obeyed so far.
+    pub(crate) updates: u64,
     handshake_until: Option<Instant>,
     pings: Pings,
     /// The peer has answered a PING: only then does silence mean anything.
@@ -44,18 +48,35 @@ impl ClientRole {
         match packet.header.msg_type {
             MessageType::FrameSubmit => {
                 let metadata = FrameSubmitMetadata::decode(&packet.metadata)?;
-                self.frames.submitted(key, linger(&metadata));
+                self.submitted(key, &metadata);
             }
-            MessageType::FrameCancel => self.frames.give_up(key),
+            MessageType::FrameCancel => self.cancelled(key),
             _ => {}
         }
         Ok(())
     }
-}
 
-/// R-LIFE-1: a frame's own budget, at least a second.
-fn linger(metadata: &FrameSubmitMetadata) -> Duration {
-    Duration::from_millis(u64::from(metadata.latency_budget_ms)).max(MIN_PARTIAL_LINGER)
+    fn submitted(&mut self, key: FrameKey, metadata: &FrameSubmitMetadata) {
+        self.stats.ids_reused += u64::from(self.frames.is_live(key));
+        self.stats.frames_submitted += 1;
+        self.frames.submitted(key, metadata);
+    }
+
+    fn cancelled(&mut self, key: FrameKey) {
+        self.stats.frames_cancelled += u64::from(self.frames.give_up(key));
+    }
+
+    /// A terminal message ended a live frame.
+    fn ended(&mut self, key: FrameKey, state: FrameState) {
+        if !self.frames.ended(key, state) {
+            return;
+        }
+        match state {
+            FrameState::Delivered => self.stats.frames_delivered += 1,
+            _ => self.stats.frames_dropped += 1,
+        }
+        self.stats.frames_expired += u64::from(state == FrameState::Expired);
+    }
 }
 
 // ---------------------------------------------------------------- commands
@@ -80,19 +101,21 @@ impl Machine {
         self.limits.max_body_bytes = settings.max_body_bytes;
         self.role = Role::Client(Box::new(ClientRole {
             frames: ClientFrames::default(),
-            credit: Credit::new(0),
+            stats: FrameStats::default(),
+            gate: Gate::new(Credit::new(0), settings.credit),
+            updates: 0,
             handshake_until: Some(now + settings.handshake_timeout),
             settings,
             pings: Pings::default(),
             answers_pings: false,
             held_drops: Vec::new(),
         }));
-        self.state = ConnectionState::Negotiating;
+        self.enter(ConnectionState::Negotiating);
         self.transmit(Lane::Control, Origin::Library, packet);
         Ok(())
     }
 
-    /// Submits an encoded frame.
+    /// Submits an encoded frame, whatever the credit.
     ///
     /// # Errors
     ///
@@ -101,7 +124,7 @@ impl Machine {
     pub fn submit(&mut self, packet: EncodedPacket) -> Result<(), CommandError> {
         let metadata = FrameSubmitMetadata::decode(&packet.metadata())?;
         let role = self.client_session("submitting a frame")?;
-        role.frames.submitted(FrameKey::from(packet.header()), linger(&metadata));
+        role.submitted(FrameKey::from(packet.header()), &metadata);
         self.transmit(Lane::Frame, Origin::Application, packet);
         Ok(())
     }
@@ -113,7 +136,7 @@ impl Machine {
     /// [`CommandError::State`] before the session exists or when it is ending.
     pub fn cancel(&mut self, key: FrameKey) -> Result<(), CommandError> {
         let role = self.client_session("cancelling a frame")?;
-        role.frames.give_up(key);
+        role.cancelled(key);
         let mut header = Header::new(MessageType::FrameCancel);
         header.session_id = self.session_id;
         header.frame_id = key.frame_id;
@@ -134,15 +157,7 @@ impl Machine {
         }
     }
 
-    /// The credit the server granted.
-    pub fn credit(&self) -> Option<&Credit> {
-        match &self.role {
-            Role::Client(role) => Some(&role.credit),
-            _ => None,
-        }
-    }
-
-    fn client_session(&mut self, what: &'static str) -> Result<&mut ClientRole, CommandError> {
+    pub(crate) fn client_session(&mut self, what: &'static str) -> Result<&mut ClientRole, CommandError> {
         self.check_open(what)?;
         let state = self.state;
         match &mut self.role {
@@ -164,7 +179,7 @@ impl Machine {
                 Ok(())
             }
             MessageType::ResultHint => self.on_hint(now, packet.clone()),
-            MessageType::FlowUpdate => self.on_server_flow_update(packet.clone()),
+            MessageType::FlowUpdate => self.on_server_flow_update(now, packet.clone()),
             MessageType::Pong => {
                 self.on_pong(packet.clone());
                 Ok(())
@@ -211,10 +226,10 @@ impl Machine {
             return Err(Fault::found(RuleId::ACK_3, MessageType::ServerHelloAck, text));
         }
         self.session_id = metadata.session_id;
-        self.state = ConnectionState::Active;
+        self.enter(ConnectionState::Active);
         if let Role::Client(role) = &mut self.role {
             role.handshake_until = None;
-            role.credit = Credit::new(metadata.max_concurrent_frames);
+            role.gate.credit = Credit::new(metadata.max_concurrent_frames);
             // TCP says by itself when a process is gone; and a peer that closes with our question unread resets the
             // stream, results and all.
             if self.transport == TransportId::Quic {
@@ -238,13 +253,21 @@ impl Machine {
         let terminal = is_terminal(&metadata, packet.header.flags);
         let Role::Client(role) = &mut self.role else { return Ok(()) };
         let unwanted = role.frames.is_given_up(key);
+        let frame = role.frames.get_mut(key);
+        // Of a frame that is over it is not known any more what it allowed.
+        let beyond_policy =
+            frame.as_ref().is_some_and(|frame| !frame.allowed.contains(metadata.applied_budget_policy));
+        role.stats.results_late += u64::from(frame.is_none() && !unwanted);
+        role.stats.results_beyond_policy += u64::from(beyond_policy);
+        role.stats.results_unwanted += u64::from(unwanted);
         if terminal {
-            role.frames.ended(key);
+            role.ended(key, FrameState::Delivered);
         } else {
             role.frames.partial(key, now);
         }
         if !unwanted {
-            let result = ReceivedResult { packet, push: Some((metadata, body)), drop_reason: None, arrival };
+            let push = Some((metadata, body));
+            let result = ReceivedResult { packet, push, drop_reason: None, beyond_policy, arrival };
             self.emit(Event::Result(Box::new(result)));
         }
         self.finish_drain_if_quiet(now);
@@ -257,9 +280,12 @@ impl Machine {
         // R-LIFE-4: a second drop, or one for a frame an ERROR already ended, says nothing new.
         let held =
             role.held_drops.iter().filter(|(_, drop)| FrameKey::from(&drop.packet.header) == key).count();
-        let Some(frame) = role.frames.get_mut(key).filter(|frame| frame.outstanding() > held) else { return };
+        let Some(frame) = role.frames.get_mut(key).filter(|frame| frame.outstanding() > held) else {
+            role.stats.drops_ignored += 1;
+            return;
+        };
         let drop_reason = frame.drop_reason;
-        let result = ReceivedResult { packet, push: None, drop_reason, arrival };
+        let result = ReceivedResult { packet, push: None, drop_reason, beyond_policy: false, arrival };
         if drop_reason.is_none() && matches!(arrival, Arrival::Stream(_)) {
             role.held_drops.push((now + DROP_REASON_GRACE, result));
             return;
@@ -271,7 +297,13 @@ impl Machine {
         let key = FrameKey::from(&result.packet.header);
         let Role::Client(role) = &mut self.role else { return };
         let unwanted = role.frames.is_given_up(key);
-        role.frames.ended(key);
+        role.ended(
+            key,
+            match result.drop_reason {
+                Some(ResultHintReason::BudgetExceeded) => FrameState::Expired,
+                _ => FrameState::Dropped,
+            },
+        );
         if !unwanted {
             self.emit(Event::Result(Box::new(result)));
         }
@@ -306,12 +338,13 @@ impl Machine {
         Ok(())
     }
 
-    fn on_server_flow_update(&mut self, packet: Packet) -> Result<(), Fault> {
+    fn on_server_flow_update(&mut self, now: Instant, packet: Packet) -> Result<(), Fault> {
         let update = FlowUpdateMetadata::decode(&packet.metadata)?;
         self.check_flow_scope(&packet.header, &update)?;
         if let Role::Client(role) = &mut self.role
-            && role.credit.apply(&update)
+            && role.gate.credit.apply(now, &update)
         {
+            role.updates += 1;
             self.emit(Event::FlowUpdate(packet, update));
         }
         Ok(())
@@ -333,6 +366,13 @@ impl Machine {
         header.trace_id = packet.header.trace_id;
         self.reply(Packet::build(header, Bytes::copy_from_slice(&ack.encode()), Bytes::new()).encode());
         Ok(())
+    }
+
+    /// A result that breaks a rule ends its frame.
+    pub(crate) fn end_malformed(&mut self, key: FrameKey) {
+        if let Role::Client(role) = &mut self.role {
+            role.ended(key, FrameState::Dropped);
+        }
     }
 
     /// Hands out the drops that still wait for their reason: the end has come first.
@@ -362,7 +402,12 @@ impl Machine {
             return; // R-ERR-3
         }
         let unwanted = role.frames.is_given_up(key);
-        role.frames.ended(key);
+        let state = match fault.code {
+            ErrorCode::FrameExpired => FrameState::Expired,
+            ErrorCode::FrameCancelled => FrameState::Cancelled,
+            _ => FrameState::Dropped,
+        };
+        role.ended(key, state);
         role.held_drops.retain(|(_, held)| FrameKey::from(&held.packet.header) != key);
         if !unwanted {
             self.emit(Event::FrameFailed(Box::new(FailedFrame { key, fault, packet: Some(packet) })));
@@ -411,7 +456,7 @@ impl Machine {
             self.shutdown(0, "");
             return;
         }
-        role.frames.expire_linger(now);
+        role.stats.frames_delivered += role.frames.expire_linger(now);
         let (due, held): (Vec<_>, Vec<_>) = role.held_drops.drain(..).partition(|(at, _)| *at <= now);
         role.held_drops = held;
         for (_, drop) in due {

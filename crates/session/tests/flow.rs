@@ -27,7 +27,7 @@ fn credit_after(updates: &[(u32, u16)]) -> (u16, usize) {
     }
     pair.drive();
     let seen = pair.client.events.iter().filter(|event| matches!(event, Event::FlowUpdate(..))).count();
-    (pair.client.machine.credit().unwrap().session, seen)
+    (pair.client.machine.credit().unwrap().session(), seen)
 }
 
 #[test]
