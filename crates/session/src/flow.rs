@@ -76,6 +76,13 @@ pub struct Hold {
     pub waited: Duration,
 }
 
+impl Hold {
+    /// A hold without an end of its own.
+    pub fn new(reason: HoldReason) -> Self {
+        Hold { reason, until: None, waited: Duration::ZERO }
+    }
+}
+
 impl fmt::Display for Hold {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self.reason {
@@ -159,7 +166,7 @@ impl Scope {
         // A time to retry ends the hold it came with.
         let over = self.until.is_some_and(|until| until <= now);
         let exempt = reason == HoldReason::BackgroundOnly && class == FrameClass::Discardable;
-        (!over && !exempt).then_some(Hold { reason, until: self.until, waited: Duration::ZERO })
+        (!over && !exempt).then_some(Hold { until: self.until, ..Hold::new(reason) })
     }
 }
 
@@ -214,7 +221,7 @@ impl Credit {
         scopes.sort_by_key(|scope| !scope.granted);
         let full = scopes.into_iter().find(|scope| live >= usize::from(scope.frames))?;
         let reason = HoldReason::Credit { live, allowed: full.frames, granted: full.granted };
-        Some(Hold { reason, until: None, waited: Duration::ZERO })
+        Some(Hold::new(reason))
     }
 }
 

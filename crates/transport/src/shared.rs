@@ -57,6 +57,8 @@ pub(crate) struct Shared {
     pub(crate) hints: broadcast::Sender<(Packet, ResultHintMetadata)>,
     pub(crate) flow_updates: broadcast::Sender<(Packet, FlowUpdateMetadata)>,
     pub(crate) cancels: broadcast::Sender<FrameKey>,
+    /// [`Machine::credit_changes`], for submits that wait.
+    pub(crate) credit: watch::Sender<u64>,
     pub(crate) ended: watch::Sender<Option<Closed>>,
     gone: watch::Sender<bool>,
     claimed: watch::Sender<bool>,
@@ -120,6 +122,7 @@ impl Shared {
             hints: broadcast::Sender::new(SUBSCRIPTION_BACKLOG),
             flow_updates: broadcast::Sender::new(SUBSCRIPTION_BACKLOG),
             cancels: broadcast::Sender::new(SUBSCRIPTION_BACKLOG),
+            credit: watch::Sender::new(0),
             ended: watch::Sender::new(None),
             gone: watch::Sender::new(false),
             claimed: watch::Sender::new(parts.claimed),
@@ -205,6 +208,8 @@ impl Shared {
 
     pub(crate) fn publish(&self, machine: &mut Machine, room: &mut Room) {
         self.unwritten_replies.store(machine.unwritten_replies(), Ordering::Relaxed);
+        let credit = machine.credit_changes();
+        self.credit.send_if_modified(|last| std::mem::replace(last, credit) != credit);
         while let Some(event) = machine.poll_event() {
             let item = match event {
                 Event::Packet(packet, _) | Event::Control(packet) => Item::Packet(packet),
@@ -234,7 +239,7 @@ impl Shared {
                     let _ = self.flow_updates.send((packet.clone(), update));
                     Item::Packet(packet)
                 }
-                Event::Cancelled(key) => {
+                Event::Cancelled(key) | Event::Expired(key) => {
                     let _ = self.cancels.send(key);
                     continue;
                 }
