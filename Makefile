@@ -110,12 +110,16 @@ bench-codec: ## Instructions of the codec's operations against the baseline, by 
 	@$(PYTHON) tools/instructions.py
 
 .PHONY: fuzz
-fuzz: ## Fuzzes every target for FUZZ_SECONDS each (default 600); needs nightly and cargo-fuzz
+fuzz: ## Fuzzes every target for FUZZ_SECONDS each (default 600); needs nightly
 	@bash tools/fuzz.sh $(or $(FUZZ_SECONDS),600)
 
 .PHONY: fuzz-smoke
-fuzz-smoke: ## The same, 10 seconds a target
-	@bash tools/fuzz.sh 10
+fuzz-smoke: ## The same for a minute: 6 seconds for each of the ten targets
+	@bash tools/fuzz.sh 6
+
+.PHONY: miri
+miri: ## Tests of the codec under Miri; needs nightly with miri and rust-src
+	@bash tools/miri.sh
 
 .PHONY: differential
 differential: $(STAMPS)/package $(STAMPS)/rc2 ## Our codec against the published peer's, over golden and damaged packets
@@ -123,7 +127,7 @@ differential: $(STAMPS)/package $(STAMPS)/rc2 ## Our codec against the published
 
 .PHONY: clean
 clean: ## Removes what was built and installed here
-	@rm -rf build target $(VENV) $(RC2_VENV) demo-output python/nnrp/*.so
+	@rm -rf build target fuzz/target $(VENV) $(RC2_VENV) demo-output python/nnrp/*.so
 
 # ---------------------------------------------------------------- set-up
 $(STAMPS)/tools:

@@ -15,6 +15,8 @@ CORPUS = HERE / "corpus"
 HEADER = 40
 FRAME_SUBMIT_LEN = 72
 LARGEST_INDEX_SEED = 64
+BITSET = 3
+BITSET_OF_ALL_IDS = 65536 // 8
 CLIENT_HELLO, SERVER_HELLO_ACK, FRAME_SUBMIT, RESULT_PUSH = 0x01, 0x02, 0x10, 0x12
 
 
@@ -29,6 +31,9 @@ def seeds_of(packet: bytes) -> None:
     """Add a packet to the targets that read such bytes."""
     write("packet", packet)
     write("header", packet[:HEADER])
+    # Any bytes are values. The first one makes a submit of them, below 0xA0 a result, else a message.
+    for kind in (0x00, 0x60, 0xA0):
+        write("values", bytes([kind]) + packet[HEADER:])
     if len(packet) < HEADER or len(packet) < HEADER + int.from_bytes(packet[12:16], "little"):
         return
     (meta_len,) = struct.unpack_from("<I", packet, 12)
@@ -49,6 +54,8 @@ def main() -> None:
     for name in ("valid.json", "invalid.json"):
         for vector in json.loads((VECTORS / name).read_text())["vectors"]:
             seeds_of(bytes.fromhex(vector["hex"]))
+    # An id that 16 bits cannot say, which no golden packet is long enough for.
+    write("tile_index", bytes([BITSET]) + bytes(6) + bytes(BITSET_OF_ALL_IDS) + b"\x01")
     folders = sorted(folder for folder in CORPUS.iterdir() if folder.is_dir())
     for folder in folders:
         sys.stdout.write(f"{folder.name}: {len(list(folder.iterdir()))} seeds\n")

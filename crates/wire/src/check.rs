@@ -3,7 +3,12 @@
 //! Unit tests, property tests, the replay test and the fuzz targets call the same functions. Each one may be given anything and
 //! fails by panicking when a property does not hold.
 
+mod build;
+mod values;
+
 use bytes::Bytes;
+
+pub use build::{message_reads_back, result_reads_back, submit_reads_back, values_round_trip};
 
 use crate::{
     BodyLayout, BodyRegions, CacheObjectKind, ControlExtensions, ExtensionFrames, FrameBody,
@@ -18,6 +23,7 @@ use crate::{
 fn explains_itself(error: &WireError) {
     assert!(!error.sentence().to_string().is_empty());
     assert!(error.to_string().ends_with(&format!("{})", error.rule)));
+    assert!(format!("{error:?}").contains(&error.to_string()));
     assert!(error.code().is_assigned());
     let _ = error.answer().before_active();
 }
@@ -245,6 +251,8 @@ fn visit(frame: &FrameBody) {
         );
     }
     assert_eq!(sections, frame.sections().len());
+    assert!(sections == frame.section_count() || frame.section_table().is_none());
+    assert_eq!(frame.prelude().is_some(), frame.layout() == BodyLayout::Composed);
     assert_eq!(frame.typed_payloads().len(), frame.typed_payloads().count());
     assert_eq!(frame.references().len(), frame.references().count());
     assert_eq!(frame.extension_frames().len(), frame.extension_frames().count());

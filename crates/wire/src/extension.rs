@@ -113,8 +113,7 @@ impl ControlExtensions {
                 && is_known
                 && entries.iter().any(|earlier| earlier.ext_type == ext_type)
             {
-                let text = format!("control extension type 0x{ext_type:04X} appears twice");
-                return refuse(RuleId::EXT_5, at, "ext_type", Detail::Explained(text.into()));
+                return refuse(RuleId::EXT_5, at, "ext_type", twice(ext_type));
             }
             if entries.len() == MAX_CONTROL_EXTENSIONS {
                 let text = format!("more than {MAX_CONTROL_EXTENSIONS} control extensions");
@@ -310,6 +309,24 @@ fn capabilities(kinds: PayloadKind, critical_frames: u32) -> Option<Detail> {
         return Some(Detail::Explained(text.into()));
     }
     (critical_frames != 0).then_some(Detail::Because("critical extension frame bitmap must be zero"))
+}
+
+fn twice(ext_type: u16) -> Detail {
+    Detail::Explained(format!("control extension type 0x{ext_type:04X} appears twice").into())
+}
+
+/// Checks the entries of a handshake message before it is sent: each of the `known` ones comes once and has a legal payload.
+pub(crate) fn check_sent(
+    entries: &[ControlExtension],
+    known: &[u16],
+    message: MessageType,
+) -> Result<(), WireError> {
+    let count = |ext_type| entries.iter().filter(|entry| entry.ext_type == ext_type).count();
+    if let Some(ext_type) = known.iter().find(|ext_type| count(**ext_type) > 1) {
+        let error = WireError::new(RuleId::EXT_5, Part::Extension, 0, "ext_type", twice(*ext_type));
+        return Err(error.in_message(message));
+    }
+    check_typed(entries, message)
 }
 
 /// Checks the payload of every entry that means something in `message`.

@@ -4,9 +4,9 @@
 
 use bytes::Bytes;
 use nnrp_wire::{
-    CacheObjectKind, ClientHello, ExtensionFrame, Header, InlineObject, MessageType, ObjectReferenceBlock,
-    Packet, ResultFrame, Revision, RuleId, Section, SubmitFrame, SubmitMode, TensorDType, TileIndexMode,
-    TypedPayload,
+    CacheObjectKind, ClientHello, ExtensionFrame, Header, InlineObject, LossToleranceAckExtension,
+    LossToleranceExtension, MessageType, ObjectReferenceBlock, Packet, ResultFrame, Revision, RuleId,
+    Section, ServerHelloAck, SubmitFrame, SubmitMode, TensorDType, TileIndexMode, TypedPayload,
 };
 
 fn submit(frame: SubmitFrame) -> RuleId {
@@ -61,6 +61,7 @@ fn results_say_only_two_modes() {
 }
 
 #[test]
+#[cfg_attr(miri, ignore = "65,536 values take Miri a quarter of an hour")]
 fn no_more_than_16_bits_can_count() {
     let frame = SubmitFrame { tile_ids: vec![0; 65_536], ..SubmitFrame::new(1) };
     assert_eq!(submit(frame), RuleId::SUB_9);
@@ -151,4 +152,23 @@ fn a_decoder_is_given_its_own_message() {
     let packet = Packet::build(Header::new(MessageType::Ping), Bytes::new(), Bytes::new());
     let error = ClientHello::decode(&packet).unwrap_err();
     assert!(error.to_string().contains("expected CLIENT_HELLO, got PING"), "{error}");
+}
+
+#[test]
+fn a_handshake_extension_comes_once() {
+    let twice = vec![LossToleranceExtension::default().to_extension(); 2];
+    let error = ClientHello { extensions: twice, ..ClientHello::default() }.encode(Header::default());
+    assert_eq!(error.unwrap_err().rule, RuleId::EXT_5);
+    let twice = vec![LossToleranceAckExtension::default().to_extension(); 2];
+    let error = ServerHelloAck { extensions: twice, ..ServerHelloAck::default() }.encode(Header::default());
+    assert_eq!(error.unwrap_err().rule, RuleId::EXT_5);
+}
+
+#[test]
+fn a_result_references_one_tile_index() {
+    let key =
+        |cache_key_lo| ObjectReferenceBlock { cache_key_lo, ..reference(CacheObjectKind::TileIndexBlock) };
+    let references = vec![key(1), key(2)];
+    let typed_payloads = vec![TypedPayload::token_chunk("x")];
+    assert_eq!(result(ResultFrame { references, typed_payloads, ..ResultFrame::new(1) }), RuleId::OBJ_32);
 }

@@ -27,6 +27,7 @@ fn check_all(data: &[u8]) {
         _ => {}
     }
     check::tile_index(after_header);
+    check::values_round_trip(after_header);
 }
 
 /// A small generator (xorshift): the same flips in every run.
@@ -44,7 +45,7 @@ impl Random {
 type Property = fn(&[u8]);
 
 /// The fuzz targets by their names.
-const TARGETS: [(&str, Property); 7] = [
+const TARGETS: [(&str, Property); 8] = [
     ("header", check::header_round_trips),
     ("packet", check::packet_round_trips),
     ("metadata", check::metadata_round_trips),
@@ -52,6 +53,7 @@ const TARGETS: [(&str, Property); 7] = [
     ("result_body", check::result_body),
     ("control_extensions", check::control_extensions),
     ("tile_index", check::tile_index),
+    ("values", check::values_round_trip),
 ];
 
 #[test]

@@ -277,6 +277,12 @@ impl ResultFrame {
         {
             return Err(refuse(RuleId::OBJ_30, "references", "a reference is there twice".to_owned()));
         }
+        // The two objects a result has one of each; references to other kinds may be many.
+        for own in [CacheObjectKind::TileIndexBlock, CacheObjectKind::TensorSectionTable] {
+            if references.iter().filter(|reference| reference.object_kind == own).count() > 1 {
+                return Err(refuse(RuleId::OBJ_32, "references", format!("{own} is referenced twice")));
+            }
+        }
         Ok(references)
     }
 }

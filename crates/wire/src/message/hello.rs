@@ -69,7 +69,7 @@ impl ClientHello {
     /// # Errors
     /// Values that a rule refuses.
     pub fn encode(&self, header: Header) -> Result<EncodedPacket, WireError> {
-        extension::check_typed(&self.extensions, MessageType::ClientHello)?;
+        extension::check_sent(&self.extensions, CLIENT_HELLO_EXTENSIONS, MessageType::ClientHello)?;
         let mut body = BytesMut::from(&ControlExtensions::encode(&self.extensions)?[..]);
         let mut metadata = self.metadata;
         metadata.control_extension_bytes = super::length("control_extension_bytes", body.len())?;
@@ -133,7 +133,7 @@ impl ServerHelloAck {
     /// # Errors
     /// Values that a rule refuses.
     pub fn encode(&self, header: Header) -> Result<EncodedPacket, WireError> {
-        extension::check_typed(&self.extensions, MessageType::ServerHelloAck)?;
+        extension::check_sent(&self.extensions, SERVER_HELLO_ACK_EXTENSIONS, MessageType::ServerHelloAck)?;
         let mut body = BytesMut::from(&ControlExtensions::encode(&self.extensions)?[..]);
         let mut metadata = self.metadata;
         metadata.control_extension_bytes = super::length("control_extension_bytes", body.len())?;

@@ -310,7 +310,7 @@ pub(crate) fn length(field: &'static str, length: usize) -> Result<u32, WireErro
 }
 
 /// Text of at most `limit` bytes: cut between characters, with replacements for bytes that are not UTF-8.
-fn cut_text(bytes: &[u8], limit: usize) -> String {
+pub(crate) fn cut_text(bytes: &[u8], limit: usize) -> String {
     // A character has at most four bytes, so three more than the limit cannot split the last one that is kept.
     let mut text = String::from_utf8_lossy(bytes.get(..limit + 3).unwrap_or(bytes)).into_owned();
     let end = (0..=limit.min(text.len())).rev().find(|end| text.is_char_boundary(*end)).unwrap_or(0);
