@@ -80,7 +80,6 @@ mod address;
 mod auth;
 mod client;
 mod config;
-mod credit;
 mod error;
 mod handshake;
 mod listener;
@@ -98,10 +97,9 @@ pub use error::{
 pub use handshake::PendingSession;
 pub use listener::{HandshakeOptions, Listener, MAX_PENDING_HANDSHAKES};
 pub use nnrp_session::{
-    ANNOUNCED_CREDIT_PATIENCE, Admission, Arrival, CREDIT_TIMEOUT, ClientSettings, CommandError,
-    ConnectionState, CreditPolicy, DRAIN_TIME, DropFrame, Ended, EndedBy, FailedFrame, Fault, FrameKey,
-    FrameState, FrameStats, HANDSHAKE_TIMEOUT, HandshakeFailure, Hold, HoldReason, IDLE_TIMEOUT,
-    ReceivedHello, ReceivedResult, ReceivedSubmit, RejectedPacket, ServerSettings, Side, constant_time_eq,
+    Admission, Arrival, ClientSettings, CommandError, ConnectionState, DRAIN_TIME, DropFrame, Ended, EndedBy,
+    FailedFrame, Fault, FrameKey, HANDSHAKE_TIMEOUT, HandshakeFailure, IDLE_TIMEOUT, ReceivedHello,
+    ReceivedResult, ReceivedSubmit, RejectedPacket, ServerSettings, Side, constant_time_eq,
 };
 pub use nnrp_transport::quic::QuicOptions;
 pub use nnrp_transport::tcp::TcpOptions;

@@ -57,9 +57,14 @@ impl Machine {
     fn report_as_client(&mut self, now: Instant, fault: Fault, header: &Header, packet: Option<Packet>) {
         let key = FrameKey::from(header);
         let about_result = matches!(header.msg_type, MessageType::ResultPush | MessageType::ResultDrop);
+        if about_result && packet.is_none() && !self.count_result(now, header, false) {
+            return;
+        }
         let live = matches!(&self.role, Role::Client(role) if role.frames.is_live(key));
         if about_result && live {
-            self.end_malformed(key);
+            if let Role::Client(role) = &mut self.role {
+                role.frames.ended(key);
+            }
             self.emit(Event::FrameFailed(Box::new(crate::FailedFrame { key, fault, packet })));
             self.finish_drain_if_quiet(now);
         } else {

@@ -7,18 +7,19 @@ use nnrp_wire::rules::RuleId;
 use nnrp_wire::{
     CacheAckMetadata, CacheAckStatus, CachePutMetadata, ClientHello, EncodedPacket, ErrorCode,
     FlowUpdateMetadata, FrameBody, FrameSubmitMetadata, Header, HeaderFlags, MessageType, Packet,
-    ResultHintMetadata, ResultHintReason, ResultPushMetadata, ServerHelloAck, TransportId,
+    ResultHintMetadata, ResultHintReason, ResultPushMetadata, ServerFlags, ServerHelloAck, TransportId,
 };
 
-use crate::answering::is_terminal;
-use crate::flow::Gate;
 use crate::frames::ClientFrames;
+use crate::limits::MIN_PARTIAL_LINGER;
+use crate::machine::TransportEnd;
 use crate::machine::{Machine, Role};
+use crate::migrate::submits::KeptSubmits;
 use crate::pings::Pings;
+use crate::server::is_terminal;
 use crate::{
     Arrival, ClientSettings, CommandError, ConnectionState, Credit, Ended, EndedBy, Established, Event,
-    FailedFrame, Fault, FrameKey, FrameState, FrameStats, HandshakeFailure, Lane, Origin, ReceivedResult,
-    Side,
+    FailedFrame, Fault, FrameKey, HandshakeFailure, Lane, Origin, ReceivedResult, Side,
 };
 
 /// On QUIC a drop has a stream of its own and may overtake the hint that says why. It waits this long for it:
@@ -28,55 +29,66 @@ const DROP_REASON_GRACE: Duration = Duration::from_millis(10);
 #[derive(Debug)]
 pub(crate) struct ClientRole {
     pub(crate) frames: ClientFrames,
-    pub(crate) stats: FrameStats,
     settings: ClientSettings,
-    pub(crate) gate: Gate,
-    /// FLOW_UPDATEs obeyed so far.
-    pub(crate) updates: u64,
-    handshake_until: Option<Instant>,
+    credit: Credit,
+    pub(crate) handshake_until: Option<Instant>,
     pings: Pings,
     /// The peer has answered a PING: only then does silence mean anything.
     answers_pings: bool,
     /// Drops without a known reason, and how long they wait for it.
     held_drops: Vec<(Instant, ReceivedResult)>,
+    /// The session is being moved, or this connection is to take it over.
+    pub(crate) migrating: bool,
+    /// How the old path ended while the session was moving.
+    pub(crate) lost_path: Option<TransportEnd>,
+    /// What is kept when the server lets sessions move.
+    pub(crate) kept: Option<KeptSubmits>,
+    /// The frame of the newest result.
+    pub(crate) last_result: u32,
+    pub(crate) started: Option<Instant>,
 }
 
 impl ClientRole {
+    pub(crate) fn new(now: Instant, settings: ClientSettings) -> Self {
+        ClientRole {
+            frames: ClientFrames::default(),
+            credit: Credit::new(0),
+            handshake_until: Some(now + settings.handshake_timeout),
+            settings,
+            pings: Pings::default(),
+            answers_pings: false,
+            held_drops: Vec::new(),
+            migrating: false,
+            lost_path: None,
+            kept: None,
+            last_result: 0,
+            started: None,
+        }
+    }
+
+    /// The answer that decides the handshake.
+    pub(crate) fn awaited(&self) -> MessageType {
+        if self.migrating { MessageType::SessionMigrateAck } else { MessageType::ServerHelloAck }
+    }
+
     /// Submits and cancels sent as raw packets change the same state as the ones sent by name.
     pub(crate) fn track_sent(&mut self, packet: &Packet) -> Result<(), CommandError> {
         let key = FrameKey::from(&packet.header);
         match packet.header.msg_type {
             MessageType::FrameSubmit => {
                 let metadata = FrameSubmitMetadata::decode(&packet.metadata)?;
-                self.submitted(key, &metadata);
+                self.frames.submitted(key, linger(&metadata));
             }
-            MessageType::FrameCancel => self.cancelled(key),
+            MessageType::FrameCancel => self.frames.give_up(key),
             _ => {}
         }
         Ok(())
     }
+}
 
-    fn submitted(&mut self, key: FrameKey, metadata: &FrameSubmitMetadata) {
-        self.stats.ids_reused += u64::from(self.frames.is_live(key));
-        self.stats.frames_submitted += 1;
-        self.frames.submitted(key, metadata);
-    }
-
-    fn cancelled(&mut self, key: FrameKey) {
-        self.stats.frames_cancelled += u64::from(self.frames.give_up(key));
-    }
-
-    /// A terminal message ended a live frame.
-    fn ended(&mut self, key: FrameKey, state: FrameState) {
-        if !self.frames.ended(key, state) {
-            return;
-        }
-        match state {
-            FrameState::Delivered => self.stats.frames_delivered += 1,
-            _ => self.stats.frames_dropped += 1,
-        }
-        self.stats.frames_expired += u64::from(state == FrameState::Expired);
-    }
+/// R-LIFE-1: a frame's own budget, at least a second.
+fn linger(metadata: &FrameSubmitMetadata) -> Duration {
+    Duration::from_millis(u64::from(metadata.latency_budget_ms)).max(MIN_PARTIAL_LINGER)
 }
 
 // ---------------------------------------------------------------- commands
@@ -99,23 +111,13 @@ impl Machine {
         header.flags = HeaderFlags::ACK_REQUIRED;
         let packet = hello.encode(header)?;
         self.limits.max_body_bytes = settings.max_body_bytes;
-        self.role = Role::Client(Box::new(ClientRole {
-            frames: ClientFrames::default(),
-            stats: FrameStats::default(),
-            gate: Gate::new(Credit::new(0), settings.credit),
-            updates: 0,
-            handshake_until: Some(now + settings.handshake_timeout),
-            settings,
-            pings: Pings::default(),
-            answers_pings: false,
-            held_drops: Vec::new(),
-        }));
-        self.enter(ConnectionState::Negotiating);
+        self.role = Role::Client(Box::new(ClientRole::new(now, settings)));
+        self.state = ConnectionState::Negotiating;
         self.transmit(Lane::Control, Origin::Library, packet);
         Ok(())
     }
 
-    /// Submits an encoded frame, whatever the credit.
+    /// Submits an encoded frame.
     ///
     /// # Errors
     ///
@@ -124,7 +126,7 @@ impl Machine {
     pub fn submit(&mut self, packet: EncodedPacket) -> Result<(), CommandError> {
         let metadata = FrameSubmitMetadata::decode(&packet.metadata())?;
         let role = self.client_session("submitting a frame")?;
-        role.submitted(FrameKey::from(packet.header()), &metadata);
+        role.frames.submitted(FrameKey::from(packet.header()), linger(&metadata));
         self.transmit(Lane::Frame, Origin::Application, packet);
         Ok(())
     }
@@ -136,7 +138,7 @@ impl Machine {
     /// [`CommandError::State`] before the session exists or when it is ending.
     pub fn cancel(&mut self, key: FrameKey) -> Result<(), CommandError> {
         let role = self.client_session("cancelling a frame")?;
-        role.cancelled(key);
+        role.frames.give_up(key);
         let mut header = Header::new(MessageType::FrameCancel);
         header.session_id = self.session_id;
         header.frame_id = key.frame_id;
@@ -157,7 +159,15 @@ impl Machine {
         }
     }
 
-    pub(crate) fn client_session(&mut self, what: &'static str) -> Result<&mut ClientRole, CommandError> {
+    /// The credit the server granted.
+    pub fn credit(&self) -> Option<&Credit> {
+        match &self.role {
+            Role::Client(role) => Some(&role.credit),
+            _ => None,
+        }
+    }
+
+    fn client_session(&mut self, what: &'static str) -> Result<&mut ClientRole, CommandError> {
         self.check_open(what)?;
         let state = self.state;
         match &mut self.role {
@@ -173,13 +183,17 @@ impl Machine {
         let header = packet.header;
         let outcome = match header.msg_type {
             MessageType::ServerHelloAck => self.on_hello_ack(now, packet.clone()),
-            MessageType::ResultPush => self.on_result(now, packet.clone(), arrival),
-            MessageType::ResultDrop => {
-                self.on_drop(now, packet.clone(), arrival);
-                Ok(())
+            MessageType::SessionMigrateAck if self.state == ConnectionState::Negotiating => {
+                self.on_migrate_ack(packet.clone())
+            }
+            MessageType::ResultPush | MessageType::ResultDrop => {
+                if self.count_result(now, &header, false) {
+                    self.on_result_packet(now, packet, arrival);
+                }
+                return;
             }
             MessageType::ResultHint => self.on_hint(now, packet.clone()),
-            MessageType::FlowUpdate => self.on_server_flow_update(now, packet.clone()),
+            MessageType::FlowUpdate => self.on_server_flow_update(packet.clone()),
             MessageType::Pong => {
                 self.on_pong(packet.clone());
                 Ok(())
@@ -190,6 +204,16 @@ impl Machine {
             }),
         };
         if let Err(fault) = outcome {
+            self.refuse(now, fault, &header, Some(packet));
+        }
+    }
+
+    /// A result or drop that counts.
+    pub(crate) fn on_result_packet(&mut self, now: Instant, packet: Packet, arrival: Arrival) {
+        let header = packet.header;
+        if header.msg_type == MessageType::ResultDrop {
+            self.on_drop(now, packet, arrival);
+        } else if let Err(fault) = self.on_result(now, packet.clone(), arrival) {
             self.refuse(now, fault, &header, Some(packet));
         }
     }
@@ -226,10 +250,12 @@ impl Machine {
             return Err(Fault::found(RuleId::ACK_3, MessageType::ServerHelloAck, text));
         }
         self.session_id = metadata.session_id;
-        self.enter(ConnectionState::Active);
+        self.state = ConnectionState::Active;
         if let Role::Client(role) = &mut self.role {
             role.handshake_until = None;
-            role.gate.credit = Credit::new(metadata.max_concurrent_frames);
+            role.credit = Credit::new(metadata.max_concurrent_frames);
+            let moves = metadata.server_flags.contains(ServerFlags::SESSION_RESUME_SUPPORTED);
+            role.kept = moves.then(KeptSubmits::default);
             // TCP says by itself when a process is gone; and a peer that closes with our question unread resets the
             // stream, results and all.
             if self.transport == TransportId::Quic {
@@ -253,21 +279,13 @@ impl Machine {
         let terminal = is_terminal(&metadata, packet.header.flags);
         let Role::Client(role) = &mut self.role else { return Ok(()) };
         let unwanted = role.frames.is_given_up(key);
-        let frame = role.frames.get_mut(key);
-        // Of a frame that is over it is not known any more what it allowed.
-        let beyond_policy =
-            frame.as_ref().is_some_and(|frame| !frame.allowed.contains(metadata.applied_budget_policy));
-        role.stats.results_late += u64::from(frame.is_none() && !unwanted);
-        role.stats.results_beyond_policy += u64::from(beyond_policy);
-        role.stats.results_unwanted += u64::from(unwanted);
         if terminal {
-            role.ended(key, FrameState::Delivered);
+            role.frames.ended(key);
         } else {
             role.frames.partial(key, now);
         }
         if !unwanted {
-            let push = Some((metadata, body));
-            let result = ReceivedResult { packet, push, drop_reason: None, beyond_policy, arrival };
+            let result = ReceivedResult { packet, push: Some((metadata, body)), drop_reason: None, arrival };
             self.emit(Event::Result(Box::new(result)));
         }
         self.finish_drain_if_quiet(now);
@@ -280,12 +298,9 @@ impl Machine {
         // R-LIFE-4: a second drop, or one for a frame an ERROR already ended, says nothing new.
         let held =
             role.held_drops.iter().filter(|(_, drop)| FrameKey::from(&drop.packet.header) == key).count();
-        let Some(frame) = role.frames.get_mut(key).filter(|frame| frame.outstanding() > held) else {
-            role.stats.drops_ignored += 1;
-            return;
-        };
+        let Some(frame) = role.frames.get_mut(key).filter(|frame| frame.outstanding() > held) else { return };
         let drop_reason = frame.drop_reason;
-        let result = ReceivedResult { packet, push: None, drop_reason, beyond_policy: false, arrival };
+        let result = ReceivedResult { packet, push: None, drop_reason, arrival };
         if drop_reason.is_none() && matches!(arrival, Arrival::Stream(_)) {
             role.held_drops.push((now + DROP_REASON_GRACE, result));
             return;
@@ -297,13 +312,7 @@ impl Machine {
         let key = FrameKey::from(&result.packet.header);
         let Role::Client(role) = &mut self.role else { return };
         let unwanted = role.frames.is_given_up(key);
-        role.ended(
-            key,
-            match result.drop_reason {
-                Some(ResultHintReason::BudgetExceeded) => FrameState::Expired,
-                _ => FrameState::Dropped,
-            },
-        );
+        role.frames.ended(key);
         if !unwanted {
             self.emit(Event::Result(Box::new(result)));
         }
@@ -338,13 +347,12 @@ impl Machine {
         Ok(())
     }
 
-    fn on_server_flow_update(&mut self, now: Instant, packet: Packet) -> Result<(), Fault> {
+    fn on_server_flow_update(&mut self, packet: Packet) -> Result<(), Fault> {
         let update = FlowUpdateMetadata::decode(&packet.metadata)?;
         self.check_flow_scope(&packet.header, &update)?;
         if let Role::Client(role) = &mut self.role
-            && role.gate.credit.apply(now, &update)
+            && role.credit.apply(&update)
         {
-            role.updates += 1;
             self.emit(Event::FlowUpdate(packet, update));
         }
         Ok(())
@@ -366,13 +374,6 @@ impl Machine {
         header.trace_id = packet.header.trace_id;
         self.reply(Packet::build(header, Bytes::copy_from_slice(&ack.encode()), Bytes::new()).encode());
         Ok(())
-    }
-
-    /// A result that breaks a rule ends its frame.
-    pub(crate) fn end_malformed(&mut self, key: FrameKey) {
-        if let Role::Client(role) = &mut self.role {
-            role.ended(key, FrameState::Dropped);
-        }
     }
 
     /// Hands out the drops that still wait for their reason: the end has come first.
@@ -402,12 +403,10 @@ impl Machine {
             return; // R-ERR-3
         }
         let unwanted = role.frames.is_given_up(key);
-        let state = match fault.code {
-            ErrorCode::FrameExpired => FrameState::Expired,
-            ErrorCode::FrameCancelled => FrameState::Cancelled,
-            _ => FrameState::Dropped,
-        };
-        role.ended(key, state);
+        role.frames.ended(key);
+        if let Some(kept) = &mut role.kept {
+            kept.settled(key);
+        }
         role.held_drops.retain(|(_, held)| FrameKey::from(&held.packet.header) != key);
         if !unwanted {
             self.emit(Event::FrameFailed(Box::new(FailedFrame { key, fault, packet: Some(packet) })));
@@ -423,7 +422,7 @@ impl Machine {
         let held = role.held_drops.iter().map(|(at, _)| *at).min();
         let silence = role.settings.keepalive_timeout.filter(|_| role.answers_pings).zip(self.last_received);
         let lost = silence.filter(|_| !self.reading_paused).map(|(timeout, last)| last + timeout);
-        let active = matches!(self.state, ConnectionState::Active);
+        let active = matches!(self.state, ConnectionState::Active) && !self.is_moving();
         [
             role.handshake_until,
             self.quiet_until,
@@ -448,7 +447,7 @@ impl Machine {
             let waited = role.settings.handshake_timeout;
             let fault = Fault::refusal(
                 nnrp_wire::ErrorCode::InvalidState,
-                format!("no SERVER_HELLO_ACK within {:.1} s", waited.as_secs_f64()),
+                format!("no {} within {:.1} s", role.awaited(), waited.as_secs_f64()),
             );
             let failure = HandshakeFailure { fault: fault.clone(), packet: None };
             self.emit(Event::HandshakeFailed(Box::new(failure)));
@@ -456,7 +455,7 @@ impl Machine {
             self.shutdown(0, "");
             return;
         }
-        role.stats.frames_delivered += role.frames.expire_linger(now);
+        role.frames.expire_linger(now);
         let (due, held): (Vec<_>, Vec<_>) = role.held_drops.drain(..).partition(|(at, _)| *at <= now);
         role.held_drops = held;
         for (_, drop) in due {
@@ -465,7 +464,7 @@ impl Machine {
         if self.quiet_until.is_none() {
             self.finish_drain_if_quiet(now);
         }
-        if self.state == ConnectionState::Active {
+        if self.state == ConnectionState::Active && !self.is_moving() {
             self.keep_alive(now);
         }
     }

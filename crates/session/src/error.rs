@@ -89,14 +89,6 @@ impl Fault {
         self
     }
 
-    /// The same fault, at the cost of one frame: for rules that are refused on request only.
-    #[must_use]
-    pub(crate) fn made_frame(mut self) -> Self {
-        self.fatal = false;
-        self.scope = ErrorScope::Frame;
-        self
-    }
-
     /// The same fault, ending the connection.
     #[must_use]
     pub fn made_fatal(mut self) -> Self {
@@ -177,9 +169,6 @@ pub enum CommandError {
     /// The values are legal but contradict each other or the session. Correct them.
     #[error("{0}")]
     Refused(String),
-    /// The server's credit or a pause holds the frame back. Submit it later.
-    #[error("the frame was not sent: {0}")]
-    Held(crate::Hold),
     /// There is no session yet, or it is ending: nothing new may be sent.
     #[error("{what} is not possible while the connection is {state:?}")]
     State {

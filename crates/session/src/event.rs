@@ -7,7 +7,7 @@ use nnrp_wire::{
     ResultHintReason, ResultPushMetadata, ServerHelloAck,
 };
 
-use crate::{Arrival, Fault, FrameKey};
+use crate::{Arrival, Fault, FrameKey, MigrationAnswer, ReceivedMigration};
 
 /// A CLIENT_HELLO that passed every check of the library; whether to admit it is the application's decision.
 #[derive(Clone, Debug)]
@@ -52,8 +52,6 @@ pub struct ReceivedResult {
     pub push: Option<(ResultPushMetadata, FrameBody)>,
     /// Why a frame was dropped, when a hint said so.
     pub drop_reason: Option<ResultHintReason>,
-    /// The result applied a budget policy that its frame did not allow (R-RES-8).
-    pub beyond_policy: bool,
     /// Where it arrived: results of one frame are handed out in the order of their streams.
     pub arrival: Arrival,
 }
@@ -119,6 +117,10 @@ pub enum Event {
     Packet(Packet, Arrival),
     /// Server: a client wants in.
     Hello(Box<ReceivedHello>),
+    /// Server: a client wants to go on with a session over this connection.
+    Migrate(Box<ReceivedMigration>),
+    /// Client: the answer to that.
+    MigrationAnswered(Box<MigrationAnswer>),
     /// Client: the session exists.
     Established(Box<Established>),
     /// The handshake failed; the connection is closing.
@@ -127,8 +129,6 @@ pub enum Event {
     Submit(Box<ReceivedSubmit>),
     /// Server: the client no longer wants this frame.
     Cancelled(FrameKey),
-    /// Server: this frame's budget is over and its client was told; nobody waits for its result (R-LIFE-3).
-    Expired(FrameKey),
     /// Client: a result or a drop.
     Result(Box<ReceivedResult>),
     /// Client: a frame that will have no result, and why.

@@ -13,8 +13,8 @@ use crate::limits::{DRAIN_TIME, MAX_QUEUED_REPLIES};
 use crate::server::ServerRole;
 use crate::state::permitted;
 use crate::{
-    Arrival, CommandError, ConnectionState, Ended, EndedBy, Event, Fault, FrameKey, FrameState, FrameStats,
-    HeaderVerdict, Lane, Origin, Side, Transmit,
+    Arrival, CommandError, ConnectionState, Ended, EndedBy, Event, Fault, HeaderVerdict, Lane, Origin, Side,
+    Transmit,
 };
 
 /// One connection, as one side sees it. See the crate documentation for how to drive it.
@@ -29,7 +29,7 @@ pub struct Machine {
     pub(crate) limits: Limits,
     pub(crate) out: VecDeque<Transmit>,
     /// Packets of the library that were not written yet, whether here or in the driver's hands.
-    unwritten_replies: usize,
+    pub(crate) unwritten_replies: usize,
     frames_sent: u64,
     /// The driver has stopped reading because the application does not take what has arrived.
     pub(crate) reading_paused: bool,
@@ -42,8 +42,8 @@ pub struct Machine {
     pub(crate) drain_until: Option<Instant>,
     /// What the peer's CLOSE said.
     pub(crate) close_reason: String,
-    ended: bool,
-    shut_down: bool,
+    pub(crate) ended: bool,
+    pub(crate) shut_down: bool,
 }
 
 /// What a connection is used for.
@@ -164,24 +164,6 @@ impl Machine {
         self.frames_sent
     }
 
-    /// What became of the session's frames so far.
-    pub fn frame_stats(&self) -> FrameStats {
-        match &self.role {
-            Role::Raw => FrameStats::default(),
-            Role::Server(role) => role.stats,
-            Role::Client(role) => role.stats,
-        }
-    }
-
-    /// Where a frame stands; `None` for one that is not known (any more).
-    pub fn frame_state(&self, key: FrameKey) -> Option<FrameState> {
-        match &self.role {
-            Role::Raw => None,
-            Role::Server(role) => role.frames.state(key),
-            Role::Client(role) => role.frames.state(key),
-        }
-    }
-
     /// Frames in flight: unanswered ones on a server, unended ones on a client.
     pub fn live_frames(&self) -> usize {
         match &self.role {
@@ -225,7 +207,6 @@ impl Machine {
             return self.refuse(now, Fault::from(error), header, None);
         }
         match self.check_state(header) {
-            Ok(()) if self.refuse_beyond_credit(header) => HeaderVerdict::Skip,
             Ok(()) if self.wants_no_body(header.msg_type) => HeaderVerdict::ReadHead,
             Ok(()) => HeaderVerdict::Read(lane_of(header.msg_type)),
             Err(Refusal::Ignore) => HeaderVerdict::Skip,
@@ -317,6 +298,9 @@ impl Machine {
 
     /// The transport is gone.
     pub fn handle_transport_closed(&mut self, end: &TransportEnd) {
+        if self.postpone_end(end) {
+            return;
+        }
         let quiet = self.live_frames() == 0 || self.state == ConnectionState::Draining;
         let (by, reason) = if end.clean && quiet {
             (EndedBy::Peer, std::mem::take(&mut self.close_reason))
@@ -324,7 +308,7 @@ impl Machine {
             (EndedBy::Transport, end.text.clone())
         };
         self.end(Ended { by, fault: None, reason });
-        self.enter(ConnectionState::Closed);
+        self.state = ConnectionState::Closed;
         self.shut_down = true;
         self.drain_until = None;
         self.out.clear();
@@ -398,21 +382,22 @@ impl Machine {
 impl Machine {
     /// The next thing to send. `None` when there is nothing right now.
     pub fn poll_transmit(&mut self) -> Option<Transmit> {
-        self.out.pop_front()
+        if self.is_moving() { None } else { self.out.pop_front() }
     }
 
     /// Whether [`Machine::poll_transmit`] has something.
     pub fn has_transmits(&self) -> bool {
+        !self.out.is_empty() && !self.is_moving()
+    }
+
+    /// Whether something waits to be sent, now or when the session has moved.
+    pub fn holds_transmits(&self) -> bool {
         !self.out.is_empty()
     }
 
     /// The next thing to tell the application.
     pub fn poll_event(&mut self) -> Option<Event> {
-        let event = self.events.pop_front();
-        if let (Some(Event::Submit(submit)), Role::Server(role)) = (&event, &mut self.role) {
-            role.frames.handed_over(FrameKey::from(&submit.packet.header));
-        }
-        event
+        self.events.pop_front()
     }
 
     /// When [`Machine::handle_timeout`] wants to be called, if nothing happens before.
@@ -449,7 +434,8 @@ impl Machine {
         if lane == Lane::Frame {
             self.frames_sent += 1;
         }
-        self.out.push_back(Transmit::Packet { lane, origin, packet });
+        let ticket = self.keep(&packet);
+        self.out.push_back(Transmit::Packet { lane, origin, packet, ticket });
     }
 
     /// Queues a reply nobody asked the application for; dropped when the peer does not read at all.
@@ -459,7 +445,12 @@ impl Machine {
         }
     }
 
-    pub(crate) fn check_open(&self, what: &'static str) -> Result<(), CommandError> {
+    /// Whether nothing has ended yet.
+    ///
+    /// # Errors
+    ///
+    /// [`CommandError::State`], about `what` was wanted.
+    pub fn check_open(&self, what: &'static str) -> Result<(), CommandError> {
         if self.ended || self.shut_down {
             return Err(CommandError::State { what, state: self.state });
         }
@@ -469,7 +460,7 @@ impl Machine {
     /// State and session id, which come after lengths and before metadata (wire reference 1.4).
     fn check_state(&self, header: &Header) -> Result<(), Refusal> {
         let message = header.msg_type;
-        if !permitted(self.side, self.state, message) {
+        if !permitted(self.side, self.state, message) || self.is_answer_to_something_else(message) {
             return Err(self.refusal_for_state(message));
         }
         if !matches!(self.state, ConnectionState::Active | ConnectionState::Draining) {
@@ -498,12 +489,27 @@ impl Machine {
         Err(Refusal::Fault(Box::new(Fault::found(RuleId::HDR_6, message, text))))
     }
 
+    /// The answer to CLIENT_HELLO for a client that sent SESSION_MIGRATE, or the other way round.
+    fn is_answer_to_something_else(&self, message: MessageType) -> bool {
+        let Role::Client(role) = &self.role else { return false };
+        self.state == ConnectionState::Negotiating
+            && match message {
+                MessageType::ServerHelloAck => role.migrating,
+                MessageType::SessionMigrateAck => !role.migrating,
+                _ => false,
+            }
+    }
+
     fn refusal_for_state(&self, message: MessageType) -> Refusal {
         use ConnectionState as S;
         let fault = match (self.state, message) {
             (S::Closed, _) => return Refusal::Ignore,
             (S::Init | S::Negotiating, _) if self.side == Side::Client => {
-                let text = format!("expected SERVER_HELLO_ACK, got {message}");
+                let expected = match &self.role {
+                    Role::Client(role) => role.awaited(),
+                    _ => MessageType::ServerHelloAck,
+                };
+                let text = format!("expected {expected}, got {message}");
                 Fault::found(RuleId::ACK_6, message, text).made_fatal()
             }
             (S::Init, _) => {
@@ -534,18 +540,11 @@ impl Machine {
         Refusal::Fault(Box::new(fault))
     }
 
-    /// Changes the state, as the table says.
-    pub(crate) fn enter(&mut self, next: ConnectionState) {
-        if self.state == next || self.state == ConnectionState::Closed {
-            return;
-        }
-        debug_assert!(self.state.leads_to(next), "{:?} -> {next:?}", self.state);
-        self.state = next;
-    }
-
     /// No new frames; running ones have until the drain time is over.
     pub(crate) fn enter_draining(&mut self, now: Instant) {
-        self.enter(ConnectionState::Draining);
+        if self.state != ConnectionState::Closed {
+            self.state = ConnectionState::Draining;
+        }
         if self.drain_until.is_none() && !self.shut_down {
             self.drain_until = Some(now + DRAIN_TIME);
         }
@@ -567,9 +566,9 @@ impl Machine {
         self.deliver_held_drops();
         match &mut self.role {
             Role::Raw => {}
-            Role::Client(role) => role.stats.frames_dropped += role.frames.lose_all(),
+            Role::Client(role) => role.frames.clear(),
             // What was not answered by now never will be: nothing can be sent any more (R-LIFE-2).
-            Role::Server(role) => role.stats.frames_dropped += role.frames.take_owed().len() as u64,
+            Role::Server(role) => drop(role.frames.take_owed()),
         }
         self.emit(Event::Ended(ended));
         self.ended = true;
@@ -581,7 +580,9 @@ impl Machine {
             return;
         }
         self.drain_until = None;
-        self.enter(ConnectionState::Draining);
+        if self.state != ConnectionState::Closed {
+            self.state = ConnectionState::Draining;
+        }
         self.out.push_back(Transmit::Shutdown { code, reason: reason.to_owned() });
     }
 }

@@ -15,10 +15,9 @@ use nnrp_wire::rules::RuleId;
 
 use crate::error::whole_millis;
 use crate::limits::{
-    CREDIT_TIMEOUT, HANDSHAKE_TIMEOUT, KEEPALIVE_INTERVAL, KEEPALIVE_TIMEOUT, MAX_CACHE_BYTES,
-    MAX_CACHE_ENTRIES,
+    HANDSHAKE_TIMEOUT, KEEPALIVE_INTERVAL, KEEPALIVE_TIMEOUT, MAX_CACHE_BYTES, MAX_CACHE_ENTRIES,
 };
-use crate::{CommandError, CreditPolicy, Fault};
+use crate::{CommandError, Fault, MIGRATION_GRACE, Migration};
 
 /// Profiles this implementation speaks: bit 0, tensor.
 const SUPPORTED_PROFILES: u32 = 0x1;
@@ -37,14 +36,8 @@ const SUPPORTED_OBJECTS: u32 = 0x1FF;
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct ServerSettings {
-    /// Frames a client may have in flight: announced as the initial credit, enforced only with `enforce_credit`.
+    /// Frames a client may have in flight: announced as the initial credit, not enforced.
     pub max_concurrent_frames: u16,
-    /// Whether a frame beyond the credit is refused (R-SUB-11) instead of handed to the application.
-    pub enforce_credit: bool,
-    /// Whether a frame whose `latency_budget_ms` runs out is dropped (R-LIFE-3) and later results of it are not sent.
-    pub expire_frames: bool,
-    /// Whether a frame is refused whose id belongs to one without an answer yet (R-SUB-10).
-    pub strict_frame_ids: bool,
     /// Tensor sections in one frame; a frame with more is refused (R-LIM-4).
     pub max_sections: u16,
     /// Largest body of a submit in bytes, announced and enforced (R-LIM-1).
@@ -76,15 +69,16 @@ pub struct ServerSettings {
     /// How often to send PING; `None` sends none. An rc2 client that waits for a FLOW_UPDATE fails on any other control
     /// packet, so this is off unless asked for.
     pub keepalive_interval: Option<Duration>,
+    /// Whether sessions may move to another connection.
+    pub migration: Migration,
+    /// How long clients go on reading the path they left (`grace_window_ms`).
+    pub migration_grace: Duration,
 }
 
 impl Default for ServerSettings {
     fn default() -> Self {
         ServerSettings {
             max_concurrent_frames: 1,
-            enforce_credit: false,
-            expire_frames: false,
-            strict_frame_ids: false,
             max_sections: limits::MAX_SECTIONS,
             max_body_bytes: limits::MAX_BODY_BYTES,
             answer_probes: true,
@@ -101,6 +95,8 @@ impl Default for ServerSettings {
             // The level changes nothing the library does by itself, so every level can be granted.
             max_loss_tolerance: LossTolerance::FireAndForget,
             keepalive_interval: None,
+            migration: Migration::Off,
+            migration_grace: MIGRATION_GRACE,
         }
     }
 }
@@ -134,10 +130,6 @@ pub struct ClientSettings {
     pub keepalive_timeout: Option<Duration>,
     /// Largest body of a result in bytes.
     pub max_body_bytes: u32,
-    /// How to treat the server's credit and pauses.
-    pub credit: CreditPolicy,
-    /// How long a submit may be held back before it fails; `None` = for ever.
-    pub credit_timeout: Option<Duration>,
 }
 
 impl Default for ClientSettings {
@@ -147,8 +139,6 @@ impl Default for ClientSettings {
             keepalive_interval: Some(KEEPALIVE_INTERVAL),
             keepalive_timeout: Some(KEEPALIVE_TIMEOUT),
             max_body_bytes: limits::MAX_BODY_BYTES,
-            credit: CreditPolicy::default(),
-            credit_timeout: Some(CREDIT_TIMEOUT),
         }
     }
 }
@@ -229,7 +219,7 @@ pub fn negotiate(
         cache_object_bitmap: objects,
         max_cache_entries: if cache { settings.max_cache_entries } else { 0 },
         max_cache_bytes: if cache { settings.max_cache_bytes } else { 0 },
-        server_flags: if cache { ServerFlags::CACHE_ENABLED } else { ServerFlags::default() },
+        server_flags: server_flags(cache, settings.migration.allows(&hello.auth_block)),
         accepted_profile_bitmap: profiles,
         accepted_payload_kind_bitmap: payload_kinds,
         accepted_codec_bitmap: offer.supported_codec_bitmap & settings.codecs,
@@ -259,6 +249,17 @@ pub(crate) fn result_kinds(hello: &ClientHello) -> PayloadKind {
     let mut entries =
         hello.extensions.iter().filter(|entry| entry.ext_type == extension::PAYLOAD_CAPABILITIES);
     entries.find_map(declared).map_or(PayloadKind::KNOWN, |kinds| kinds.payload_kind_bitmap)
+}
+
+fn server_flags(cache: bool, moves: bool) -> ServerFlags {
+    let mut flags = ServerFlags::default();
+    if cache {
+        flags |= ServerFlags::CACHE_ENABLED;
+    }
+    if moves {
+        flags |= ServerFlags::SESSION_RESUME_SUPPORTED;
+    }
+    flags
 }
 
 fn answer_transport_policy(

@@ -31,13 +31,6 @@ pub enum ConnectionState {
     Closed,
 }
 
-impl ConnectionState {
-    /// Whether the table has a row from here to `next`.
-    pub fn leads_to(self, next: ConnectionState) -> bool {
-        TRANSITIONS.iter().any(|row| row.from == self && row.to == next)
-    }
-}
-
 /// One row of the state table.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Transition {
@@ -62,6 +55,7 @@ transitions! {
     Init,        "CLIENT_HELLO"                          => Negotiating;
     Init,        "refusal, fatal ERROR or CLOSE"         => Draining;
     Init,        "transport closed"                      => Closed;
+    Init,        "SESSION_MIGRATE"                       => Negotiating;
     Negotiating, "SERVER_HELLO_ACK"                      => Active;
     Negotiating, "refusal, fatal ERROR, CLOSE, timeout"  => Draining;
     Negotiating, "transport lost"                        => Closed;

@@ -30,6 +30,8 @@ pub enum Origin {
     Application,
     /// The library's own reply. Bounded by [`crate::MAX_QUEUED_REPLIES`] and the rate limits.
     Library,
+    /// Sent again after a migration. It was paid for when it was sent first.
+    Repetition,
 }
 
 /// One thing for the driver to do, in this order.
@@ -43,6 +45,8 @@ pub enum Transmit {
         origin: Origin,
         /// The bytes.
         packet: EncodedPacket,
+        /// Not 0: [`crate::Machine::handle_delivered`] wants to know when the peer's transport has it.
+        ticket: u64,
     },
     /// What was sent on frame lanes before this has to reach the peer before anything behind this is sent. On one ordered
     /// stream that is so anyway; on QUIC, CLOSE would overtake the results it follows.

@@ -128,18 +128,6 @@ fn a_drop_that_waits_for_its_reason_is_not_lost_with_the_connection() {
 }
 
 #[test]
-fn a_request_to_migrate_is_refused_and_its_connection_closes() {
-    let mut pair = Pair::serving(nnrp_wire::TransportId::Tcp, nnrp_session::ServerSettings::default());
-    let mut metadata = [0; 24];
-    metadata[0] = 1;
-    metadata[4] = 2;
-    pair.tell_server(&packets::control(MessageType::SessionMigrate, 7, &metadata));
-    assert_eq!(pair.server.sent_types(), [MessageType::SessionMigrateAck]);
-    assert!(matches!(pair.server.event(), Some(Event::HandshakeFailed(_))));
-    assert_eq!(pair.server.shut_down, Some(0));
-}
-
-#[test]
 fn a_server_owes_nothing_after_the_end() {
     let mut pair = Pair::connected();
     pair.submit(1);

@@ -192,7 +192,7 @@ impl Node {
                 break;
             };
             match transmit {
-                Transmit::Packet { lane, origin, packet } => {
+                Transmit::Packet { lane, origin, packet, .. } => {
                     if origin == Origin::Library {
                         self.machine.handle_replies_written(1);
                     }

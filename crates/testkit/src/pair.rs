@@ -64,12 +64,13 @@ impl End {
         self.sent.iter().map(|packet| packet.header.msg_type).collect()
     }
 
-    fn collect(&mut self) -> Vec<(Packet, Arrival)> {
+    /// What waits to be sent, with the tickets of [`Machine::handle_delivered`]; its events are put aside.
+    fn collect(&mut self) -> Vec<(Packet, Arrival, u64)> {
         let mut packets = Vec::new();
         while let Some(transmit) = self.machine.poll_transmit() {
             match transmit {
                 Transmit::Barrier => {}
-                Transmit::Packet { lane, packet, origin } => {
+                Transmit::Packet { lane, packet, origin, ticket } => {
                     if origin == Origin::Library {
                         self.machine.handle_replies_written(1);
                     }
@@ -82,7 +83,7 @@ impl End {
                             Arrival::Stream(self.next_stream - 4)
                         }
                     };
-                    packets.push((packet, arrival));
+                    packets.push((packet, arrival, ticket));
                 }
                 Transmit::Shutdown { code, .. } => self.shut_down = Some(code),
             }
@@ -168,13 +169,20 @@ impl Pair {
             if to_server.is_empty() && to_client.is_empty() {
                 return;
             }
-            for (packet, arrival) in to_server {
+            for (packet, arrival, _) in to_server {
                 self.server.receive_on(self.now, &packet.to_bytes(), arrival);
             }
-            for (packet, arrival) in to_client {
+            for (packet, arrival, ticket) in to_client {
                 self.client.receive_on(self.now, &packet.to_bytes(), arrival);
+                self.server.machine.handle_delivered(ticket);
             }
         }
+    }
+
+    /// The link loses everything both have to send just now.
+    pub fn lose(&mut self) {
+        self.client.collect();
+        self.server.collect();
     }
 
     /// Lets time pass, firing every deadline on the way in its turn.

@@ -1,17 +1,18 @@
 //! A connection as its users see it.
 
 use std::net::SocketAddr;
-use std::sync::Arc;
 use std::sync::atomic::Ordering;
+use std::sync::{Arc, Weak};
 use std::time::Duration;
 
 use bytes::Bytes;
-use nnrp_session::{CommandError, ConnectionState, EndedBy, FrameKey, FrameStats, Machine, Side};
+use nnrp_session::{CommandError, ConnectionState, EndedBy, FrameKey, Machine, Side};
 use nnrp_wire::{FlowUpdateMetadata, Header, Packet, ResultHintMetadata, TransportId};
-use tokio::sync::{broadcast, watch};
+use tokio::sync::broadcast;
 
 use crate::error::{Closed, ReceiveError, SendError};
 use crate::inbox::{Filter, Item, Receive};
+use crate::path::Path;
 use crate::shared::{Parts, Shared};
 
 /// What sending did.
@@ -39,13 +40,22 @@ pub struct ConnectionStats {
     pub packets_refused: u64,
     /// Control packets thrown away because nobody read them.
     pub control_discarded: u64,
-    /// What became of the session's frames.
-    pub frames: FrameStats,
 }
 
 /// One connection. Cloning shares it; when the last clone is dropped the connection is closed best-effort.
 #[derive(Clone, Debug)]
 pub struct Connection(Arc<Handle>);
+
+/// A [`Connection`] that does not keep it open.
+#[derive(Clone, Debug)]
+pub struct WeakConnection(Weak<Handle>);
+
+impl WeakConnection {
+    /// The connection, while somebody holds it.
+    pub fn upgrade(&self) -> Option<Connection> {
+        self.0.upgrade().map(Connection)
+    }
+}
 
 /// Lives as long as the application holds the connection; the driver holds only [`Shared`].
 #[derive(Debug)]
@@ -59,23 +69,28 @@ impl Drop for Handle {
             // Raw packets already accepted are delivered; a session says goodbye.
             if machine.is_raw() { machine.abort(0, "") } else { machine.close(now, "") }
         });
-        self.shared.claim();
+        self.shared.link().claim();
     }
 }
 
 impl Connection {
-    pub(crate) fn new(parts: Parts) -> (Self, Arc<Shared>) {
-        let shared = Shared::new(parts);
-        (Connection(Arc::new(Handle { shared: shared.clone() })), shared)
+    pub(crate) fn new(parts: Parts) -> (Self, Arc<Path>) {
+        let (shared, path) = Shared::new(parts);
+        (Connection(Arc::new(Handle { shared })), path)
     }
 
-    fn shared(&self) -> &Arc<Shared> {
+    /// The connection, without keeping it open.
+    pub fn downgrade(&self) -> WeakConnection {
+        WeakConnection(Arc::downgrade(&self.0))
+    }
+
+    pub(crate) fn shared(&self) -> &Arc<Shared> {
         &self.0.shared
     }
 
-    /// Which binding carries it.
+    /// Which binding carries it now; a session may move.
     pub fn transport(&self) -> TransportId {
-        self.shared().transport
+        self.shared().link().transport
     }
 
     /// Which end this is.
@@ -85,12 +100,12 @@ impl Connection {
 
     /// The other end.
     pub fn peer_addr(&self) -> SocketAddr {
-        self.shared().peer
+        self.shared().link().peer
     }
 
     /// This end.
     pub fn local_addr(&self) -> SocketAddr {
-        self.shared().local
+        self.shared().link().local
     }
 
     /// The certificates the peer showed in the TLS handshake, DER, its own first. Empty on plain TCP, and on a server
@@ -126,12 +141,12 @@ impl Connection {
 
     /// Starts reading. A listener's connection reads nothing before it is claimed.
     pub fn claim(&self) {
-        self.shared().claim();
+        self.shared().link().claim();
     }
 
     /// Lets the peer send as much as its session may: before it is admitted it may send little more than a hello.
     pub fn open_windows(&self) {
-        if let Some(quic) = &self.shared().quic {
+        if let Some(quic) = &self.shared().link().quic {
             crate::quic::open_windows(quic);
         }
     }
@@ -212,14 +227,9 @@ impl Connection {
         self.shared().flow_updates.subscribe()
     }
 
-    /// Frames that nobody waits for any more, from now on: cancelled by the client, or expired.
+    /// FRAME_CANCELs from now on.
     pub fn cancels(&self) -> broadcast::Receiver<FrameKey> {
         self.shared().cancels.subscribe()
-    }
-
-    /// Changes whenever a submit that is held back may be worth another try.
-    pub fn credit_changes(&self) -> watch::Receiver<u64> {
-        self.shared().credit.subscribe()
     }
 
     /// Waits until everything sent so far has left: written to the socket (TCP), acknowledged by the peer
@@ -254,7 +264,7 @@ impl Connection {
     ///
     /// [`SendError::Unsupported`] on TCP or when the peer takes no datagrams of this size.
     pub fn send_datagram(&self, payload: Bytes) -> Result<(), SendError> {
-        let Some(quic) = &self.shared().quic else {
+        let Some(quic) = self.shared().link().quic.clone() else {
             return Err(SendError::Unsupported("TCP has no datagrams"));
         };
         if let Some(closed) = self.ended() {
@@ -270,7 +280,7 @@ impl Connection {
     ///
     /// [`ReceiveError::Unsupported`] on TCP, [`ReceiveError::Closed`] at the end.
     pub async fn receive_datagram(&self) -> Result<Bytes, ReceiveError> {
-        if self.shared().quic.is_none() {
+        if self.shared().link().quic.is_none() {
             return Err(ReceiveError::Unsupported("TCP has no datagrams"));
         }
         match self.receive(Filter::Datagram).await? {
@@ -292,13 +302,13 @@ impl Connection {
 
     /// The number of the last stream a frame arrived on.
     pub fn last_received_stream_id(&self) -> Option<u64> {
-        let last = self.shared().last_frame_stream.load(Ordering::Relaxed);
+        let last = self.shared().link().last_frame_stream.load(Ordering::Relaxed);
         (last != u64::MAX).then_some(last)
     }
 
     /// The round trip time the transport has measured; `None` on TCP.
     pub fn rtt(&self) -> Option<Duration> {
-        self.shared().quic.as_ref().map(quinn::Connection::rtt)
+        self.shared().link().quic.as_ref().map(quinn::Connection::rtt)
     }
 
     /// Counters.
@@ -311,7 +321,6 @@ impl Connection {
             bytes_sent: counters.bytes_sent.load(Ordering::Relaxed),
             packets_refused: counters.packets_refused.load(Ordering::Relaxed),
             control_discarded: self.shared().inbox.discarded(),
-            frames: self.shared().lock().frame_stats(),
         }
     }
 }

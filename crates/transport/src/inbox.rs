@@ -12,8 +12,8 @@ use std::task::{Context, Poll, Waker};
 
 use bytes::Bytes;
 use nnrp_session::{
-    Established, FailedFrame, FrameKey, HandshakeFailure, ReceivedHello, ReceivedResult, ReceivedSubmit,
-    RejectedPacket,
+    Established, FailedFrame, FrameKey, HandshakeFailure, MigrationAnswer, ReceivedHello, ReceivedMigration,
+    ReceivedResult, ReceivedSubmit, RejectedPacket,
 };
 use nnrp_wire::{MessageType, Packet};
 use tokio::sync::OwnedSemaphorePermit;
@@ -41,6 +41,10 @@ pub enum Item {
     Datagram(Bytes),
     /// Server: a client wants in.
     Hello(Box<ReceivedHello>),
+    /// Server: a client wants to go on with a session over this connection.
+    Migrate(Box<ReceivedMigration>),
+    /// Client: the answer to that.
+    MigrationAnswered(Box<MigrationAnswer>),
     /// Client: the session exists.
     Established(Box<Established>),
     /// The handshake failed.
@@ -58,7 +62,11 @@ pub enum Item {
 impl Item {
     fn queue(&self) -> Queue {
         match self {
-            Item::Hello(_) | Item::Established(_) | Item::HandshakeFailed(_) => Queue::Handshake,
+            Item::Hello(_)
+            | Item::Migrate(_)
+            | Item::MigrationAnswered(_)
+            | Item::Established(_)
+            | Item::HandshakeFailed(_) => Queue::Handshake,
             Item::Submit(_) | Item::Rejected(_) => Queue::Submit,
             Item::Result(_) | Item::FrameFailed(_) => Queue::Result,
             Item::Datagram(_) => Queue::Datagram,
@@ -80,6 +88,8 @@ impl Item {
             Item::Packet(packet) => Some(packet),
             Item::Datagram(_) => None,
             Item::Hello(hello) => Some(&hello.packet),
+            Item::Migrate(migration) => Some(&migration.packet),
+            Item::MigrationAnswered(answer) => Some(&answer.packet),
             Item::Established(established) => Some(&established.packet),
             Item::HandshakeFailed(failure) => failure.packet.as_ref(),
             Item::Submit(submit) => Some(&submit.packet),

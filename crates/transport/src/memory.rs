@@ -28,7 +28,7 @@ where
 {
     let nowhere = SocketAddr::from((Ipv4Addr::LOCALHOST, 0));
     let (read, write) = tokio::io::split(stream);
-    let (connection, shared) = Connection::new(Parts {
+    let (connection, path) = Connection::new(Parts {
         side,
         // Such streams have no number of their own on the wire; they behave like the ordered one.
         transport: TransportId::Tcp,
@@ -39,6 +39,6 @@ where
         pool: BufferPool::default(),
         claimed: side == Side::Client,
     });
-    stream_driver::spawn(&shared, read, write, None);
+    stream_driver::spawn(&path, read, write, None);
     connection
 }

@@ -65,6 +65,12 @@ impl<T> Order<T> {
         self.release()
     }
 
+    /// Nothing more is waited for that has not even begun to arrive.
+    pub fn forget_unknown(&mut self) -> Vec<(u64, T)> {
+        self.0.retain(|_, slot| !matches!(slot, Slot::Unknown));
+        self.release()
+    }
+
     /// Whether a stream holds back packets that have arrived: it must not wait for room that they occupy.
     pub fn holds_back(&self, stream: u64, key: FrameKey) -> bool {
         // Only the first of its frame: were every one excused, the bound would be none.

@@ -181,7 +181,7 @@ fn start(
     pool: BufferPool,
 ) -> Connection {
     let shown = quic.peer_identity().and_then(|shown| shown.downcast::<Vec<CertificateDer<'static>>>().ok());
-    let (connection, shared) = Connection::new(Parts {
+    let (connection, path) = Connection::new(Parts {
         side,
         transport: TransportId::Quic,
         peer: quic.remote_address(),
@@ -191,7 +191,7 @@ fn start(
         pool,
         claimed: side == Side::Client,
     });
-    quic_driver::spawn(&shared, quic, endpoint);
+    quic_driver::spawn(&path, quic, endpoint);
     connection
 }
 

@@ -14,13 +14,13 @@ use nnrp_session::{
 use nnrp_wire::{EncodedPacket, Header, MessageType, Packet};
 use quinn::{ConnectionError, ReadExactError, RecvStream, SendStream, VarInt};
 use tokio::io::AsyncReadExt;
-use tokio::sync::{Notify, OwnedSemaphorePermit};
+use tokio::sync::Notify;
 use tokio::task::JoinSet;
 
 use crate::clock;
 use crate::inbox::{Item, Room};
 use crate::order::{ORDER_PATIENCE, Order};
-use crate::shared::Shared;
+use crate::path::{FrameRoom, Path};
 use crate::tls::Failure;
 
 /// Transmits taken from the machine at once.
@@ -35,15 +35,18 @@ const SECOND_CONTROL_STREAM: u32 = 3;
 /// Code of STOP_SENDING on a stream whose packet was refused: limit_exceeded.
 const REFUSED_STREAM: u32 = 7;
 
+/// How often the tasks of streams get a turn before a path that the session has left counts as read.
+const DRAIN_ROUNDS: usize = 16;
+
 /// Results and drops larger than this give way to smaller ones; so do, among them, the larger.
 const BIG_FRAME_BYTES: usize = 64 * 1024;
 
 /// Starts the tasks of a connection. The endpoint is kept alive as long as the connection.
-pub(crate) fn spawn(shared: &Arc<Shared>, quic: quinn::Connection, endpoint: quinn::Endpoint) {
-    let shared = shared.clone();
+pub(crate) fn spawn(path: &Arc<Path>, quic: quinn::Connection, endpoint: quinn::Endpoint) {
+    let path = path.clone();
     tokio::spawn(async move {
         let mut tasks = JoinSet::new();
-        let driver = Driver { shared: shared.clone(), quic: quic.clone() };
+        let driver = Driver { path: path.clone(), quic: quic.clone() };
         tasks.spawn(driver.clone().accept_frames());
         tasks.spawn(driver.clone().accept_datagrams());
         let (control_sender, control) = tokio::sync::oneshot::channel();
@@ -52,14 +55,14 @@ pub(crate) fn spawn(shared: &Arc<Shared>, quic: quinn::Connection, endpoint: qui
         let error = quic.closed().await;
         let failure = Failure::of_quic(&error, None);
         if let Some(fault) = failure.fault {
-            shared.note_tls_fault(fault);
+            path.note_tls_fault(fault);
         }
         let end = TransportEnd { clean: is_clean(&error), text: failure.text };
         // What the peer sent before it closed may still be on its way through the readers.
         let _ = tokio::time::timeout(DRAIN_TIME, async { while tasks.join_next().await.is_some() {} }).await;
-        shared.with(|machine, _| machine.handle_transport_closed(&end));
+        path.transport_lost(&end);
         let _ = writer.await;
-        shared.transport_closed(&end);
+        path.transport_closed(&end);
         // The CONNECTION_CLOSE has to leave before the socket does.
         let _ = tokio::time::timeout(DRAIN_TIME, endpoint.wait_idle()).await;
     });
@@ -75,7 +78,7 @@ fn is_clean(error: &ConnectionError) -> bool {
 
 #[derive(Clone)]
 struct Driver {
-    shared: Arc<Shared>,
+    path: Arc<Path>,
     quic: quinn::Connection,
 }
 
@@ -83,8 +86,8 @@ struct Driver {
 impl Driver {
     /// The control stream: opened by the client, both directions, packets back to back.
     async fn run_control(self, sender: tokio::sync::oneshot::Sender<SendStream>) {
-        self.shared.until_claimed().await;
-        let opened = match self.shared.side() {
+        self.path.until_claimed().await;
+        let opened = match self.path.side() {
             Side::Client => self.quic.open_bi().await,
             Side::Server => self.quic.accept_bi().await,
         };
@@ -112,14 +115,15 @@ impl Driver {
 
     async fn read_control(&self, receive: &mut RecvStream) -> ControlEnd {
         loop {
-            self.shared.replies_fit().await;
+            self.path.control_released().await;
+            self.path.replies_fit().await;
             let mut bytes = [0; Header::LEN];
             match receive.read_exact(&mut bytes).await {
                 Ok(()) => {}
                 Err(ReadExactError::FinishedEarly(_)) => return ControlEnd::Finished,
                 Err(ReadExactError::ReadError(error)) => return lost(&error),
             }
-            let (verdict, header) = self.shared.with(|machine, now| machine.handle_header(now, &bytes));
+            let (verdict, header) = self.path.handle_header(&bytes);
             let Some(header) = header else { return ControlEnd::Refused };
             let rest = u64::from(header.meta_len) + u64::from(header.body_len);
             match verdict {
@@ -135,7 +139,7 @@ impl Driver {
                 }
                 HeaderVerdict::ReadHead => match read_head(receive, header).await {
                     Ok(Some(packet)) => {
-                        self.shared.handle_packet(packet, Arrival::Control, Room::default());
+                        self.path.handle_packet(packet, Arrival::Control, Room::default());
                     }
                     Ok(None) => return ControlEnd::Finished,
                     Err(_) => return ControlEnd::ConnectionLost,
@@ -143,13 +147,13 @@ impl Driver {
                 HeaderVerdict::Read(lane) => {
                     let room = match lane {
                         Lane::Control => Room::default(),
-                        Lane::Frame => match self.shared.receive_room(header.body_len as usize).await {
+                        Lane::Frame => match self.path.receive_room(header.body_len as usize).await {
                             Some(room) => room,
                             None => return ControlEnd::Refused,
                         },
                     };
-                    match read_rest(&self.shared, receive, header).await {
-                        Ok(Some(packet)) => self.shared.handle_packet(packet, Arrival::Control, room),
+                    match read_rest(&self.path, receive, header).await {
+                        Ok(Some(packet)) => self.path.handle_packet(packet, Arrival::Control, room),
                         Ok(None) => return ControlEnd::Finished,
                         Err(_) => return ControlEnd::ConnectionLost,
                     }
@@ -160,42 +164,61 @@ impl Driver {
 
     /// One task for each frame, as many as the application has room for.
     async fn accept_frames(self) {
-        self.shared.until_claimed().await;
+        self.path.until_claimed().await;
         let order = Arc::new(SharedOrder::default());
         let mut streams = JoinSet::new();
+        let mut drained = false;
         loop {
             // Room is given out in the order of the streams, so that a later one never takes it from an earlier.
             let accepted = async {
-                let room = self.shared.frame_room().await?;
+                let room = self.path.frame_room().await?;
                 Some((self.quic.accept_uni().await.ok()?, room))
             };
             tokio::select! {
                 accepted = accepted => {
                     let Some((receive, room)) = accepted else { break };
-                    let id = u64::from(receive.id());
-                    order.change(&self.shared, |order| {
-                        order.opened(id);
-                        Vec::new()
-                    });
-                    // Begun here, so that what has arrived already is delivered in the order it was sent.
-                    let mut frame = Box::pin(self.clone().run_frame(receive, id, order.clone(), room));
-                    if (&mut frame).now_or_never().is_none() {
-                        streams.spawn(frame);
-                    }
+                    self.path.frames_released().await;
+                    self.begin_frame(&mut streams, receive, &order, room);
                 }
                 Some(_) = streams.join_next() => {}
+                () = self.path.link.until_left(), if !drained => {
+                    drained = true;
+                    // What the peer counts as received has arrived by now, and comes before what the new path brings.
+                    for _ in 0..DRAIN_ROUNDS {
+                        tokio::task::yield_now().await;
+                    }
+                    while let Some(Ok(receive)) = self.quic.accept_uni().now_or_never() {
+                        self.begin_frame(&mut streams, receive, &order, FrameRoom(None));
+                    }
+                    order.change(&self.path, Order::forget_unknown);
+                    self.path.link.say_drained();
+                }
             }
         }
+        self.path.link.say_drained();
         while streams.join_next().await.is_some() {}
     }
 
-    async fn run_frame(
-        self,
-        mut receive: RecvStream,
-        id: u64,
-        order: Arc<SharedOrder>,
-        room: OwnedSemaphorePermit,
+    fn begin_frame(
+        &self,
+        streams: &mut JoinSet<()>,
+        receive: RecvStream,
+        order: &Arc<SharedOrder>,
+        room: FrameRoom,
     ) {
+        let id = u64::from(receive.id());
+        order.change(&self.path, |order| {
+            order.opened(id);
+            Vec::new()
+        });
+        // Begun here, so that what has arrived already is delivered in the order it was sent.
+        let mut frame = Box::pin(self.clone().run_frame(receive, id, order.clone(), room));
+        if (&mut frame).now_or_never().is_none() {
+            streams.spawn(frame);
+        }
+    }
+
+    async fn run_frame(self, mut receive: RecvStream, id: u64, order: Arc<SharedOrder>, room: FrameRoom) {
         let mut room = Some(room);
         loop {
             let mut bytes = [0; Header::LEN];
@@ -205,7 +228,7 @@ impl Driver {
                 match tokio::time::timeout(ORDER_PATIENCE, &mut read).await {
                     Ok(outcome) => outcome,
                     Err(_) => {
-                        order.change(&self.shared, |order| order.gave_up(id));
+                        order.change(&self.path, |order| order.gave_up(id));
                         read.await
                     }
                 }
@@ -213,10 +236,10 @@ impl Driver {
             // A well-behaved peer sends one packet; for any further one there has to be room again.
             let room = match room.take() {
                 Some(room) => Some(room),
-                None => self.shared.frame_room().await,
+                None => self.path.frame_room().await,
             };
             if !self.frame_packet(outcome, bytes, &mut receive, id, &order, room).await {
-                order.change(&self.shared, |order| order.gave_up(id));
+                order.change(&self.path, |order| order.gave_up(id));
                 return;
             }
         }
@@ -230,49 +253,49 @@ impl Driver {
         receive: &mut RecvStream,
         id: u64,
         order: &SharedOrder,
-        frame_room: Option<OwnedSemaphorePermit>,
+        frame_room: Option<FrameRoom>,
     ) -> bool {
         match outcome {
             Ok(()) => {}
             Err(ReadExactError::FinishedEarly(0) | ReadExactError::ReadError(_)) => return false,
             Err(ReadExactError::FinishedEarly(got)) => {
-                self.shared.with(|machine, now| machine.handle_truncated_header(now, got));
+                self.path.handle_truncated_header(got);
                 return false;
             }
         }
-        let (verdict, header) = self.shared.with(|machine, now| machine.handle_header(now, &bytes));
+        let (verdict, header) = self.path.handle_header(&bytes);
         let (HeaderVerdict::Read(lane), Some(header)) = (verdict, header) else {
             let _ = receive.stop(VarInt::from_u32(REFUSED_STREAM));
             return false;
         };
         let key = FrameKey::from(&header);
-        order.change(&self.shared, |order| order.named(id, key));
+        order.change(&self.path, |order| order.named(id, key));
         let room = match lane {
             Lane::Control => Room::default(),
             Lane::Frame => {
                 let body_room = tokio::select! {
                     biased;
-                    room = self.shared.body_room(header.body_len as usize) => room,
+                    room = self.path.body_room(header.body_len as usize) => room,
                     // What waits behind this packet occupies the room it waits for.
                     () = order.holds_back(id, key) => None,
                 };
-                if self.shared.is_ended() {
+                if self.path.is_ended() {
                     return false;
                 }
-                Room(frame_room, body_room)
+                Room(frame_room.and_then(|room| room.0), body_room.and_then(|room| room.0))
             }
         };
-        match read_rest(&self.shared, receive, header).await {
+        match read_rest(&self.path, receive, header).await {
             Ok(Some(packet)) => {
-                if self.shared.side() == Side::Client && lane == Lane::Frame {
-                    order.change(&self.shared, |order| order.completed(id, key, (packet, room)));
+                if self.path.side() == Side::Client && lane == Lane::Frame {
+                    order.change(&self.path, |order| order.completed(id, key, (packet, room)));
                 } else {
-                    self.shared.handle_packet(packet, Arrival::Stream(id), room);
+                    self.path.handle_packet(packet, Arrival::Stream(id), room);
                 }
                 true
             }
             Ok(None) => {
-                self.shared.with(|machine, now| machine.handle_truncated(now, &header));
+                self.path.handle_truncated(&header);
                 false
             }
             // RESET_STREAM: the sender withdrew it (R-QUIC-7); or the connection is lost, which others notice.
@@ -281,10 +304,10 @@ impl Driver {
     }
 
     async fn accept_datagrams(self) {
-        self.shared.until_claimed().await;
+        self.path.until_claimed().await;
         while let Ok(payload) = self.quic.read_datagram().await {
-            if self.shared.with(|machine, _| machine.is_raw()) {
-                self.shared.inbox.push(Item::Datagram(payload), Room::default());
+            if self.path.is_raw() {
+                self.path.session().inbox.push(Item::Datagram(payload), Room::default());
                 continue;
             }
             // R-QUIC-10: exactly one of three header-only packets, or nothing.
@@ -298,7 +321,7 @@ impl Driver {
                 matches!(header.msg_type, MessageType::FrameCancel | MessageType::Ping | MessageType::Pong);
             if allowed && header.meta_len == 0 && header.body_len == 0 {
                 let packet = Packet::build(header, Bytes::new(), Bytes::new());
-                self.shared.handle_packet(packet, Arrival::Datagram, Room::default());
+                self.path.handle_packet(packet, Arrival::Datagram, Room::default());
             }
         }
     }
@@ -315,13 +338,13 @@ impl SharedOrder {
     /// Applies `change` and passes on, in order, what it sets free.
     fn change(
         &self,
-        shared: &Shared,
+        path: &Path,
         change: impl FnOnce(&mut Order<(Packet, Room)>) -> Vec<(u64, (Packet, Room))>,
     ) {
         let mut order = self.order.lock().unwrap_or_else(PoisonError::into_inner);
         // Under the lock: two streams must not overtake each other between release and delivery.
         for (stream, (packet, room)) in change(&mut order) {
-            shared.handle_packet(packet, Arrival::Stream(stream), room);
+            path.handle_packet(packet, Arrival::Stream(stream), room);
         }
         drop(order);
         self.changed.notify_waiters();
@@ -377,7 +400,7 @@ async fn read_head(receive: &mut RecvStream, header: Header) -> Result<Option<Pa
 
 /// Metadata and body of an accepted header; `None` when the stream ends too early.
 async fn read_rest(
-    shared: &Shared,
+    path: &Path,
     receive: &mut RecvStream,
     header: Header,
 ) -> Result<Option<Packet>, quinn::ReadError> {
@@ -387,7 +410,7 @@ async fn read_rest(
         Err(ReadExactError::FinishedEarly(_)) => return Ok(None),
         Err(ReadExactError::ReadError(error)) => return Err(error),
     }
-    let mut body = shared.pool.take(header.body_len as usize);
+    let mut body = path.link.pool.take(header.body_len as usize);
     while body.missing() > 0 {
         // Chunks are moved from quinn's reassembly straight into the body: the one copy there is.
         match receive.read_chunk(body.missing(), true).await? {
@@ -402,7 +425,14 @@ async fn read_rest(
 type ControlWrite = Pin<Box<dyn Future<Output = Option<SendStream>> + Send>>;
 
 /// Packets on their way to a lane.
-type Outgoing = VecDeque<(EncodedPacket, Origin)>;
+type Outgoing = VecDeque<Leaving>;
+
+/// One of them: where it came from, and the ticket of its delivery.
+struct Leaving {
+    packet: EncodedPacket,
+    origin: Origin,
+    ticket: u64,
+}
 
 /// What the writer has taken from the machine and not yet begun to write.
 #[derive(Default)]
@@ -418,14 +448,14 @@ struct Outbox {
 
 impl Outbox {
     /// Sorts what is held into lanes, as far as barriers allow; `writing` says whether frames are being written.
-    fn sort(&mut self, shared: &Shared, writing: bool) {
+    fn sort(&mut self, path: &Path, writing: bool) {
         while let Some(transmit) = self.held.pop_front() {
             match transmit {
-                Transmit::Packet { lane: Lane::Control, origin, packet } => {
-                    self.control.push_back((packet, origin));
+                Transmit::Packet { lane: Lane::Control, origin, packet, ticket } => {
+                    self.control.push_back(Leaving { packet, origin, ticket });
                 }
-                Transmit::Packet { lane: Lane::Frame, origin, packet } => {
-                    self.frames.push_back((packet, origin));
+                Transmit::Packet { lane: Lane::Frame, origin, packet, ticket } => {
+                    self.frames.push_back(Leaving { packet, origin, ticket });
                 }
                 Transmit::Barrier => {
                     let now = clock::now();
@@ -435,7 +465,7 @@ impl Outbox {
                         return;
                     }
                     self.patience = None;
-                    shared.done(1);
+                    path.done(1);
                 }
                 Transmit::Shutdown { code, reason } => {
                     self.shutdown = Some((code, reason));
@@ -459,9 +489,9 @@ impl Driver {
         let mut opening = true;
         loop {
             if outbox.held.is_empty() {
-                outbox.held.extend(self.shared.take_transmits(WRITE_BATCH).0);
+                outbox.held.extend(self.path.take_transmits(WRITE_BATCH).0);
             }
-            outbox.sort(&self.shared, !frames.is_empty());
+            outbox.sort(&self.path, !frames.is_empty());
             if control_write.is_none()
                 && !outbox.control.is_empty()
                 && let Some(stream) = control_stream.take()
@@ -475,7 +505,7 @@ impl Driver {
             {
                 return self.say_goodbye(control_stream, frames, *code, reason).await;
             }
-            let deadline = self.shared.deadline();
+            let deadline = self.path.deadline();
             tokio::select! {
                 biased;
                 stream = async { match &mut control_write { Some(write) => write.await, None => None } },
@@ -490,19 +520,19 @@ impl Driver {
                 }
                 opened = self.quic.open_uni(), if !outbox.frames.is_empty() => {
                     let Ok(stream) = opened else { return };
-                    if let Some((packet, origin)) = outbox.frames.pop_front() {
+                    if let Some(leaving) = outbox.frames.pop_front() {
                         // Begun here, in order: tasks start in an order of their own, and small frames are done
                         // with the first step but for their acknowledgement.
-                        let mut frame = Box::pin(self.clone().write_frame(stream, packet, origin));
+                        let mut frame = Box::pin(self.clone().write_frame(stream, leaving));
                         if (&mut frame).now_or_never().is_none() {
                             frames.spawn(frame);
                         }
                     }
                 }
                 Some(_) = frames.join_next() => {}
-                () = self.shared.wake_writer.notified(), if outbox.shutdown.is_none() => {}
+                () = self.path.link.wake_writer.notified(), if outbox.shutdown.is_none() => {}
                 () = clock::sleep_until(deadline) => {
-                    self.shared.with(nnrp_session::Machine::handle_timeout);
+                    self.path.handle_timeout();
                 }
                 () = clock::sleep_until(outbox.patience), if outbox.patience.is_some() => {
                     if let Some((code, reason)) = &outbox.shutdown {
@@ -516,7 +546,7 @@ impl Driver {
                 // the stream may have been opened just now: then there is an ERROR to deliver.
                 () = std::future::ready(()),
                     if opening && outbox.shutdown.is_some() && outbox.frames.is_empty()
-                        && self.shared.side() == Side::Server => {
+                        && self.path.side() == Side::Server => {
                     let (code, reason) = outbox.shutdown.unwrap_or_default();
                     return self.say_goodbye(None, frames, code, &reason).await;
                 }
@@ -524,33 +554,30 @@ impl Driver {
         }
     }
 
-    async fn write_control(
-        self,
-        mut stream: SendStream,
-        packets: VecDeque<(EncodedPacket, Origin)>,
-    ) -> Option<SendStream> {
-        for (packet, origin) in packets {
+    async fn write_control(self, mut stream: SendStream, packets: Outgoing) -> Option<SendStream> {
+        for Leaving { packet, origin, .. } in packets {
             let len = packet.len();
             let mut pieces = packet.into_pieces();
             let written = stream.write_all_chunks(&mut pieces).await;
-            self.shared.written(len, origin);
-            self.shared.done(1);
+            self.path.written(len, origin);
+            self.path.done(1);
             written.ok()?;
         }
         Some(stream)
     }
 
     /// One frame on its own stream; done when the peer has acknowledged it.
-    async fn write_frame(self, mut stream: SendStream, packet: EncodedPacket, origin: Origin) {
+    async fn write_frame(self, mut stream: SendStream, leaving: Leaving) {
+        let Leaving { packet, origin, ticket } = leaving;
         let len = packet.len();
         let _ = stream.set_priority(priority(len));
         let mut pieces = packet.into_pieces();
         let written = stream.write_all_chunks(&mut pieces).await;
-        self.shared.written(len, origin);
-        if written.is_ok() && stream.finish().is_ok() {
-            let _ = stream.stopped().await;
+        self.path.written(len, origin);
+        if written.is_ok() && stream.finish().is_ok() && matches!(stream.stopped().await, Ok(None)) {
+            self.path.delivered(ticket);
         }
-        self.shared.done(1);
+        self.path.done(1);
     }
 
     /// Waits until the peer has everything, then closes the connection.
@@ -571,7 +598,7 @@ impl Driver {
         };
         let _ = tokio::time::timeout(DRAIN_TIME, everything).await;
         self.quic.close(VarInt::from_u32(code), reason.as_bytes());
-        self.shared.done(1);
+        self.path.done(1);
     }
 }
 

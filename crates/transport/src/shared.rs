@@ -5,19 +5,18 @@ use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 
 use bytes::Bytes;
-use futures_util::FutureExt;
 use nnrp_session::{
-    CommandError, DRAIN_TIME, Ended, EndedBy, Event, FrameKey, MAX_QUEUED_REPLIES, Machine, Origin, Side,
-    Transmit, TransportEnd,
+    CommandError, Ended, EndedBy, Event, FrameKey, MAX_QUEUED_REPLIES, Machine, Origin, Side,
 };
-use nnrp_wire::{FlowUpdateMetadata, Header, Packet, ResultHintMetadata, TransportId};
+use nnrp_wire::{FlowUpdateMetadata, Packet, ResultHintMetadata, TransportId};
 use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore, broadcast, watch};
 
 use crate::buffer::BufferPool;
 use crate::clock;
 use crate::error::{Closed, SendError};
 use crate::inbox::{Inbox, Item, Room};
-use crate::tls::{Failure, TlsFault};
+use crate::path::{Link, Path};
+use crate::tls::TlsFault;
 
 /// Bytes the application may have handed in before [`Connection::command`](crate::Connection::command) waits. One body of a quarter of
 /// the default limit: enough to keep a fast network busy, little enough to notice a slow peer.
@@ -46,10 +45,8 @@ pub(crate) struct Counters {
 pub(crate) struct Shared {
     machine: Mutex<Machine>,
     pub(crate) inbox: Arc<Inbox>,
-    pub(crate) pool: BufferPool,
-    pub(crate) wake_writer: Notify,
     write_room: Semaphore,
-    receive_frames: Arc<Semaphore>,
+    pub(crate) receive_frames: Arc<Semaphore>,
     receive_bytes: Mutex<BodyBudget>,
     /// Library packets not written yet, and the call when there are fewer; beyond the bound reading waits.
     unwritten_replies: AtomicUsize,
@@ -57,21 +54,13 @@ pub(crate) struct Shared {
     pub(crate) hints: broadcast::Sender<(Packet, ResultHintMetadata)>,
     pub(crate) flow_updates: broadcast::Sender<(Packet, FlowUpdateMetadata)>,
     pub(crate) cancels: broadcast::Sender<FrameKey>,
-    /// [`Machine::credit_changes`], for submits that wait.
-    pub(crate) credit: watch::Sender<u64>,
     pub(crate) ended: watch::Sender<Option<Closed>>,
-    gone: watch::Sender<bool>,
-    claimed: watch::Sender<bool>,
-    /// Packets taken from the machine and not yet written (TCP) or acknowledged (QUIC).
-    in_progress: watch::Sender<usize>,
+    /// The transport connection that carries it now.
+    link: watch::Sender<Arc<Link>>,
+    /// The one it has left last, as long as something may still come from there.
+    left: Mutex<Option<Arc<Link>>>,
     pub(crate) counters: Counters,
-    frames_received: AtomicU64,
-    pub(crate) last_frame_stream: AtomicU64,
-    pub(crate) quic: Option<quinn::Connection>,
-    pub(crate) transport: TransportId,
     pub(crate) side: Side,
-    pub(crate) peer: SocketAddr,
-    pub(crate) local: SocketAddr,
     pub(crate) certificates: Vec<Bytes>,
     tls_fault: OnceLock<TlsFault>,
 }
@@ -106,14 +95,16 @@ pub(crate) struct Parts {
 }
 
 impl Shared {
-    pub(crate) fn new(parts: Parts) -> Arc<Self> {
+    /// What a new connection carries, and the path its driver is to hold.
+    pub(crate) fn new(mut parts: Parts) -> (Arc<Self>, Arc<Path>) {
         let machine = Machine::new(parts.side, parts.transport);
         let budget = BodyBudget::of(&machine);
-        Arc::new(Shared {
+        let side = parts.side;
+        let certificates = std::mem::take(&mut parts.certificates);
+        let link = Link::new(parts);
+        let shared = Arc::new(Shared {
             machine: Mutex::new(machine),
             inbox: Arc::new(Inbox::default()),
-            pool: parts.pool,
-            wake_writer: Notify::new(),
             write_room: Semaphore::new(WRITE_BUFFER_BYTES),
             receive_frames: Arc::new(Semaphore::new(MAX_UNREAD_FRAMES)),
             receive_bytes: Mutex::new(budget),
@@ -122,22 +113,51 @@ impl Shared {
             hints: broadcast::Sender::new(SUBSCRIPTION_BACKLOG),
             flow_updates: broadcast::Sender::new(SUBSCRIPTION_BACKLOG),
             cancels: broadcast::Sender::new(SUBSCRIPTION_BACKLOG),
-            credit: watch::Sender::new(0),
             ended: watch::Sender::new(None),
-            gone: watch::Sender::new(false),
-            claimed: watch::Sender::new(parts.claimed),
-            in_progress: watch::Sender::new(0),
+            link: watch::Sender::new(link.clone()),
+            left: Mutex::default(),
             counters: Counters::default(),
-            frames_received: AtomicU64::new(0),
-            last_frame_stream: AtomicU64::new(u64::MAX),
-            quic: parts.quic,
-            transport: parts.transport,
-            side: parts.side,
-            peer: parts.peer,
-            local: parts.local,
-            certificates: parts.certificates,
+            side,
+            certificates,
             tls_fault: OnceLock::new(),
-        })
+        });
+        let path = Path::new(link, side, shared.clone());
+        (shared, path)
+    }
+
+    /// The transport connection that carries the session now.
+    pub(crate) fn link(&self) -> Arc<Link> {
+        self.link.borrow().clone()
+    }
+
+    /// Another one carries it from now on. Returns the one that did. Under the machine's lock.
+    pub(crate) fn change_link(&self, link: Arc<Link>) -> Arc<Link> {
+        let old = self.link.send_replace(link);
+        let before = self.left_link().replace(old.clone());
+        if let Some(before) = before {
+            before.close_at(clock::now());
+        }
+        old
+    }
+
+    fn left_link(&self) -> MutexGuard<'_, Option<Arc<Link>>> {
+        self.left.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// A client has nothing to wait for on the path its session has left once no frame is live.
+    pub(crate) fn close_left_if_idle(&self, machine: &Machine, now: std::time::Instant) {
+        if self.side == Side::Client
+            && machine.live_frames() == 0
+            && let Some(left) = self.left_link().take()
+        {
+            left.close_at(now);
+        }
+    }
+
+    /// Room of packets that will not be written: what a path had taken, and packets that were withdrawn.
+    pub(crate) fn give_back_room(&self, room: usize, withdrawn: &[usize]) {
+        let withdrawn: usize = withdrawn.iter().map(|bytes| write_cost(*bytes) as usize).sum();
+        self.write_room.add_permits(room + withdrawn);
     }
 
     pub(crate) fn lock(&self) -> MutexGuard<'_, Machine> {
@@ -150,15 +170,26 @@ impl Shared {
 
     /// Runs `act` on the machine, then passes on what it has to say.
     pub(crate) fn with<R>(&self, act: impl FnOnce(&mut Machine, std::time::Instant) -> R) -> R {
+        self.run(self.lock(), &mut Room::default(), act)
+    }
+
+    /// The same on a machine that is locked already. `room` goes with the first item that comes of it.
+    pub(crate) fn run<R>(
+        &self,
+        mut machine: MutexGuard<'_, Machine>,
+        room: &mut Room,
+        act: impl FnOnce(&mut Machine, std::time::Instant) -> R,
+    ) -> R {
         let now = clock::now();
-        let mut machine = self.lock();
         let deadline = machine.poll_timeout();
         let result = act(&mut machine, now);
-        self.publish(&mut machine, &mut Room::default());
+        self.publish(&mut machine, room);
+        self.close_left_if_idle(&machine, now);
         let wants_writer = machine.has_transmits() || machine.poll_timeout() != deadline;
+        let link = wants_writer.then(|| self.link());
         drop(machine);
-        if wants_writer {
-            self.wake_writer.notify_one();
+        if let Some(link) = link {
+            link.wake_writer.notify_one();
         }
         result
     }
@@ -177,45 +208,24 @@ impl Shared {
             self.publish(&mut machine, &mut room);
         }
         drop(machine);
-        self.wake_writer.notify_one();
+        self.link().wake_writer.notify_one();
         result
-    }
-
-    /// One received packet, with the room it takes until the application has it.
-    pub(crate) fn handle_packet(&self, packet: Packet, arrival: nnrp_session::Arrival, mut room: Room) {
-        let bytes = (Header::LEN + packet.metadata.len() + packet.body.len()) as u64;
-        self.counters.packets_received.fetch_add(1, Ordering::Relaxed);
-        self.counters.bytes_received.fetch_add(bytes, Ordering::Relaxed);
-        if room.0.is_some() {
-            let number = self.frames_received.fetch_add(1, Ordering::Relaxed);
-            let stream = match arrival {
-                nnrp_session::Arrival::Stream(id) => id,
-                _ => 2 + 4 * number,
-            };
-            self.last_frame_stream.store(stream, Ordering::Relaxed);
-        }
-        let now = clock::now();
-        let mut machine = self.lock();
-        let deadline = machine.poll_timeout();
-        machine.handle_packet(now, packet, arrival);
-        self.publish(&mut machine, &mut room);
-        let wants_writer = machine.has_transmits() || machine.poll_timeout() != deadline;
-        drop(machine);
-        if wants_writer {
-            self.wake_writer.notify_one();
-        }
     }
 
     pub(crate) fn publish(&self, machine: &mut Machine, room: &mut Room) {
         self.unwritten_replies.store(machine.unwritten_replies(), Ordering::Relaxed);
-        let credit = machine.credit_changes();
-        self.credit.send_if_modified(|last| std::mem::replace(last, credit) != credit);
         while let Some(event) = machine.poll_event() {
             let item = match event {
                 Event::Packet(packet, _) | Event::Control(packet) => Item::Packet(packet),
                 Event::Hello(mut hello) => {
                     hello.peer_certificates.clone_from(&self.certificates);
                     Item::Hello(hello)
+                }
+                Event::Migrate(migration) => Item::Migrate(migration),
+                Event::MigrationAnswered(answer) => {
+                    // What follows is for the session, which is not here yet.
+                    self.link().hold_control();
+                    Item::MigrationAnswered(answer)
                 }
                 Event::Established(established) => Item::Established(established),
                 Event::HandshakeFailed(failure) => Item::HandshakeFailed(failure),
@@ -239,7 +249,7 @@ impl Shared {
                     let _ = self.flow_updates.send((packet.clone(), update));
                     Item::Packet(packet)
                 }
-                Event::Cancelled(key) | Event::Expired(key) => {
+                Event::Cancelled(key) => {
                     let _ = self.cancels.send(key);
                     continue;
                 }
@@ -261,14 +271,6 @@ impl Shared {
         }
     }
 
-    pub(crate) fn claim(&self) {
-        self.claimed.send_replace(true);
-    }
-
-    pub(crate) async fn until_claimed(&self) {
-        let _ = self.claimed.subscribe().wait_for(|claimed| *claimed).await;
-    }
-
     pub(crate) async fn until_ended(&self) -> Closed {
         let mut ended = self.ended.subscribe();
         loop {
@@ -281,21 +283,21 @@ impl Shared {
         }
     }
 
+    /// Waits until the transport is gone, whichever it is in the end.
+    pub(crate) async fn until_gone(&self) {
+        let mut links = self.link.subscribe();
+        loop {
+            let link = links.borrow_and_update().clone();
+            tokio::select! {
+                biased;
+                Ok(()) = links.changed() => {}
+                () = link.until_gone() => return,
+            }
+        }
+    }
+
     pub(crate) fn is_ended(&self) -> bool {
         self.ended.borrow().is_some()
-    }
-
-    pub(crate) async fn until_gone(&self) {
-        let _ = self.gone.subscribe().wait_for(|gone| *gone).await;
-    }
-
-    /// The transport failed; says why it will have ended.
-    pub(crate) fn transport_failed(&self, failure: Failure) {
-        if let Some(fault) = failure.fault {
-            self.note_tls_fault(fault);
-        }
-        let end = TransportEnd { clean: false, text: failure.text };
-        self.with(|machine, _| machine.handle_transport_closed(&end));
     }
 
     /// TLS is why the transport ends. The first reason stays.
@@ -303,52 +305,12 @@ impl Shared {
         let _ = self.tls_fault.set(fault);
     }
 
-    /// The transport ended. The last thing a driver does.
-    pub(crate) fn transport_closed(&self, end: &TransportEnd) {
-        self.with(|machine, _| machine.handle_transport_closed(end));
-        self.in_progress.send_replace(0);
-        self.gone.send_replace(true);
-    }
-
-    /// Waits for room for one more frame. `None` when the connection ended meanwhile.
-    pub(crate) async fn frame_room(&self) -> Option<OwnedSemaphorePermit> {
-        tokio::select! {
-            biased;
-            permit = self.receive_frames.clone().acquire_owned() => permit.ok(),
-            _ = self.until_ended() => None,
-        }
-    }
-
-    /// Waits for room for a body of `len` bytes. `None` when the connection ended meanwhile.
-    pub(crate) async fn body_room(&self, len: usize) -> Option<OwnedSemaphorePermit> {
+    /// Waits for room for a body of `len` bytes. `None` when there will never be any.
+    pub(crate) async fn body_permit(&self, len: usize) -> Option<OwnedSemaphorePermit> {
         let budget = self.receive_bytes.lock().unwrap_or_else(PoisonError::into_inner).clone();
         // No body may wait for more than there can ever be.
         let wanted = u32::try_from(len.min(budget.total)).unwrap_or(u32::MAX);
-        tokio::select! {
-            biased;
-            permit = budget.permits.acquire_many_owned(wanted) => permit.ok(),
-            _ = self.until_ended() => None,
-        }
-    }
-
-    /// Waits for room for a frame and its body.
-    pub(crate) async fn receive_room(&self, body_len: usize) -> Option<Room> {
-        let frame = self.frame_room().await?;
-        let body = self.body_room(body_len).await?;
-        Some(Room(Some(frame), Some(body)))
-    }
-
-    /// The same where waiting means that nothing at all is read: silence is then our own doing.
-    pub(crate) async fn receive_room_pausing(&self, body_len: usize) -> Option<Room> {
-        let room = self.receive_room(body_len);
-        tokio::pin!(room);
-        if let Some(ready) = room.as_mut().now_or_never() {
-            return ready;
-        }
-        self.with(|machine, now| machine.handle_reading(now, true));
-        let room = room.await;
-        self.with(|machine, now| machine.handle_reading(now, false));
-        room
+        budget.permits.acquire_many_owned(wanted).await.ok()
     }
 
     /// Waits while the peer owes us the reading of too many answers. Reading on would only make more of them.
@@ -366,12 +328,6 @@ impl Shared {
                 _ = self.until_ended() => return,
             }
         }
-    }
-
-    /// The session or raw connection has ended this long ago, and twice: nothing may take longer than that to leave.
-    pub(crate) async fn overdue(&self) {
-        self.until_ended().await;
-        clock::sleep_until(Some(clock::now() + 2 * DRAIN_TIME)).await;
     }
 
     pub(crate) async fn command<R>(
@@ -396,66 +352,55 @@ impl Shared {
         }
     }
 
-    /// A packet of `bytes` has been written, or never will be.
-    pub(crate) fn written(&self, bytes: usize, origin: Origin) {
+    /// A packet of `bytes` has been written, or never will be; `settled` when the session has left the path it was
+    /// written on, and its room was given back then.
+    pub(crate) fn written(&self, bytes: usize, origin: Origin, settled: bool) {
         match origin {
-            Origin::Application => self.write_room.add_permits(write_cost(bytes) as usize),
-            Origin::Library => {
+            Origin::Application if !settled => self.write_room.add_permits(write_cost(bytes) as usize),
+            Origin::Library if !settled => {
                 self.with(|machine, _| machine.handle_replies_written(1));
                 self.replies_written.notify_waiters();
             }
+            _ => {}
         }
         self.counters.packets_sent.fetch_add(1, Ordering::Relaxed);
         self.counters.bytes_sent.fetch_add(bytes as u64, Ordering::Relaxed);
     }
 
-    /// The next transmits, at most `limit`, counted as in progress until [`Shared::done`].
-    pub(crate) fn take_transmits(&self, limit: usize) -> (Vec<Transmit>, Option<std::time::Instant>) {
-        let mut machine = self.lock();
-        let mut taken = Vec::new();
-        while taken.len() < limit {
-            let Some(transmit) = machine.poll_transmit() else { break };
-            taken.push(transmit);
-        }
-        let deadline = machine.poll_timeout();
-        // Under the lock, so that flush() never sees a packet in neither place.
-        if !taken.is_empty() {
-            self.in_progress.send_modify(|count| *count += taken.len());
-        }
-        (taken, deadline)
-    }
-
-    /// When the machine wants to be told the time.
-    pub(crate) fn deadline(&self) -> Option<std::time::Instant> {
-        self.lock().poll_timeout()
-    }
-
-    pub(crate) fn done(&self, count: usize) {
-        self.in_progress.send_modify(|in_progress| *in_progress = in_progress.saturating_sub(count));
-    }
-
     pub(crate) async fn flush(&self) {
-        let mut in_progress = self.in_progress.subscribe();
-        let idle = async {
-            loop {
-                in_progress.borrow_and_update();
-                let empty = {
-                    let machine = self.lock();
-                    !machine.has_transmits() && *self.in_progress.borrow() == 0
-                };
-                if empty || in_progress.changed().await.is_err() {
-                    return;
+        let mut links = self.link.subscribe();
+        loop {
+            let link = links.borrow_and_update().clone();
+            let mut in_progress = link.in_progress();
+            let idle = async {
+                loop {
+                    let busy = *in_progress.borrow_and_update() != 0;
+                    let empty = !self.lock().holds_transmits() && !busy;
+                    if empty || in_progress.changed().await.is_err() {
+                        return;
+                    }
+                }
+            };
+            tokio::select! {
+                biased;
+                // What had not left goes on over another connection.
+                Ok(()) = links.changed() => {}
+                () = idle => return,
+                () = link.until_gone() => {
+                    if !self.lock().is_moving() {
+                        return;
+                    }
+                    tokio::select! {
+                        _ = links.changed() => {}
+                        _ = self.until_ended() => return,
+                    }
                 }
             }
-        };
-        tokio::select! {
-            () = idle => {}
-            () = self.until_gone() => {}
         }
     }
 
     pub(crate) fn stream_id(&self, number: u64) -> u64 {
-        let server_quic = self.side == Side::Server && self.transport == TransportId::Quic;
+        let server_quic = self.side == Side::Server && self.link().transport == TransportId::Quic;
         if server_quic { 3 + 4 * number } else { 2 + 4 * number }
     }
 
@@ -465,6 +410,6 @@ impl Shared {
     }
 }
 
-fn write_cost(bytes: usize) -> u32 {
+pub(crate) fn write_cost(bytes: usize) -> u32 {
     u32::try_from(bytes.min(WRITE_BUFFER_BYTES)).unwrap_or(u32::MAX)
 }

@@ -13,7 +13,7 @@ use tokio::sync::watch;
 
 use crate::clock;
 use crate::inbox::Room;
-use crate::shared::Shared;
+use crate::path::Path;
 use crate::tls::{self, Failure};
 
 /// Packets are cut out of a buffer of this size: some hundred small ones per system call.
@@ -30,25 +30,25 @@ const WRITE_BATCH: usize = 64;
 const WRITE_SLICES: usize = 64;
 
 /// Starts the tasks of a connection.
-pub(crate) fn spawn<R, W>(shared: &Arc<Shared>, read: R, write: W, idle_timeout: Option<Duration>)
+pub(crate) fn spawn<R, W>(path: &Arc<Path>, read: R, write: W, idle_timeout: Option<Duration>)
 where
     R: AsyncRead + Send + Unpin + 'static,
     W: AsyncWrite + Send + Unpin + 'static,
 {
     let (reader_done, reader_ended) = watch::channel(false);
     let reader =
-        Reader { shared: shared.clone(), read, buffer: BytesMut::with_capacity(READ_BUFFER), idle_timeout };
-    let writer = Writer { shared: shared.clone(), write, idle_timeout };
-    let shared = shared.clone();
+        Reader { path: path.clone(), read, buffer: BytesMut::with_capacity(READ_BUFFER), idle_timeout };
+    let writer = Writer { path: path.clone(), write, idle_timeout };
+    let path = path.clone();
     tokio::spawn(async move {
         let mut write = tokio::spawn(writer.run(reader_ended));
         tokio::select! {
             end = reader.run() => {
                 match end {
                     ReadEnd::Transport(end) => {
-                        shared.with(|machine, _| machine.handle_transport_closed(&end));
+                        path.transport_lost(&end);
                     }
-                    ReadEnd::Failed(failure) => shared.transport_failed(failure),
+                    ReadEnd::Failed(failure) => path.transport_failed(failure),
                     ReadEnd::Refused => {}
                 }
                 reader_done.send_replace(true);
@@ -57,7 +57,7 @@ where
             // The goodbye is said: nothing more is read, and the socket closes.
             _ = &mut write => {}
         }
-        shared.transport_closed(&TransportEnd { clean: true, text: String::new() });
+        path.transport_closed(&TransportEnd { clean: true, text: String::new() });
     });
 }
 
@@ -73,7 +73,7 @@ enum ReadEnd {
 }
 
 struct Reader<R> {
-    shared: Arc<Shared>,
+    path: Arc<Path>,
     read: R,
     buffer: BytesMut,
     idle_timeout: Option<Duration>,
@@ -82,8 +82,8 @@ struct Reader<R> {
 impl<R: AsyncRead + Unpin> Reader<R> {
     async fn run(mut self) -> ReadEnd {
         tokio::select! {
-            () = self.shared.until_claimed() => {}
-            () = self.shared.until_gone() => return ReadEnd::Refused,
+            () = self.path.until_claimed() => {}
+            () = self.path.until_gone() => return ReadEnd::Refused,
         }
         match self.read_packets().await {
             Ok(Stopped::Refused) => {
@@ -111,7 +111,8 @@ impl<R: AsyncRead + Unpin> Reader<R> {
 
     async fn read_packets(&mut self) -> io::Result<Stopped> {
         loop {
-            self.shared.replies_fit().await;
+            self.path.control_released().await;
+            self.path.replies_fit().await;
             if !self.fill(Header::LEN).await? {
                 return Ok(Stopped::EndOfStream);
             }
@@ -119,9 +120,9 @@ impl<R: AsyncRead + Unpin> Reader<R> {
                 return Ok(Stopped::EndOfStream);
             };
             if tls::is_handshake(&bytes) {
-                tracing::warn!(peer = %self.shared.peer, "a client speaks TLS to a plain listener");
+                tracing::warn!(peer = %self.path.link.peer, "a client speaks TLS to a plain listener");
             }
-            let (verdict, header) = self.shared.with(|machine, now| machine.handle_header(now, &bytes));
+            let (verdict, header) = self.path.handle_header(&bytes);
             match (verdict, header) {
                 (HeaderVerdict::Stop, _) | (_, None) => return Ok(Stopped::Refused),
                 (HeaderVerdict::Skip, Some(header)) => {
@@ -154,7 +155,7 @@ impl<R: AsyncRead + Unpin> Reader<R> {
         self.buffer.advance(Header::LEN);
         let metadata = self.buffer.split_to(header.meta_len as usize).freeze();
         let complete = self.discard(u64::from(header.body_len)).await?;
-        self.shared.handle_packet(
+        self.path.handle_packet(
             Packet { header, metadata, body: Bytes::new() },
             Arrival::Control,
             Room::default(),
@@ -168,7 +169,7 @@ impl<R: AsyncRead + Unpin> Reader<R> {
         let body_len = header.body_len as usize;
         let room = match lane {
             Lane::Control => Room::default(),
-            Lane::Frame => match self.shared.receive_room_pausing(body_len).await {
+            Lane::Frame => match self.path.receive_room_pausing(body_len).await {
                 Some(room) => room,
                 // The connection ended while the application was not reading: the frame has no receiver.
                 None => {
@@ -192,12 +193,12 @@ impl<R: AsyncRead + Unpin> Reader<R> {
                 None => return Ok(false),
             }
         };
-        self.shared.handle_packet(Packet::build(header, metadata, body), Arrival::Control, room);
+        self.path.handle_packet(Packet::build(header, metadata, body), Arrival::Control, room);
         Ok(true)
     }
 
     async fn read_large_body(&mut self, len: usize) -> io::Result<Option<Bytes>> {
-        let mut body = self.shared.pool.take(len);
+        let mut body = self.path.link.pool.take(len);
         let already = self.buffer.len().min(len);
         bytes::BufMut::put(&mut body.spare(), self.buffer.split_to(already));
         while body.missing() > 0 {
@@ -257,25 +258,25 @@ async fn timed<T>(limit: Option<Duration>, io: impl Future<Output = io::Result<T
 }
 
 struct Writer<W> {
-    shared: Arc<Shared>,
+    path: Arc<Path>,
     write: W,
     idle_timeout: Option<Duration>,
 }
 
 impl<W: AsyncWrite + Unpin> Writer<W> {
     async fn run(mut self, mut reader_ended: watch::Receiver<bool>) {
-        let shared = self.shared.clone();
+        let path = self.path.clone();
         loop {
-            let (batch, deadline) = self.shared.take_transmits(WRITE_BATCH);
+            let (batch, deadline) = self.path.take_transmits(WRITE_BATCH);
             if batch.is_empty() {
                 // Only now: a refused peer that has closed its half still gets its ERROR.
                 if *reader_ended.borrow() {
                     return;
                 }
                 tokio::select! {
-                    () = self.shared.wake_writer.notified() => {}
+                    () = self.path.link.wake_writer.notified() => {}
                     () = clock::sleep_until(deadline) => {
-                        self.shared.with(nnrp_session::Machine::handle_timeout);
+                        self.path.handle_timeout();
                     }
                     _ = reader_ended.changed() => {}
                 }
@@ -285,7 +286,7 @@ impl<W: AsyncWrite + Unpin> Writer<W> {
                 biased;
                 written = self.write_batch(batch) => written,
                 // A peer that reads a byte now and then must not keep a session that is over.
-                () = shared.overdue() => Err(io::ErrorKind::TimedOut.into()),
+                () = path.overdue() => Err(io::ErrorKind::TimedOut.into()),
             };
             match written {
                 Ok(true) => {}
@@ -293,7 +294,7 @@ impl<W: AsyncWrite + Unpin> Writer<W> {
                 Err(error) => {
                     // What the peer sent before it went may still be read; then the reader sees the end too.
                     let _ = tokio::time::timeout(DRAIN_TIME, reader_ended.wait_for(|ended| *ended)).await;
-                    self.shared.transport_failed(Failure::of_io(&error));
+                    self.path.transport_failed(Failure::of_io(&error));
                     return;
                 }
             }
@@ -319,9 +320,9 @@ impl<W: AsyncWrite + Unpin> Writer<W> {
         }
         self.write_pieces(&mut pieces).await?;
         for (bytes, origin) in packets {
-            self.shared.written(bytes, origin);
+            self.path.written(bytes, origin);
         }
-        self.shared.done(count);
+        self.path.done(count);
         Ok(go_on)
     }
 

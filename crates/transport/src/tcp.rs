@@ -234,9 +234,9 @@ impl Ends {
     fn start(self, stream: TcpStream, options: &TcpOptions, pool: BufferPool) -> Connection {
         // A socket that refuses the option still works, only less promptly.
         let _ = stream.set_nodelay(options.no_delay);
-        let (connection, shared) = Connection::new(self.parts(Vec::new(), pool));
+        let (connection, path) = Connection::new(self.parts(Vec::new(), pool));
         let (read, write) = stream.into_split();
-        stream_driver::spawn(&shared, read, write, options.idle_timeout);
+        stream_driver::spawn(&path, read, write, options.idle_timeout);
         connection
     }
 
@@ -244,9 +244,9 @@ impl Ends {
         let (socket, session) = stream.get_ref();
         let _ = socket.set_nodelay(options.no_delay);
         let certificates = session.peer_certificates().map(tls::shown).unwrap_or_default();
-        let (connection, shared) = Connection::new(self.parts(certificates, pool));
+        let (connection, path) = Connection::new(self.parts(certificates, pool));
         let (read, write) = tokio::io::split(stream);
-        stream_driver::spawn(&shared, read, write, options.idle_timeout);
+        stream_driver::spawn(&path, read, write, options.idle_timeout);
         connection
     }
 

@@ -1,0 +1,488 @@
+//! The way from a socket to its session.
+//!
+//! A driver runs one transport connection for as long as it lives; the session it carries may change once, when another
+//! connection's session moves here (`migrate.rs`). So a driver knows its [`Path`], and a path knows the session.
+
+use std::net::SocketAddr;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError, Weak};
+use std::time::Instant;
+
+use futures_util::FutureExt;
+use nnrp_session::{Arrival, DRAIN_TIME, HeaderVerdict, Machine, Origin, Side, Transmit, TransportEnd};
+use nnrp_wire::{Header, Packet, TransportId};
+use tokio::sync::{Notify, OwnedSemaphorePermit, watch};
+
+use crate::buffer::BufferPool;
+use crate::clock;
+use crate::inbox::Room;
+use crate::shared::{Parts, Shared, write_cost};
+use crate::tls::{Failure, TlsFault};
+
+/// One transport connection: facts and signals, without what it carries.
+#[derive(Debug)]
+pub(crate) struct Link {
+    pub(crate) transport: TransportId,
+    pub(crate) peer: SocketAddr,
+    pub(crate) local: SocketAddr,
+    pub(crate) quic: Option<quinn::Connection>,
+    pub(crate) pool: BufferPool,
+    pub(crate) wake_writer: Notify,
+    pub(crate) last_frame_stream: AtomicU64,
+    frames_received: AtomicU64,
+    gone: watch::Sender<bool>,
+    claimed: watch::Sender<bool>,
+    /// Packets taken from the machine and not yet written (TCP) or acknowledged (QUIC).
+    in_progress: watch::Sender<usize>,
+    taken: Mutex<Taken>,
+    /// The session has left; when this connection closes at the latest.
+    left: watch::Sender<Option<Instant>>,
+    /// Reading stops until it is known which session what comes is for.
+    hold: watch::Sender<Hold>,
+    /// Everything that had arrived when the session left has been passed on.
+    drained: watch::Sender<bool>,
+    path: OnceLock<Weak<Path>>,
+}
+
+/// What the writer has taken and not written.
+#[derive(Debug, Default)]
+struct Taken {
+    room: usize,
+    replies: usize,
+    /// Given back already: the session has left.
+    settled: bool,
+}
+
+#[derive(Clone, Copy, Debug, Default)]
+struct Hold {
+    control: bool,
+    frames: bool,
+}
+
+impl Link {
+    pub(crate) fn new(parts: Parts) -> Arc<Self> {
+        Arc::new(Link {
+            transport: parts.transport,
+            peer: parts.peer,
+            local: parts.local,
+            quic: parts.quic,
+            pool: parts.pool,
+            wake_writer: Notify::new(),
+            last_frame_stream: AtomicU64::new(u64::MAX),
+            frames_received: AtomicU64::new(0),
+            gone: watch::Sender::new(false),
+            claimed: watch::Sender::new(parts.claimed),
+            in_progress: watch::Sender::new(0),
+            taken: Mutex::default(),
+            left: watch::Sender::new(None),
+            hold: watch::Sender::new(Hold::default()),
+            drained: watch::Sender::new(false),
+            path: OnceLock::new(),
+        })
+    }
+
+    fn taken(&self) -> std::sync::MutexGuard<'_, Taken> {
+        self.taken.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    pub(crate) fn path(&self) -> Option<Arc<Path>> {
+        self.path.get().and_then(Weak::upgrade)
+    }
+
+    pub(crate) fn claim(&self) {
+        self.claimed.send_replace(true);
+    }
+
+    pub(crate) fn is_gone(&self) -> bool {
+        *self.gone.borrow()
+    }
+
+    pub(crate) async fn until_gone(&self) {
+        let _ = self.gone.subscribe().wait_for(|gone| *gone).await;
+    }
+
+    pub(crate) fn in_progress(&self) -> watch::Receiver<usize> {
+        self.in_progress.subscribe()
+    }
+
+    /// The session leaves: the connection closes at `at`, or earlier if it was told so before. Returns the write room
+    /// and the number of replies that were taken and not written.
+    pub(crate) fn leave(&self, at: Instant) -> (usize, usize) {
+        let mut taken = self.taken();
+        taken.settled = true;
+        let rest = (std::mem::take(&mut taken.room), std::mem::take(&mut taken.replies));
+        drop(taken);
+        self.close_at(at);
+        rest
+    }
+
+    /// Closes a connection that its session has left at `at`, if not before.
+    pub(crate) fn close_at(&self, at: Instant) {
+        let sooner = self.left.send_if_modified(|left| {
+            let sooner = left.is_none_or(|before| at < before);
+            if sooner {
+                *left = Some(at);
+            }
+            sooner
+        });
+        if sooner {
+            self.wake_writer.notify_one();
+        }
+    }
+
+    fn closing_at(&self) -> Option<Instant> {
+        *self.left.borrow()
+    }
+
+    pub(crate) async fn until_left(&self) {
+        let _ = self.left.subscribe().wait_for(Option::is_some).await;
+    }
+
+    /// Frames wait: it is not known yet for which session they are.
+    pub(crate) fn hold_frames(&self) {
+        self.hold.send_modify(|hold| hold.frames = true);
+    }
+
+    pub(crate) fn hold_control(&self) {
+        self.hold.send_modify(|hold| hold.control = true);
+    }
+
+    pub(crate) fn release(&self) {
+        self.hold.send_replace(Hold::default());
+    }
+
+    /// What had arrived is passed on.
+    pub(crate) fn say_drained(&self) {
+        self.drained.send_replace(true);
+    }
+
+    pub(crate) async fn until_drained(&self) {
+        let _ = self.drained.subscribe().wait_for(|drained| *drained).await;
+    }
+}
+
+/// What drivers hold. See the module.
+#[derive(Debug)]
+pub(crate) struct Path {
+    pub(crate) link: Arc<Link>,
+    side: Side,
+    session: Mutex<Arc<Shared>>,
+}
+
+impl Path {
+    pub(crate) fn new(link: Arc<Link>, side: Side, session: Arc<Shared>) -> Arc<Self> {
+        let path = Arc::new(Path { link, side, session: Mutex::new(session) });
+        let _ = path.link.path.set(Arc::downgrade(&path));
+        path
+    }
+
+    pub(crate) fn session(&self) -> Arc<Shared> {
+        self.session.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// From now on this path carries `session`. Both machines are locked.
+    pub(crate) fn carry(&self, session: Arc<Shared>) {
+        *self.session.lock().unwrap_or_else(PoisonError::into_inner) = session;
+    }
+
+    pub(crate) fn side(&self) -> Side {
+        self.side
+    }
+
+    /// Runs `act` on the machine of the session this path belongs to; the flag says whether the session has left.
+    fn run<R>(&self, room: &mut Room, act: impl FnOnce(&mut Machine, bool, Instant) -> R) -> R {
+        loop {
+            let session = self.session();
+            let machine = session.lock();
+            // The session changes only under its lock.
+            if Arc::ptr_eq(&session, &self.session()) {
+                let left = !Arc::ptr_eq(&session.link(), &self.link);
+                return session.run(machine, room, |machine, now| act(machine, left, now));
+            }
+        }
+    }
+
+    fn with<R>(&self, act: impl FnOnce(&mut Machine, bool, Instant) -> R) -> R {
+        self.run(&mut Room::default(), act)
+    }
+
+    // ------------------------------------------------------------ receiving
+    pub(crate) fn is_raw(&self) -> bool {
+        self.session().lock().is_raw()
+    }
+
+    pub(crate) fn handle_header(&self, bytes: &[u8; Header::LEN]) -> (HeaderVerdict, Option<Header>) {
+        self.with(|machine, left, now| {
+            if left { machine.handle_late_header(now, bytes) } else { machine.handle_header(now, bytes) }
+        })
+    }
+
+    pub(crate) fn handle_truncated_header(&self, got: usize) {
+        self.with(|machine, left, now| {
+            if !left {
+                machine.handle_truncated_header(now, got);
+            }
+        });
+    }
+
+    pub(crate) fn handle_truncated(&self, header: &Header) {
+        self.with(|machine, left, now| {
+            if !left {
+                machine.handle_truncated(now, header);
+            }
+        });
+    }
+
+    /// One received packet, with the room it takes until the application has it.
+    pub(crate) fn handle_packet(&self, packet: Packet, arrival: Arrival, mut room: Room) {
+        let bytes = (Header::LEN + packet.metadata.len() + packet.body.len()) as u64;
+        let session = self.session();
+        session.counters.packets_received.fetch_add(1, Ordering::Relaxed);
+        session.counters.bytes_received.fetch_add(bytes, Ordering::Relaxed);
+        if room.0.is_some() {
+            let number = self.link.frames_received.fetch_add(1, Ordering::Relaxed);
+            let stream = match arrival {
+                Arrival::Stream(id) => id,
+                _ => 2 + 4 * number,
+            };
+            self.link.last_frame_stream.store(stream, Ordering::Relaxed);
+        }
+        self.run(&mut room, |machine, left, now| {
+            if left {
+                machine.handle_late_packet(now, packet, arrival);
+            } else {
+                machine.handle_packet(now, packet, arrival);
+            }
+        });
+    }
+
+    pub(crate) fn handle_timeout(&self) {
+        self.with(|machine, left, now| {
+            if !left {
+                machine.handle_timeout(now);
+            }
+        });
+    }
+
+    /// The transport broke, or ended; packets may still be on their way through the readers.
+    pub(crate) fn transport_lost(&self, end: &TransportEnd) {
+        self.with(|machine, left, _| {
+            if !left {
+                machine.handle_transport_closed(end);
+            }
+        });
+    }
+
+    /// The transport failed; says why it will have ended.
+    pub(crate) fn transport_failed(&self, failure: Failure) {
+        if let Some(fault) = failure.fault {
+            self.note_tls_fault(fault);
+        }
+        self.transport_lost(&TransportEnd { clean: false, text: failure.text });
+    }
+
+    /// TLS is why the transport ends.
+    pub(crate) fn note_tls_fault(&self, fault: TlsFault) {
+        let session = self.session();
+        if Arc::ptr_eq(&session.link(), &self.link) {
+            session.note_tls_fault(fault);
+        }
+    }
+
+    /// The transport ended. The last thing a driver does.
+    pub(crate) fn transport_closed(&self, end: &TransportEnd) {
+        self.transport_lost(end);
+        self.link.in_progress.send_replace(0);
+        self.link.say_drained();
+        self.link.gone.send_replace(true);
+    }
+
+    pub(crate) async fn until_claimed(&self) {
+        let _ = self.link.claimed.subscribe().wait_for(|claimed| *claimed).await;
+    }
+
+    pub(crate) async fn until_gone(&self) {
+        self.link.until_gone().await;
+    }
+
+    /// Waits while it is not known for which session the next control packet (or, on one stream, any packet) is.
+    pub(crate) async fn control_released(&self) {
+        let _ = self.link.hold.subscribe().wait_for(|hold| !hold.control).await;
+    }
+
+    /// The same for frames on streams of their own.
+    pub(crate) async fn frames_released(&self) {
+        let _ = self.link.hold.subscribe().wait_for(|hold| !hold.frames).await;
+    }
+
+    pub(crate) fn is_ended(&self) -> bool {
+        self.session().is_ended()
+    }
+
+    /// Waits for room for one more frame. `None` when the connection ended meanwhile. What a session has left behind
+    /// takes no room: it has arrived already, and nothing new will.
+    pub(crate) async fn frame_room(&self) -> Option<FrameRoom> {
+        let session = self.session();
+        tokio::select! {
+            biased;
+            () = self.link.until_left() => Some(FrameRoom(None)),
+            permit = session.receive_frames.clone().acquire_owned() => permit.ok().map(|permit| FrameRoom(Some(permit))),
+            _ = session.until_ended() => None,
+        }
+    }
+
+    /// Waits for room for a body of `len` bytes. `None` when the connection ended meanwhile.
+    pub(crate) async fn body_room(&self, len: usize) -> Option<FrameRoom> {
+        let session = self.session();
+        tokio::select! {
+            biased;
+            () = self.link.until_left() => Some(FrameRoom(None)),
+            permit = session.body_permit(len) => permit.map(|permit| FrameRoom(Some(permit))),
+            _ = session.until_ended() => None,
+        }
+    }
+
+    /// Waits for room for a frame and its body.
+    pub(crate) async fn receive_room(&self, body_len: usize) -> Option<Room> {
+        let frame = self.frame_room().await?;
+        let body = self.body_room(body_len).await?;
+        Some(Room(frame.0, body.0))
+    }
+
+    /// The same where waiting means that nothing at all is read: silence is then our own doing.
+    pub(crate) async fn receive_room_pausing(&self, body_len: usize) -> Option<Room> {
+        let room = self.receive_room(body_len);
+        tokio::pin!(room);
+        if let Some(ready) = room.as_mut().now_or_never() {
+            return ready;
+        }
+        self.pause(true);
+        let room = room.await;
+        self.pause(false);
+        room
+    }
+
+    fn pause(&self, paused: bool) {
+        self.with(|machine, left, now| {
+            if !left {
+                machine.handle_reading(now, paused);
+            }
+        });
+    }
+
+    /// Waits while the peer owes us the reading of too many answers. Reading on would only make more of them.
+    pub(crate) async fn replies_fit(&self) {
+        tokio::select! {
+            biased;
+            () = async { self.session().replies_fit().await } => {}
+            () = self.link.until_left() => {}
+        }
+    }
+
+    /// The session or raw connection has ended this long ago, and twice: nothing may take longer than that to leave.
+    /// Or it has left, and the time of what it left behind is over.
+    pub(crate) async fn overdue(&self) {
+        let session = self.session();
+        let ended = async {
+            session.until_ended().await;
+            clock::sleep_until(Some(clock::now() + 2 * DRAIN_TIME)).await;
+        };
+        let abandoned = async {
+            let mut left = self.link.left.subscribe();
+            loop {
+                let at = *left.borrow_and_update();
+                tokio::select! {
+                    () = clock::sleep_until(at) => return,
+                    changed = left.changed() => if changed.is_err() { std::future::pending::<()>().await },
+                }
+            }
+        };
+        tokio::select! {
+            () = ended => {}
+            () = abandoned => {}
+        }
+    }
+
+    // ------------------------------------------------------------ sending
+    /// The next transmits, at most `limit`, counted as in progress until [`Path::done`].
+    pub(crate) fn take_transmits(&self, limit: usize) -> (Vec<Transmit>, Option<Instant>) {
+        let mut shutdown = None;
+        let (taken, deadline) = self.with(|machine, left, now| {
+            if left {
+                let at = self.link.closing_at();
+                if at.is_some_and(|at| at <= now) {
+                    shutdown = Some(Transmit::Shutdown { code: 0, reason: String::new() });
+                }
+                return (Vec::new(), at);
+            }
+            let mut taken = Vec::new();
+            while taken.len() < limit {
+                let Some(transmit) = machine.poll_transmit() else { break };
+                taken.push(transmit);
+            }
+            let mut sums = self.link.taken();
+            for transmit in &taken {
+                match transmit {
+                    Transmit::Packet { origin: Origin::Application, packet, .. } => {
+                        sums.room += write_cost(packet.len()) as usize;
+                    }
+                    Transmit::Packet { origin: Origin::Library, .. } => sums.replies += 1,
+                    _ => {}
+                }
+            }
+            drop(sums);
+            // Under the lock, so that flush() never sees a packet in neither place.
+            if !taken.is_empty() {
+                self.link.in_progress.send_modify(|count| *count += taken.len());
+            }
+            (taken, machine.poll_timeout())
+        });
+        match shutdown {
+            Some(shutdown) => (vec![shutdown], None),
+            None => (taken, deadline),
+        }
+    }
+
+    /// When somebody wants to be told the time.
+    pub(crate) fn deadline(&self) -> Option<Instant> {
+        let session = self.session();
+        let machine = session.lock();
+        if Arc::ptr_eq(&session.link(), &self.link) { machine.poll_timeout() } else { self.link.closing_at() }
+    }
+
+    /// A packet of `bytes` has been written, or never will be.
+    pub(crate) fn written(&self, bytes: usize, origin: Origin) {
+        let session = self.session();
+        let settled = {
+            let mut taken = self.link.taken();
+            if !taken.settled {
+                match origin {
+                    Origin::Application => taken.room = taken.room.saturating_sub(write_cost(bytes) as usize),
+                    Origin::Library => taken.replies = taken.replies.saturating_sub(1),
+                    Origin::Repetition => {}
+                }
+            }
+            taken.settled
+        };
+        session.written(bytes, origin, settled);
+    }
+
+    /// The peer's transport has the packet with this ticket.
+    pub(crate) fn delivered(&self, ticket: u64) {
+        if ticket != 0 {
+            self.with(|machine, left, _| {
+                if !left {
+                    machine.handle_delivered(ticket);
+                }
+            });
+        }
+    }
+
+    pub(crate) fn done(&self, count: usize) {
+        self.link.in_progress.send_modify(|in_progress| *in_progress = in_progress.saturating_sub(count));
+    }
+}
+
+/// A place in the receive budget; none for what a session has left behind.
+#[derive(Debug)]
+pub(crate) struct FrameRoom(pub(crate) Option<OwnedSemaphorePermit>);
