@@ -204,6 +204,29 @@ def field_doc(row: dict[str, Any]) -> str:
 
 
 def render_init(layout: Layout) -> str:
+    """Return `__init__`, written out: made by `dataclass` it would be compiled at every import."""
+    overlay = layout.overlay
+    parameters = []
+    for row in layout.fields:
+        default = overlay.defaults.get(layout.python_name(row))
+        suffix = f" = {default}" if default is not None else ""
+        parameters.append(f"        {layout.python_name(row)}: {layout.type_of(row)}{suffix},\n")
+    if overlay.extras:
+        parameters.append("        *,\n")
+        parameters += [f"        {extra.name}: int = 0,\n" for extra in overlay.extras]
+    names = [layout.python_name(row) for row in layout.fields] + [extra.name for extra in overlay.extras]
+    out = ["    def __init__(\n        self,\n", *parameters, "    ) -> None:\n"]
+    out += [f"        self.{name} = {name}\n" for name in names]
+    if layout.members() or overlay.checked:
+        out.append("        self.__post_init__()\n")
+    plain = "".join(out)
+    if not overlay.init_alias:
+        return plain + "\n"
+    indented = "".join(f"    {line}" if line.strip() else line for line in plain.splitlines(keepends=True))
+    return render_overloads(layout) + "    else:\n\n" + indented + "\n"
+
+
+def render_overloads(layout: Layout) -> str:
     """Return the two ways to construct a class with an alternative keyword, for type checkers."""
     alias, target = layout.overlay.init_alias or ("", "")
     extras = [f"        {extra.name}: int = ...,\n" for extra in layout.overlay.extras]
@@ -239,7 +262,7 @@ def render_layout(layout: Layout) -> str:
     out = []
     if overlay.init_alias:
         out.append(f'@init_alias({overlay.init_alias[0]}="{overlay.init_alias[1]}")\n')
-    out.append("@dataclass(slots=True)\n")
+    out.append("@dataclass(init=False, repr=False, eq=False, slots=True)\n")
     out.append(f"class {layout.name}({overlay.base}):\n")
     out.append(docstring(f"{layout.doc}\n\n{what} {when}", "    ") + "\n")
     out.append(f'    STRUCT: ClassVar[Struct] = Struct("{layout.struct_format()}")\n')
@@ -254,8 +277,7 @@ def render_layout(layout: Layout) -> str:
         out.append(f"    {extra.name}: int = field(default=0, kw_only=True, compare=False)\n")
         out.append(attribute_doc(extra.doc + " Not packed, not compared.", "    "))
     out.append("\n")
-    if overlay.init_alias:
-        out.append(render_init(layout))
+    out.append(render_init(layout))
     out.append(render_methods(layout))
     for alias in overlay.aliases:
         out.append(f"\n    @property\n    def {alias.name}(self) -> {alias.type}:\n")

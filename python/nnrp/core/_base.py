@@ -8,6 +8,7 @@ the same things with the same words.
 from __future__ import annotations
 
 import struct
+from dataclasses import Field, fields  # get_type_hints() needs Field
 from functools import wraps
 from operator import index
 from typing import TYPE_CHECKING, Any, ClassVar, Final, TypeVar
@@ -123,14 +124,33 @@ def misfit(owner: str, fields: Iterable[tuple[str, int]], values: tuple[int, ...
     return ValueError(f"the fields of {owner} do not fit")
 
 
+def _fields(kind: type[Metadata]) -> list[tuple[str, Field[Any]]]:
+    """Return the fields of a layout's class with their names, class variables left out."""
+    return [(field.name, field) for field in fields(kind)]
+
+
 class Metadata:
     """A fixed layout with `pack()` and `unpack()`.
 
     Subclasses are mutable dataclasses with slots. Fields that hold an enumeration accept the plain number as
-    well and turn it into the member.
+    well and turn it into the member. `repr` and `==` are here, once, and say what `dataclass` would: methods
+    made by it are compiled at every import, which for two dozen classes takes longer than all the rest.
     """
 
     __slots__ = ()
+    __dataclass_fields__: ClassVar[dict[str, Field[Any]]]
+
+    def __repr__(self) -> str:
+        shown = ((name, getattr(self, name)) for name, field in _fields(type(self)) if field.repr)
+        return f"{type(self).__qualname__}({', '.join(f'{name}={value!r}' for name, value in shown)})"
+
+    def __eq__(self, other: object) -> bool:
+        if other.__class__ is not self.__class__:
+            return NotImplemented
+        names = [name for name, field in _fields(type(self)) if field.compare]
+        return all(getattr(self, name) == getattr(other, name) for name in names)
+
+    __hash__ = None  # type: ignore[assignment]  # mutable
 
     STRUCT: ClassVar[struct.Struct]
     """The layout, little-endian, reserved fields included."""

@@ -125,7 +125,7 @@ HEADER_LENGTH: Final = 40
 INHERIT_LOSS_TOLERANCE: Final = 255
 
 
-@dataclass(slots=True)
+@dataclass(init=False, repr=False, eq=False, slots=True)
 class ClientHelloMetadata(Metadata):
     """What a client can do and wants.
 
@@ -179,6 +179,54 @@ class ClientHelloMetadata(Metadata):
     """Length of the auth block in the body (u32)."""
     control_extension_bytes: int
     """Length of the extension block in the body (u32)."""
+
+    def __init__(
+        self,
+        min_version_major: int,
+        max_version_major: int,
+        supported_wire_format_bitmap: int,
+        supported_profile_bitmap: int,
+        supported_payload_kind_bitmap: int,
+        supported_codec_bitmap: int,
+        supported_compression_bitmap: int,
+        supported_dtype_bitmap: int,
+        supported_layout_bitmap: int,
+        cache_digest_bitmap: int,
+        cache_object_bitmap: int,
+        cache_namespace_count: int,
+        max_lane_count: int,
+        max_cache_entries: int,
+        max_cache_bytes: int,
+        target_cadence_x100: int,
+        latency_budget_ms: int,
+        quality_tier: int,
+        degrade_policy: int,
+        requested_session_id: int,
+        auth_bytes: int,
+        control_extension_bytes: int,
+    ) -> None:
+        self.min_version_major = min_version_major
+        self.max_version_major = max_version_major
+        self.supported_wire_format_bitmap = supported_wire_format_bitmap
+        self.supported_profile_bitmap = supported_profile_bitmap
+        self.supported_payload_kind_bitmap = supported_payload_kind_bitmap
+        self.supported_codec_bitmap = supported_codec_bitmap
+        self.supported_compression_bitmap = supported_compression_bitmap
+        self.supported_dtype_bitmap = supported_dtype_bitmap
+        self.supported_layout_bitmap = supported_layout_bitmap
+        self.cache_digest_bitmap = cache_digest_bitmap
+        self.cache_object_bitmap = cache_object_bitmap
+        self.cache_namespace_count = cache_namespace_count
+        self.max_lane_count = max_lane_count
+        self.max_cache_entries = max_cache_entries
+        self.max_cache_bytes = max_cache_bytes
+        self.target_cadence_x100 = target_cadence_x100
+        self.latency_budget_ms = latency_budget_ms
+        self.quality_tier = quality_tier
+        self.degrade_policy = degrade_policy
+        self.requested_session_id = requested_session_id
+        self.auth_bytes = auth_bytes
+        self.control_extension_bytes = control_extension_bytes
 
     def _to_wire(self) -> tuple[int, ...]:
         return (
@@ -256,7 +304,7 @@ class ClientHelloMetadata(Metadata):
         return PayloadKind(self.supported_payload_kind_bitmap)
 
 
-@dataclass(slots=True)
+@dataclass(init=False, repr=False, eq=False, slots=True)
 class ServerHelloAckMetadata(Metadata):
     """What was agreed.
 
@@ -318,6 +366,62 @@ class ServerHelloAckMetadata(Metadata):
     """What the server offers (u32)."""
     reserved0: int = 0
     """Reserved (u8): send 0; a received value is kept and means nothing."""
+
+    def __init__(
+        self,
+        selected_version_major: int,
+        selected_wire_format: int,
+        auth_status: int,
+        session_id: int,
+        accepted_profile_bitmap: int,
+        accepted_payload_kind_bitmap: int,
+        accepted_codec_bitmap: int,
+        accepted_compression_bitmap: int,
+        accepted_dtype_bitmap: int,
+        accepted_layout_bitmap: int,
+        cache_digest_bitmap: int,
+        cache_object_bitmap: int,
+        max_cache_entries: int,
+        max_cache_bytes: int,
+        max_lane_count: int,
+        max_concurrent_frames: int,
+        target_cadence_x100: int,
+        latency_budget_ms: int,
+        quality_tier: int,
+        degrade_policy: int,
+        max_body_bytes: int,
+        token_ttl_ms: int,
+        retry_after_ms: int,
+        control_extension_bytes: int,
+        server_flags: int,
+        reserved0: int = 0,
+    ) -> None:
+        self.selected_version_major = selected_version_major
+        self.selected_wire_format = selected_wire_format
+        self.auth_status = auth_status
+        self.session_id = session_id
+        self.accepted_profile_bitmap = accepted_profile_bitmap
+        self.accepted_payload_kind_bitmap = accepted_payload_kind_bitmap
+        self.accepted_codec_bitmap = accepted_codec_bitmap
+        self.accepted_compression_bitmap = accepted_compression_bitmap
+        self.accepted_dtype_bitmap = accepted_dtype_bitmap
+        self.accepted_layout_bitmap = accepted_layout_bitmap
+        self.cache_digest_bitmap = cache_digest_bitmap
+        self.cache_object_bitmap = cache_object_bitmap
+        self.max_cache_entries = max_cache_entries
+        self.max_cache_bytes = max_cache_bytes
+        self.max_lane_count = max_lane_count
+        self.max_concurrent_frames = max_concurrent_frames
+        self.target_cadence_x100 = target_cadence_x100
+        self.latency_budget_ms = latency_budget_ms
+        self.quality_tier = quality_tier
+        self.degrade_policy = degrade_policy
+        self.max_body_bytes = max_body_bytes
+        self.token_ttl_ms = token_ttl_ms
+        self.retry_after_ms = retry_after_ms
+        self.control_extension_bytes = control_extension_bytes
+        self.server_flags = server_flags
+        self.reserved0 = reserved0
 
     def _to_wire(self) -> tuple[int, ...]:
         return (
@@ -393,7 +497,7 @@ class ServerHelloAckMetadata(Metadata):
         return PayloadKind(self.accepted_payload_kind_bitmap)
 
 
-@dataclass(slots=True)
+@dataclass(init=False, repr=False, eq=False, slots=True)
 class SessionPatchMetadata(Metadata):
     """A change of a running session.
 
@@ -424,6 +528,31 @@ class SessionPatchMetadata(Metadata):
     """Length of the body: 0 or 16 (u32)."""
     reserved0: int = 0
     """Reserved (u16): send 0; a received value is kept and means nothing."""
+
+    def __init__(
+        self,
+        profile_id: int,
+        patch_mask: SessionPatchField,
+        target_cadence_x100: int,
+        quality_tier: int,
+        degrade_policy: int,
+        active_lane_mask: int,
+        preferred_codec_bitmap: int,
+        preferred_compression_bitmap: int,
+        profile_patch_bytes: int,
+        reserved0: int = 0,
+    ) -> None:
+        self.profile_id = profile_id
+        self.patch_mask = patch_mask
+        self.target_cadence_x100 = target_cadence_x100
+        self.quality_tier = quality_tier
+        self.degrade_policy = degrade_policy
+        self.active_lane_mask = active_lane_mask
+        self.preferred_codec_bitmap = preferred_codec_bitmap
+        self.preferred_compression_bitmap = preferred_compression_bitmap
+        self.profile_patch_bytes = profile_patch_bytes
+        self.reserved0 = reserved0
+        self.__post_init__()
 
     def __post_init__(self) -> None:
         self.patch_mask = as_member(SessionPatchField, self.patch_mask)
@@ -481,7 +610,7 @@ class SessionPatchMetadata(Metadata):
         return self.preferred_compression_bitmap
 
 
-@dataclass(slots=True)
+@dataclass(init=False, repr=False, eq=False, slots=True)
 class SessionPatchAckMetadata(Metadata):
     """What is in force after a patch.
 
@@ -519,6 +648,39 @@ class SessionPatchAckMetadata(Metadata):
     """Length of the body: 0 or 16 (u32)."""
     reserved0: int = 0
     """Reserved (u16): send 0; a received value is kept and means nothing."""
+
+    def __init__(
+        self,
+        ack_status: SessionPatchAckStatus,
+        reject_reason: SessionPatchRejectReason,
+        applied_patch_mask: SessionPatchField,
+        rejected_patch_mask: SessionPatchField,
+        retry_after_ms: int,
+        effective_profile_id: int,
+        effective_target_cadence_x100: int,
+        effective_quality_tier: int,
+        effective_degrade_policy: int,
+        effective_lane_mask: int,
+        effective_codec_bitmap: int,
+        effective_compression_bitmap: int,
+        profile_patch_ack_bytes: int,
+        reserved0: int = 0,
+    ) -> None:
+        self.ack_status = ack_status
+        self.reject_reason = reject_reason
+        self.applied_patch_mask = applied_patch_mask
+        self.rejected_patch_mask = rejected_patch_mask
+        self.retry_after_ms = retry_after_ms
+        self.effective_profile_id = effective_profile_id
+        self.effective_target_cadence_x100 = effective_target_cadence_x100
+        self.effective_quality_tier = effective_quality_tier
+        self.effective_degrade_policy = effective_degrade_policy
+        self.effective_lane_mask = effective_lane_mask
+        self.effective_codec_bitmap = effective_codec_bitmap
+        self.effective_compression_bitmap = effective_compression_bitmap
+        self.profile_patch_ack_bytes = profile_patch_ack_bytes
+        self.reserved0 = reserved0
+        self.__post_init__()
 
     def __post_init__(self) -> None:
         self.ack_status = as_member(SessionPatchAckStatus, self.ack_status)
@@ -585,7 +747,7 @@ class SessionPatchAckMetadata(Metadata):
         return dict.fromkeys(SessionPatchField(self.rejected_patch_mask), self.reject_reason)
 
 
-@dataclass(slots=True)
+@dataclass(init=False, repr=False, eq=False, slots=True)
 class TensorProfilePatchBlock(Metadata):
     """A clamp on the size of tensors, in pixels, as it is asked for.
 
@@ -604,6 +766,18 @@ class TensorProfilePatchBlock(Metadata):
     max_height: int
     """Largest height; 0 for no limit (u32)."""
 
+    def __init__(
+        self,
+        min_width: int,
+        min_height: int,
+        max_width: int,
+        max_height: int,
+    ) -> None:
+        self.min_width = min_width
+        self.min_height = min_height
+        self.max_width = max_width
+        self.max_height = max_height
+
     def _to_wire(self) -> tuple[int, ...]:
         return (
             self.min_width,
@@ -624,7 +798,7 @@ class TensorProfilePatchBlock(Metadata):
         return self
 
 
-@dataclass(slots=True)
+@dataclass(init=False, repr=False, eq=False, slots=True)
 class TensorProfilePatchAckBlock(Metadata):
     """The clamp on the size of tensors that is in force.
 
@@ -643,6 +817,18 @@ class TensorProfilePatchAckBlock(Metadata):
     max_height: int
     """Largest height; 0 for no limit (u32)."""
 
+    def __init__(
+        self,
+        min_width: int,
+        min_height: int,
+        max_width: int,
+        max_height: int,
+    ) -> None:
+        self.min_width = min_width
+        self.min_height = min_height
+        self.max_width = max_width
+        self.max_height = max_height
+
     def _to_wire(self) -> tuple[int, ...]:
         return (
             self.min_width,
@@ -663,7 +849,7 @@ class TensorProfilePatchAckBlock(Metadata):
         return self
 
 
-@dataclass(slots=True)
+@dataclass(init=False, repr=False, eq=False, slots=True)
 class ErrorMetadata(Metadata):
     """A fault, and what it ends.
 
@@ -689,6 +875,27 @@ class ErrorMetadata(Metadata):
     """The view of that frame, or 0 (u32)."""
     diagnostic_bytes: int
     """Length of the text at the start of the body (u32)."""
+
+    def __init__(
+        self,
+        error_code: int,
+        error_scope: ErrorScope,
+        is_fatal: int,
+        retry_after_ms: int,
+        related_session_id: int,
+        related_frame_id: int,
+        related_view_id: int,
+        diagnostic_bytes: int,
+    ) -> None:
+        self.error_code = error_code
+        self.error_scope = error_scope
+        self.is_fatal = is_fatal
+        self.retry_after_ms = retry_after_ms
+        self.related_session_id = related_session_id
+        self.related_frame_id = related_frame_id
+        self.related_view_id = related_view_id
+        self.diagnostic_bytes = diagnostic_bytes
+        self.__post_init__()
 
     def __post_init__(self) -> None:
         self.error_scope = as_member(ErrorScope, self.error_scope)
@@ -733,7 +940,7 @@ class ErrorMetadata(Metadata):
 
 
 @init_alias(inference_budget_ms="latency_budget_ms")
-@dataclass(slots=True)
+@dataclass(init=False, repr=False, eq=False, slots=True)
 class FrameSubmitMetadata(Metadata):
     """One unit of work.
 
@@ -874,6 +1081,72 @@ class FrameSubmitMetadata(Metadata):
         ) -> None: ...
         def __init__(self, *args: Any, **kwargs: Any) -> None: ...
 
+    else:
+
+        def __init__(
+            self,
+            src_width: int,
+            src_height: int,
+            tile_width: int,
+            tile_height: int,
+            tile_count: int,
+            section_count: int,
+            frame_class: int,
+            input_profile: InputProfile,
+            tile_index_mode: TileIndexMode,
+            reserved0: int,
+            latency_budget_ms: int,
+            target_fps_x100: int,
+            retry_of_frame: int,
+            tile_base_id: int,
+            camera_bytes: int,
+            tile_index_bytes: int,
+            reserved1: int = 0,
+            reserved2: int = 0,
+            submit_mode: SubmitMode = SubmitMode.INLINE,
+            budget_policy: BudgetPolicy = BudgetPolicy.NONE,
+            loss_tolerance_policy: int = INHERIT_LOSS_TOLERANCE,
+            reserved3: int = 0,
+            object_ref_mask: int = 0,
+            dependency_frame_id: int = 0,
+            payload_kind_bitmap: PayloadKind = PayloadKind.TENSOR,
+            payload_frame_count: int = 0,
+            reserved4: int = 0,
+            *,
+            frame_id: int = 0,
+            deadline_ms: int = 0,
+        ) -> None:
+            self.src_width = src_width
+            self.src_height = src_height
+            self.tile_width = tile_width
+            self.tile_height = tile_height
+            self.tile_count = tile_count
+            self.section_count = section_count
+            self.frame_class = frame_class
+            self.input_profile = input_profile
+            self.tile_index_mode = tile_index_mode
+            self.reserved0 = reserved0
+            self.latency_budget_ms = latency_budget_ms
+            self.target_fps_x100 = target_fps_x100
+            self.retry_of_frame = retry_of_frame
+            self.tile_base_id = tile_base_id
+            self.camera_bytes = camera_bytes
+            self.tile_index_bytes = tile_index_bytes
+            self.reserved1 = reserved1
+            self.reserved2 = reserved2
+            self.submit_mode = submit_mode
+            self.budget_policy = budget_policy
+            self.loss_tolerance_policy = loss_tolerance_policy
+            self.reserved3 = reserved3
+            self.object_ref_mask = object_ref_mask
+            self.dependency_frame_id = dependency_frame_id
+            self.payload_kind_bitmap = payload_kind_bitmap
+            self.payload_frame_count = payload_frame_count
+            self.reserved4 = reserved4
+            self.frame_id = frame_id
+            self.deadline_ms = deadline_ms
+            self.__post_init__()
+
     def __post_init__(self) -> None:
         self.input_profile = as_member(InputProfile, self.input_profile)
         self.tile_index_mode = as_member(TileIndexMode, self.tile_index_mode)
@@ -960,7 +1233,7 @@ class FrameSubmitMetadata(Metadata):
         return self.latency_budget_ms
 
 
-@dataclass(slots=True)
+@dataclass(init=False, repr=False, eq=False, slots=True)
 class ResultPushMetadata(Metadata):
     """A result, or a part of one.
 
@@ -1016,6 +1289,57 @@ class ResultPushMetadata(Metadata):
     """Typed payloads in the body (u16)."""
     reserved5: int = 0
     """Reserved (u16): send 0; a received value is kept and means nothing."""
+
+    def __init__(
+        self,
+        status_code: int,
+        result_flags: ResultFlags,
+        section_count: int,
+        tile_count: int,
+        active_profile_id: int,
+        reserved0: int,
+        inference_ms: int,
+        queue_ms: int,
+        server_total_ms: int,
+        reserved1: int,
+        tile_base_id: int,
+        tile_index_bytes: int,
+        reserved2: int = 0,
+        reserved3: int = 0,
+        result_class: ResultClass = ResultClass.COMPLETE,
+        applied_budget_policy: BudgetPolicy = BudgetPolicy.NONE,
+        reserved4: int = 0,
+        reused_frame_id: int = 0,
+        covered_tile_count: int = 0,
+        dropped_tile_count: int = 0,
+        payload_kind_bitmap: PayloadKind = PayloadKind.TENSOR,
+        payload_frame_count: int = 0,
+        reserved5: int = 0,
+    ) -> None:
+        self.status_code = status_code
+        self.result_flags = result_flags
+        self.section_count = section_count
+        self.tile_count = tile_count
+        self.active_profile_id = active_profile_id
+        self.reserved0 = reserved0
+        self.inference_ms = inference_ms
+        self.queue_ms = queue_ms
+        self.server_total_ms = server_total_ms
+        self.reserved1 = reserved1
+        self.tile_base_id = tile_base_id
+        self.tile_index_bytes = tile_index_bytes
+        self.reserved2 = reserved2
+        self.reserved3 = reserved3
+        self.result_class = result_class
+        self.applied_budget_policy = applied_budget_policy
+        self.reserved4 = reserved4
+        self.reused_frame_id = reused_frame_id
+        self.covered_tile_count = covered_tile_count
+        self.dropped_tile_count = dropped_tile_count
+        self.payload_kind_bitmap = payload_kind_bitmap
+        self.payload_frame_count = payload_frame_count
+        self.reserved5 = reserved5
+        self.__post_init__()
 
     def __post_init__(self) -> None:
         self.result_flags = as_member(ResultFlags, self.result_flags)
@@ -1091,7 +1415,7 @@ class ResultPushMetadata(Metadata):
         return TileIndexMode.RAW_U16 if self.tile_index_bytes else TileIndexMode.DENSE_RANGE
 
 
-@dataclass(slots=True)
+@dataclass(init=False, repr=False, eq=False, slots=True)
 class CachePutMetadata(Metadata):
     """An object to install.
 
@@ -1117,6 +1441,27 @@ class CachePutMetadata(Metadata):
     """Codecs used in the object; 0 for raw (u32)."""
     flags: CachePutFlags = CachePutFlags.NONE
     """How the object is kept (u32, R-CACHE-3)."""
+
+    def __init__(
+        self,
+        cache_namespace: int,
+        cache_key_hi: int,
+        cache_key_lo: int,
+        object_kind: CacheObjectKind,
+        ttl_ms: int,
+        object_bytes: int,
+        codec_bitmap: int,
+        flags: CachePutFlags = CachePutFlags.NONE,
+    ) -> None:
+        self.cache_namespace = cache_namespace
+        self.cache_key_hi = cache_key_hi
+        self.cache_key_lo = cache_key_lo
+        self.object_kind = object_kind
+        self.ttl_ms = ttl_ms
+        self.object_bytes = object_bytes
+        self.codec_bitmap = codec_bitmap
+        self.flags = flags
+        self.__post_init__()
 
     def __post_init__(self) -> None:
         self.object_kind = as_member(CacheObjectKind, self.object_kind)
@@ -1153,7 +1498,7 @@ class CachePutMetadata(Metadata):
         return self
 
 
-@dataclass(slots=True)
+@dataclass(init=False, repr=False, eq=False, slots=True)
 class CacheAckMetadata(Metadata):
     """Whether an object was installed.
 
@@ -1177,6 +1522,25 @@ class CacheAckMetadata(Metadata):
     """Largest object that is taken; 0 for not stated (u32)."""
     detail_code: int
     """Why it was rejected, as an error code; otherwise 0 (u32)."""
+
+    def __init__(
+        self,
+        cache_namespace: int,
+        cache_key_hi: int,
+        cache_key_lo: int,
+        status: CacheAckStatus,
+        accepted_ttl_ms: int,
+        max_object_bytes: int,
+        detail_code: int,
+    ) -> None:
+        self.cache_namespace = cache_namespace
+        self.cache_key_hi = cache_key_hi
+        self.cache_key_lo = cache_key_lo
+        self.status = status
+        self.accepted_ttl_ms = accepted_ttl_ms
+        self.max_object_bytes = max_object_bytes
+        self.detail_code = detail_code
+        self.__post_init__()
 
     def __post_init__(self) -> None:
         self.status = as_member(CacheAckStatus, self.status)
@@ -1213,7 +1577,7 @@ class CacheAckMetadata(Metadata):
         return (self.cache_key_hi, self.cache_key_lo)
 
 
-@dataclass(slots=True)
+@dataclass(init=False, repr=False, eq=False, slots=True)
 class CacheInvalidateMetadata(Metadata):
     """Objects to remove.
 
@@ -1234,6 +1598,21 @@ class CacheInvalidateMetadata(Metadata):
     """Lower half of the key of one object, or the object kind (u32)."""
     reason_code: int
     """A number for logs; 0 for none (u32)."""
+
+    def __init__(
+        self,
+        invalidate_scope: CacheInvalidateScope,
+        cache_namespace: int,
+        cache_key_hi: int,
+        cache_key_lo: int,
+        reason_code: int,
+    ) -> None:
+        self.invalidate_scope = invalidate_scope
+        self.cache_namespace = cache_namespace
+        self.cache_key_hi = cache_key_hi
+        self.cache_key_lo = cache_key_lo
+        self.reason_code = reason_code
+        self.__post_init__()
 
     def __post_init__(self) -> None:
         self.invalidate_scope = as_member(CacheInvalidateScope, self.invalidate_scope)
@@ -1267,7 +1646,7 @@ class CacheInvalidateMetadata(Metadata):
         return self.invalidate_scope
 
 
-@dataclass(slots=True)
+@dataclass(init=False, repr=False, eq=False, slots=True)
 class FlowUpdateMetadata(Metadata):
     """Credit and pressure of one scope.
 
@@ -1297,6 +1676,31 @@ class FlowUpdateMetadata(Metadata):
     """Grows with every update of the same scope (u32)."""
     flags: FlowUpdateFlags = FlowUpdateFlags.NONE
     """What the numbers mean (u32)."""
+
+    def __init__(
+        self,
+        scope_kind: FlowUpdateScopeKind = FlowUpdateScopeKind.SESSION,
+        update_reason: FlowUpdateReason = FlowUpdateReason.GRANT,
+        backpressure_level: FlowUpdateBackpressureLevel = FlowUpdateBackpressureLevel.NONE,
+        connection_credit: int = 0,
+        session_credit: int = 0,
+        operation_credit: int = 0,
+        operation_id: int = 0,
+        retry_after_ms: int = 0,
+        credit_epoch: int = 0,
+        flags: FlowUpdateFlags = FlowUpdateFlags.NONE,
+    ) -> None:
+        self.scope_kind = scope_kind
+        self.update_reason = update_reason
+        self.backpressure_level = backpressure_level
+        self.connection_credit = connection_credit
+        self.session_credit = session_credit
+        self.operation_credit = operation_credit
+        self.operation_id = operation_id
+        self.retry_after_ms = retry_after_ms
+        self.credit_epoch = credit_epoch
+        self.flags = flags
+        self.__post_init__()
 
     def __post_init__(self) -> None:
         self.scope_kind = as_member(FlowUpdateScopeKind, self.scope_kind)
@@ -1354,7 +1758,7 @@ class FlowUpdateMetadata(Metadata):
         return self.backpressure_level
 
 
-@dataclass(slots=True)
+@dataclass(init=False, repr=False, eq=False, slots=True)
 class ResultHintMetadata(FrameNote):
     """Advice about congestion, or why a frame was dropped.
 
@@ -1372,6 +1776,19 @@ class ResultHintMetadata(FrameNote):
     """Why the hint was sent (u32, R-HINT-1)."""
     retry_after_ms: int = 0
     """When to try again, in milliseconds; 0 for no wait (u32)."""
+
+    def __init__(
+        self,
+        applied_budget_policy: ResultHintBudgetPolicy = ResultHintBudgetPolicy.NONE,
+        congestion_state: ResultHintCongestionState = ResultHintCongestionState.NONE,
+        reason: ResultHintReason = ResultHintReason.NONE,
+        retry_after_ms: int = 0,
+    ) -> None:
+        self.applied_budget_policy = applied_budget_policy
+        self.congestion_state = congestion_state
+        self.reason = reason
+        self.retry_after_ms = retry_after_ms
+        self.__post_init__()
 
     def __post_init__(self) -> None:
         self.applied_budget_policy = as_member(ResultHintBudgetPolicy, self.applied_budget_policy)
@@ -1411,7 +1828,7 @@ class ResultHintMetadata(FrameNote):
         return self.retry_after_ms
 
 
-@dataclass(slots=True)
+@dataclass(init=False, repr=False, eq=False, slots=True)
 class TransportProbeMetadata(Metadata):
     """Measures a path.
 
@@ -1428,6 +1845,16 @@ class TransportProbeMetadata(Metadata):
     client_send_ts_us: int
     """The client's clock in microseconds (u64)."""
 
+    def __init__(
+        self,
+        probe_id: int,
+        probe_payload_bytes: int,
+        client_send_ts_us: int,
+    ) -> None:
+        self.probe_id = probe_id
+        self.probe_payload_bytes = probe_payload_bytes
+        self.client_send_ts_us = client_send_ts_us
+
     def _to_wire(self) -> tuple[int, ...]:
         return (
             self.probe_id,
@@ -1446,7 +1873,7 @@ class TransportProbeMetadata(Metadata):
         return self
 
 
-@dataclass(slots=True)
+@dataclass(init=False, repr=False, eq=False, slots=True)
 class TransportProbeAckMetadata(Metadata):
     """Answers a probe.
 
@@ -1463,6 +1890,16 @@ class TransportProbeAckMetadata(Metadata):
     server_recv_ts_us: int
     """The server's clock in microseconds (u64)."""
 
+    def __init__(
+        self,
+        probe_id: int,
+        reserved: int,
+        server_recv_ts_us: int,
+    ) -> None:
+        self.probe_id = probe_id
+        self.reserved = reserved
+        self.server_recv_ts_us = server_recv_ts_us
+
     def _to_wire(self) -> tuple[int, ...]:
         return (
             self.probe_id,
@@ -1481,7 +1918,7 @@ class TransportProbeAckMetadata(Metadata):
         return self
 
 
-@dataclass(slots=True)
+@dataclass(init=False, repr=False, eq=False, slots=True)
 class SessionMigrateMetadata(Metadata):
     """Moves a session to the connection it arrives on.
 
@@ -1499,6 +1936,19 @@ class SessionMigrateMetadata(Metadata):
     """Last frame whose result arrived; 0 for none (u64)."""
     client_migrate_ts_us: int
     """The client's clock in microseconds (u64)."""
+
+    def __init__(
+        self,
+        old_transport_id: TransportId,
+        new_transport_id: TransportId,
+        last_result_frame_id: int,
+        client_migrate_ts_us: int,
+    ) -> None:
+        self.old_transport_id = old_transport_id
+        self.new_transport_id = new_transport_id
+        self.last_result_frame_id = last_result_frame_id
+        self.client_migrate_ts_us = client_migrate_ts_us
+        self.__post_init__()
 
     def __post_init__(self) -> None:
         self.old_transport_id = as_member(TransportId, self.old_transport_id)
@@ -1526,7 +1976,7 @@ class SessionMigrateMetadata(Metadata):
         return self
 
 
-@dataclass(slots=True)
+@dataclass(init=False, repr=False, eq=False, slots=True)
 class SessionMigrateAckMetadata(Metadata):
     """Accepts or refuses a migration.
 
@@ -1544,6 +1994,18 @@ class SessionMigrateAckMetadata(Metadata):
     """How long the old path still delivers, in milliseconds (u32)."""
     server_migrate_ts_us: int
     """The server's clock in microseconds (u64)."""
+
+    def __init__(
+        self,
+        accept_code: int,
+        resume_from_frame_id: int,
+        grace_window_ms: int,
+        server_migrate_ts_us: int,
+    ) -> None:
+        self.accept_code = accept_code
+        self.resume_from_frame_id = resume_from_frame_id
+        self.grace_window_ms = grace_window_ms
+        self.server_migrate_ts_us = server_migrate_ts_us
 
     def _to_wire(self) -> tuple[int, ...]:
         return (
@@ -1565,7 +2027,7 @@ class SessionMigrateAckMetadata(Metadata):
         return self
 
 
-@dataclass(slots=True)
+@dataclass(init=False, repr=False, eq=False, slots=True)
 class BodyRegionPrelude(Metadata):
     """The lengths of the six regions of a composed body.
 
@@ -1592,6 +2054,27 @@ class BodyRegionPrelude(Metadata):
     reserved: int = 0
     """Reserved (u32), must be 0 (R-BODY-2)."""
 
+    def __init__(
+        self,
+        inline_object_bytes: int,
+        object_reference_bytes: int,
+        typed_payload_descriptor_bytes: int,
+        typed_payload_frame_bytes: int,
+        extension_descriptor_bytes: int,
+        extension_payload_bytes: int,
+        body_flags: int = 0,
+        reserved: int = 0,
+    ) -> None:
+        self.inline_object_bytes = inline_object_bytes
+        self.object_reference_bytes = object_reference_bytes
+        self.typed_payload_descriptor_bytes = typed_payload_descriptor_bytes
+        self.typed_payload_frame_bytes = typed_payload_frame_bytes
+        self.extension_descriptor_bytes = extension_descriptor_bytes
+        self.extension_payload_bytes = extension_payload_bytes
+        self.body_flags = body_flags
+        self.reserved = reserved
+        self.__post_init__()
+
     def __post_init__(self) -> None:
         self.pack()
 
@@ -1623,7 +2106,7 @@ class BodyRegionPrelude(Metadata):
         return self
 
 
-@dataclass(slots=True)
+@dataclass(init=False, repr=False, eq=False, slots=True)
 class InlineObjectBlockHeader(Metadata):
     """Stands before an inline object. Zeros up to a multiple of 8 follow the object.
 
@@ -1646,6 +2129,23 @@ class InlineObjectBlockHeader(Metadata):
     reserved1: int = 0
     """Reserved (u32), must be 0 (R-OBJ-3)."""
 
+    def __init__(
+        self,
+        object_kind: CacheObjectKind,
+        object_flags: int,
+        profile_id: int,
+        reserved0: int,
+        object_bytes: int,
+        reserved1: int = 0,
+    ) -> None:
+        self.object_kind = object_kind
+        self.object_flags = object_flags
+        self.profile_id = profile_id
+        self.reserved0 = reserved0
+        self.object_bytes = object_bytes
+        self.reserved1 = reserved1
+        self.__post_init__()
+
     def __post_init__(self) -> None:
         self.object_kind = as_member(CacheObjectKind, self.object_kind)
         self.pack()
@@ -1675,7 +2175,7 @@ class InlineObjectBlockHeader(Metadata):
         return self
 
 
-@dataclass(slots=True)
+@dataclass(init=False, repr=False, eq=False, slots=True)
 class ObjectReferenceBlock(Metadata):
     """Names an object in the receiver's cache.
 
@@ -1696,6 +2196,21 @@ class ObjectReferenceBlock(Metadata):
     cache_key_lo: int
     """Lower half of the key (u32)."""
 
+    def __init__(
+        self,
+        object_kind: CacheObjectKind,
+        ref_flags: int,
+        cache_namespace: int,
+        cache_key_hi: int,
+        cache_key_lo: int,
+    ) -> None:
+        self.object_kind = object_kind
+        self.ref_flags = ref_flags
+        self.cache_namespace = cache_namespace
+        self.cache_key_hi = cache_key_hi
+        self.cache_key_lo = cache_key_lo
+        self.__post_init__()
+
     def __post_init__(self) -> None:
         self.object_kind = as_member(CacheObjectKind, self.object_kind)
         self.pack()
@@ -1723,7 +2238,7 @@ class ObjectReferenceBlock(Metadata):
         return self
 
 
-@dataclass(slots=True)
+@dataclass(init=False, repr=False, eq=False, slots=True)
 class TypedPayloadDescriptor(Metadata):
     """Describes one typed payload.
 
@@ -1745,6 +2260,23 @@ class TypedPayloadDescriptor(Metadata):
     """Length; may be 0 (u32)."""
     reserved: int = 0
     """Reserved (u32), must be 0 (R-TYP-3)."""
+
+    def __init__(
+        self,
+        payload_kind: PayloadKind,
+        descriptor_flags: int,
+        profile_id: int,
+        payload_offset: int,
+        payload_length: int,
+        reserved: int = 0,
+    ) -> None:
+        self.payload_kind = payload_kind
+        self.descriptor_flags = descriptor_flags
+        self.profile_id = profile_id
+        self.payload_offset = payload_offset
+        self.payload_length = payload_length
+        self.reserved = reserved
+        self.__post_init__()
 
     def __post_init__(self) -> None:
         self.payload_kind = as_member(PayloadKind, self.payload_kind)
@@ -1775,7 +2307,7 @@ class TypedPayloadDescriptor(Metadata):
         return self
 
 
-@dataclass(slots=True)
+@dataclass(init=False, repr=False, eq=False, slots=True)
 class ExtensionFrameDescriptor(Metadata):
     """Describes one extension frame.
 
@@ -1797,6 +2329,23 @@ class ExtensionFrameDescriptor(Metadata):
     """First byte, from the start of the extension payload region (u32)."""
     payload_length: int
     """Length; may be 0 (u32)."""
+
+    def __init__(
+        self,
+        extension_kind: int,
+        extension_flags: ExtensionFrameFlags,
+        profile_id: int,
+        reserved0: int,
+        payload_offset: int,
+        payload_length: int,
+    ) -> None:
+        self.extension_kind = extension_kind
+        self.extension_flags = extension_flags
+        self.profile_id = profile_id
+        self.reserved0 = reserved0
+        self.payload_offset = payload_offset
+        self.payload_length = payload_length
+        self.__post_init__()
 
     def __post_init__(self) -> None:
         self.extension_flags = as_member(ExtensionFrameFlags, self.extension_flags)
@@ -1827,7 +2376,7 @@ class ExtensionFrameDescriptor(Metadata):
         return self
 
 
-@dataclass(slots=True)
+@dataclass(init=False, repr=False, eq=False, slots=True)
 class TensorSectionDesc(Metadata):
     """Describes one tensor section; codec table, length table and payload follow it without padding.
 
@@ -1861,6 +2410,35 @@ class TensorSectionDesc(Metadata):
     """Size of a slot with fixed stride, else 0 (u32)."""
     reserved: int = 0
     """Reserved (u32): send 0; a received value is kept and means nothing."""
+
+    def __init__(
+        self,
+        role_id: int,
+        codec_id: int,
+        dtype_id: TensorDType,
+        layout_id: TensorLayout,
+        scale_policy: ScalePolicy,
+        flags: SectionFlags,
+        element_count_per_tile: int,
+        codec_table_bytes: int,
+        length_table_bytes: int,
+        payload_bytes: int,
+        payload_stride_bytes: int,
+        reserved: int = 0,
+    ) -> None:
+        self.role_id = role_id
+        self.codec_id = codec_id
+        self.dtype_id = dtype_id
+        self.layout_id = layout_id
+        self.scale_policy = scale_policy
+        self.flags = flags
+        self.element_count_per_tile = element_count_per_tile
+        self.codec_table_bytes = codec_table_bytes
+        self.length_table_bytes = length_table_bytes
+        self.payload_bytes = payload_bytes
+        self.payload_stride_bytes = payload_stride_bytes
+        self.reserved = reserved
+        self.__post_init__()
 
     def __post_init__(self) -> None:
         self.dtype_id = as_member(TensorDType, self.dtype_id)
