@@ -23,7 +23,10 @@ else:
 network = Network(sys.argv[1], certificate)
 """
 
-ENVIRONMENT = {**os.environ, "PYTHONPATH": str(Path(__file__).parent)}
+ENVIRONMENT = {
+    **os.environ,
+    "PYTHONPATH": os.pathsep.join((str(Path(__file__).parent), os.environ.get("PYTHONPATH", ""))),
+}
 
 
 def command(program, *arguments):
