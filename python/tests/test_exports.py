@@ -11,8 +11,9 @@ import nnrp
 
 NAMES = {
     "nnrp.server": """
-        ClientHelloContext MicroBatcher ReceivedSubmit ServerProfile ServerSession
+        Admit AuthValidator Busy ClientHelloContext MicroBatcher ReceivedSubmit ServerProfile ServerSession
         ServerSessionAcceptResolution SessionResolver accept_server_connection accept_server_session
+        tokens_equal
     """,
     "nnrp.server.transport": """
         ClientHelloContext ReceivedSubmit ServerConnection ServerListener ServerProfile ServerSession

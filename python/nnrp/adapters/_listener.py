@@ -14,6 +14,7 @@ if TYPE_CHECKING:
 
     from nnrp._native import Connection as NativeConnection
     from nnrp._native import Listener as NativeListener
+    from nnrp.server._reception import Receptions
 
 _C = TypeVar("_C", bound=Connection)
 
@@ -30,13 +31,15 @@ class Listener(Generic[_C]):
 
     """
 
-    __slots__ = ("__weakref__", "_accepted", "_native", "_warned", "host", "port")
+    __slots__ = ("__weakref__", "_accepted", "_native", "_receptions", "_warned", "host", "port")
 
     _connection_type: type[_C]
     _native: NativeListener
     _accepted: WeakSet[_C]
     #: Whether it was said that everybody is let in.
     _warned: bool
+    #: What `nnrp.server` keeps of clients that wait to be accepted here.
+    _receptions: Receptions | None
     host: str
     port: int
 
@@ -49,6 +52,7 @@ class Listener(Generic[_C]):
         listener._native = native
         listener._accepted = WeakSet()
         listener._warned = False
+        listener._receptions = None
         listener.host = host
         listener.port = native.address[1]
         return listener
@@ -93,6 +97,8 @@ class Listener(Generic[_C]):
         The close begins at once. The returned object may be ignored, or awaited to wait for its end.
         """
         self._native.close()
+        if self._receptions is not None:
+            self._receptions.close()
         if sessions:
             for connection in self._accepted:
                 connection.close()

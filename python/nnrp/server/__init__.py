@@ -1,6 +1,8 @@
 """Serving clients: accept sessions, receive frames, send results."""
 
+from nnrp.server._validation import Admit, Busy, tokens_equal
 from nnrp.server.accept import (
+    AuthValidator,
     ServerSessionAcceptResolution,
     SessionResolver,
     accept_server_connection,
@@ -12,6 +14,9 @@ from nnrp.server.profile import ServerProfile
 from nnrp.server.session import ServerSession
 
 __all__ = [
+    "Admit",
+    "AuthValidator",
+    "Busy",
     "ClientHelloContext",
     "MicroBatcher",
     "ReceivedSubmit",
@@ -21,4 +26,5 @@ __all__ = [
     "SessionResolver",
     "accept_server_connection",
     "accept_server_session",
+    "tokens_equal",
 ]

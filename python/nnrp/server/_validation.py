@@ -5,12 +5,65 @@ from __future__ import annotations
 import asyncio
 import concurrent.futures
 import contextvars
+import functools
+import hmac
 import inspect
-import threading
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from nnrp.server._threads import on_thread
+
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable
+    from collections.abc import Callable
+
+__all__ = ["Admit", "Busy", "tokens_equal"]
+
+
+@dataclass(frozen=True, slots=True)
+class Admit:
+    """What a validator returns instead of ``True`` to let a client in for a limited time.
+
+    Attributes:
+        token_ttl: seconds the authentication lasts, at most 49 days; ``None``: as long as the session. The
+            client is told (``ack_metadata.token_ttl_ms``). When the time is over its session ends with
+            ``AUTH_FAILED``; it may connect again with a fresh auth block.
+
+    """
+
+    token_ttl: float | None = None
+
+    def __post_init__(self) -> None:
+        if self.token_ttl is not None and not self.token_ttl > 0:
+            raise ValueError(f"token_ttl must be positive, got {self.token_ttl}")
+
+
+@dataclass(frozen=True, slots=True)
+class Busy:
+    """What a validator or a session resolver returns to send a client away for now (``SERVER_BUSY``).
+
+    It is falsy: a client that is sent away is not let in.
+
+    Attributes:
+        retry_after: seconds the client is asked to wait before it tries again.
+
+    """
+
+    retry_after: float = 1.0
+
+    def __post_init__(self) -> None:
+        if not self.retry_after >= 0:
+            raise ValueError(f"retry_after must be 0 or more, got {self.retry_after}")
+
+    def __bool__(self) -> bool:
+        return False
+
+
+def tokens_equal(auth_block: bytes, token: bytes) -> bool:
+    """Whether an auth block is this token, in a time that says nothing about where they differ.
+
+    Only their lengths may show. Comparing secrets with ``==`` lets a client find them out byte by byte.
+    """
+    return hmac.compare_digest(auth_block, token)
 
 
 class ApplicationError(Exception):
@@ -30,36 +83,67 @@ def for_log(error: Exception) -> ApplicationError:
     return ApplicationError(f"{type(error).__name__}: {text}").with_traceback(error.__traceback__)
 
 
-async def validate(validator: Callable[[bytes], Any], auth_block: bytes) -> bool:
-    """Call ``validator`` on a thread of its own and return its verdict.
+class NoThreadError(Exception):
+    """Every thread was taken until the client's time was over."""
 
-    The thread is not the event loop's, so a validator may bridge to the loop and wait; and it is a daemon, so
-    one that never returns holds up neither other clients nor the interpreter's exit. If the validator returns
-    something to await, it is awaited here, on the event loop. Whatever the validator raises is raised.
+
+async def ask(validator: Callable[[bytes], Any], auth_block: bytes, limit: asyncio.Timeout) -> Any:
+    """Call ``validator``, inside ``limit``, and return what it says.
+
+    A coroutine function runs here, on the event loop. Any other runs on a thread of the package, so it may
+    bridge to the loop and wait; if it returns something to await, that is awaited here. Whatever it raises is
+    raised.
+
+    Raises:
+        NoThreadError: it was not even called when the limit was reached.
+
     """
     if inspect.iscoroutinefunction(validator):
-        return bool(await validator(auth_block))
-    verdict = await _on_thread(validator, auth_block)
+        return await validator(auth_block)
+    asked = on_thread(functools.partial(contextvars.copy_context().run, validator, auth_block))
+    try:
+        verdict = await asyncio.wrap_future(asked)
+    except asyncio.CancelledError:
+        if asked.cancel() and limit.expired():
+            raise NoThreadError from None
+        raise
     if isinstance(verdict, concurrent.futures.Future):
         verdict = await asyncio.wrap_future(verdict)
     elif inspect.isawaitable(verdict):
         verdict = await verdict
-    return bool(verdict)
+    return verdict
 
 
-def _on_thread(validator: Callable[[bytes], Any], auth_block: bytes) -> Awaitable[Any]:
-    outcome: concurrent.futures.Future[Any] = concurrent.futures.Future()
-    context = contextvars.copy_context()
+def same_callback(one: Any, other: Any) -> bool:
+    """Whether two callbacks are the same function over the same values.
 
-    def run() -> None:
-        if not outcome.set_running_or_notify_cancel():
-            return
-        try:
-            verdict = context.run(validator, auth_block)
-        except BaseException as error:  # noqa: BLE001  # whatever it is, it refuses the client
-            outcome.set_exception(error)
-        else:
-            outcome.set_result(verdict)
+    Beyond equality, that is two lambdas of one expression that see the same variables, or two partial
+    functions of one function: programs write both in accept loops.
+    """
+    if one is other:
+        return True
+    if isinstance(one, functools.partial) and isinstance(other, functools.partial):
+        return same_callback(one.func, other.func) and (one.args, one.keywords) == (
+            other.args,
+            other.keywords,
+        )
+    if inspect.isfunction(one) and inspect.isfunction(other):
+        return (
+            one.__code__ is other.__code__
+            and one.__defaults__ == other.__defaults__
+            and one.__kwdefaults__ == other.__kwdefaults__
+            and _captured(one) == _captured(other)
+        )
+    return bool(one == other)
 
-    threading.Thread(target=run, name="nnrp-validator", daemon=True).start()
-    return asyncio.wrap_future(outcome)
+
+def _captured(function: Any) -> list[int]:
+    """Return what a function sees of the scopes around it, by identity."""
+    return [id(_contents(cell)) for cell in function.__closure__ or ()]
+
+
+def _contents(cell: Any) -> Any:
+    try:
+        return cell.cell_contents
+    except ValueError:  # not bound yet; then only the same variable is the same
+        return cell

@@ -7,24 +7,25 @@ import ipaddress
 import logging
 import math
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass
+from concurrent.futures import Future
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
 from nnrp.adapters._connection import Connection
 from nnrp.adapters._listener import Listener
 from nnrp.adapters.quic import NnrpQuicConnection, NnrpQuicListener
 from nnrp.adapters.tcp import NnrpTcpConnection, NnrpTcpListener
-from nnrp.core import ControlExtensionEntry, ErrorCode, NnrpPacket, TransportId
-from nnrp.errors import NnrpAuthenticationError, NnrpConnectionClosedError, NnrpProtocolError
-from nnrp.server._validation import for_log, validate
-from nnrp.server.context import ClientHelloContext, hello_context
+from nnrp.errors import NnrpConnectionClosedError
+from nnrp.server._decision import Refused, ServerSessionAcceptResolution, SessionResolver, Terms, decide
+from nnrp.server._reception import log_refusal, reception_of
+from nnrp.server._validation import Admit, Busy
 from nnrp.server.profile import ServerProfile, check_profile
-from nnrp.server.session import ServerSession
 
 if TYPE_CHECKING:
-    from nnrp import _native
+    from nnrp.core import ControlExtensionEntry, NnrpPacket
+    from nnrp.server.session import ServerSession
 
 __all__ = [
+    "AuthValidator",
     "ServerConnection",
     "ServerListener",
     "ServerSessionAcceptResolution",
@@ -35,54 +36,17 @@ __all__ = [
 
 _log = logging.getLogger("nnrp.server")
 
+#: Decides about an auth block: truthy lets the client in, falsy does not. It may return something to await.
+AuthValidator: TypeAlias = Callable[
+    [bytes], bool | Admit | Busy | Awaitable[bool | Admit | Busy] | Future[bool | Admit | Busy]
+]
+
 ServerListener = NnrpQuicListener | NnrpTcpListener
 ServerConnection = NnrpQuicConnection | NnrpTcpConnection
 
 #: Seconds a client has for its hello, and the application for its verdict, unless told otherwise.
 _HANDSHAKE_TIMEOUT = 10.0
 _U32_MAX = 0xFFFF_FFFF
-
-
-@dataclass(frozen=True)
-class ServerSessionAcceptResolution:
-    """What a session resolver decides about an admitted client.
-
-    Attributes:
-        session_id: the id of its session (u32, not 0).
-        active_model_name: the model name it is told.
-
-    """
-
-    session_id: int
-    active_model_name: str = ""
-
-
-SessionResolver: TypeAlias = Callable[
-    [ClientHelloContext], ServerSessionAcceptResolution | Awaitable[ServerSessionAcceptResolution]
-]
-
-
-@dataclass(frozen=True)
-class _Terms:
-    """How one call admits clients."""
-
-    profile: ServerProfile
-    model_name: str
-    session_id: int | None
-    extra_extensions: tuple[ControlExtensionEntry, ...]
-    auth_validator: Callable[[bytes], Any] | None
-    session_resolver: SessionResolver | None
-    handshake_timeout: float
-
-
-class _Refused(Exception):  # noqa: N818  # it never leaves this module
-    """A client that was told no; the cause is what the caller of a connection-level accept gets."""
-
-    def __init__(self, error: Exception, defect: Exception | None = None) -> None:
-        super().__init__(str(error))
-        self.error = error
-        #: What a callback of the application raised, if that is why.
-        self.defect = defect
 
 
 def _one_of(names: str, first: Any, second: Any, absent: Any) -> Any:
@@ -99,7 +63,7 @@ async def accept_server_session(
     *,
     model_name: str = "",
     extra_extensions: tuple[ControlExtensionEntry, ...] = (),
-    auth_validator: Callable[[bytes], bool] | None = None,
+    auth_validator: AuthValidator | None = None,
     active_model_name: str = "",
     server_profile: ServerProfile | None = None,
     session_id: int | None = None,
@@ -120,16 +84,19 @@ async def accept_server_session(
         model_name: the model name to tell the client.
         extra_extensions: extensions for the acknowledgement; one of a type the library answers replaces its
             answer.
-        auth_validator: decides about the client's auth block, once per connection. A plain function runs on a
-            thread of its own, a coroutine function on the event loop. A falsy verdict or an exception refuses
-            the client; the exception is logged with its traceback, but without a text that may quote the auth
-            block. Without a validator everybody is admitted.
+        auth_validator: decides about the client's auth block, once per connection and for all clients at the
+            same time: a slow verdict delays nobody else. A plain function runs on a thread of the package, of
+            which there are 64, a coroutine function on the event loop. A falsy verdict or an exception
+            refuses the client; the exception is logged with its traceback, but without a text that may quote
+            the auth block. :class:`Admit` lets a client in for a time, :class:`Busy` sends it away for one.
+            Without a validator everybody is admitted.
         active_model_name: another name of ``model_name``.
         server_profile: another name of ``profile``.
         session_id: the id to give the session, instead of the one the client asks for.
         timeout: seconds the whole call may take; ``None`` waits for ever.
-        handshake_timeout: seconds a client has for its hello, and the validator for its verdict. Defaults to
-            ``timeout`` if only that is given.
+        handshake_timeout: seconds for a client's hello and the application's decision about it, together;
+            the clock of the hello runs only while a call waits here. Defaults to ``timeout`` if only that is
+            given.
         on_rejected: whether a refused client ends the call (``"raise"``) or is logged and passed over
             (``"continue"``, the default on a listener and impossible on a connection).
         session_resolver: decides about session id and model name after the validator; may be async.
@@ -144,7 +111,8 @@ async def accept_server_session(
             arguments contradict each other.
         ValueError: the profile cannot be announced.
 
-    Cancelling loses no client on a listener; a connection is closed.
+    Cancelling loses no client on a listener: one that may in already, or is being decided about, goes to the
+    next call with the same callbacks, and a call with other ones asks those anew. A connection is closed.
 
     """
     source = listener_or_connection if listener_or_connection is not None else listener
@@ -161,6 +129,7 @@ async def accept_server_session(
         auth_validator=auth_validator,
         session_resolver=session_resolver,
         handshake_timeout=handshake_timeout,
+        raises=on_rejected == "raise",
     )
     if on_rejected not in ("continue", "raise", None):
         raise ValueError(f'on_rejected must be "continue" or "raise", not {on_rejected!r}')
@@ -174,7 +143,7 @@ async def accept_server_session(
         raise TypeError(f"a listener or a connection is required, not {type(source).__name__}")
     try:
         async with asyncio.timeout(timeout):
-            return await _accept_from(source, terms, skip_refused=on_rejected != "raise")
+            return await _accept_from(source, terms)
     except TimeoutError:
         raise TimeoutError(f"no client within {timeout} s") from None
 
@@ -188,7 +157,7 @@ async def accept_server_connection(
     server_profile: ServerProfile | None = None,
     timeout: float = _HANDSHAKE_TIMEOUT,
     session_resolver: SessionResolver | None = None,
-    auth_validator: Callable[[bytes], bool] | None = None,
+    auth_validator: AuthValidator | None = None,
     extra_extensions: tuple[ControlExtensionEntry, ...] = (),
 ) -> ServerSession:
     """Shake hands on an accepted connection whose first packet may have been read already.
@@ -221,6 +190,7 @@ async def accept_server_connection(
         auth_validator=auth_validator,
         session_resolver=session_resolver,
         handshake_timeout=timeout,
+        raises=True,
     )
     return await _accept_connection(connection, terms, timeout, first_packet)
 
@@ -234,9 +204,10 @@ def _terms(
     auth_validator: Callable[[bytes], Any] | None,
     session_resolver: SessionResolver | None,
     handshake_timeout: float,
-) -> _Terms:
-    settings = profile if profile is not None else ServerProfile()
-    check_profile(settings)
+    raises: bool,
+) -> Terms:
+    chosen = profile if profile is not None else ServerProfile()
+    check_profile(chosen)
     if session_id is not None and not 0 < session_id <= _U32_MAX:
         raise ValueError(f"session_id must be between 1 and {_U32_MAX}, got {session_id}")
     for name, callback in (("auth_validator", auth_validator), ("session_resolver", session_resolver)):
@@ -244,44 +215,33 @@ def _terms(
             raise TypeError(f"{name} must be callable, not {type(callback).__name__!r}")
     if math.isnan(handshake_timeout):
         raise ValueError("handshake_timeout must be a number")
-    return _Terms(
-        settings,
+    return Terms(
+        chosen,
+        (chosen.max_concurrent_frames, bool(chosen.enable_cache), chosen.max_sections, chosen.max_body_bytes),
         model_name,
         session_id,
         tuple(extra_extensions),
         auth_validator,
         session_resolver,
         handshake_timeout,
+        raises,
     )
 
 
-async def _accept_from(source: Listener[Any], terms: _Terms, *, skip_refused: bool) -> ServerSession:
-    native = source._native
+async def _accept_from(source: Listener[Any], terms: Terms) -> ServerSession:
     if terms.auth_validator is None:
         _warn_about_strangers(source)
+    reception = reception_of(source)
     while True:
-        defect = None
+        decided = await reception.next(terms)
         try:
-            pending = await native.accept_hello(_settings(terms.profile), terms.handshake_timeout)
-            try:
-                return await _decide(pending, terms, source._claim)
-            except asyncio.CancelledError:
-                native.put_back(pending)
-                raise
-        except _Refused as refused:
-            error, defect = refused.error, refused.defect
+            return decided.admit(terms, source._claim)
+        except Refused as refused:
+            if terms.raises:
+                raise refused.error from refused.error.__cause__
+            log_refusal(refused.error, refused.defect)
         except NnrpConnectionClosedError:
-            if native.is_closed:
-                raise
             continue  # a client that left
-        except (NnrpProtocolError, TimeoutError) as failed:
-            error = failed
-        if not skip_refused:
-            raise error
-        if defect is None:
-            _log.warning("client refused: %s", error)
-        else:
-            _log.error("client refused: %s", error, exc_info=for_log(defect))
 
 
 def _warn_about_strangers(source: Listener[Any]) -> None:
@@ -293,91 +253,18 @@ def _warn_about_strangers(source: Listener[Any]) -> None:
 
 
 async def _accept_connection(
-    connection: Connection, terms: _Terms, timeout: float | None, first_packet: NnrpPacket | None = None
+    connection: Connection, terms: Terms, timeout: float | None, first_packet: NnrpPacket | None = None
 ) -> ServerSession:
     try:
         async with asyncio.timeout(timeout):
             first = None
             if first_packet is not None:
                 first = (first_packet.header.pack(), first_packet.metadata, first_packet.body)
-            pending = await connection._native.accept_hello(
-                _settings(terms.profile), terms.handshake_timeout, first
-            )
-            return await _decide(pending, terms, lambda _: connection)
-    except _Refused as refused:
+            pending = await connection._native.accept_hello(terms.settings, terms.handshake_timeout, first)
+            decided = await decide(pending, terms)
+            return decided.admit(terms, lambda _: connection)
+    except Refused as refused:
         raise refused.error from refused.error.__cause__
     except BaseException:
         connection.close()
         raise
-
-
-def _settings(profile: ServerProfile) -> tuple[int, bool, int, int]:
-    return (
-        profile.max_concurrent_frames,
-        bool(profile.enable_cache),
-        profile.max_sections,
-        profile.max_body_bytes,
-    )
-
-
-async def _decide(
-    pending: _native.PendingSession, terms: _Terms, claim: Callable[[_native.Connection], Connection]
-) -> ServerSession:
-    """Ask the application about a client, then admit or refuse it.
-
-    An admitted client's connection is made public by ``claim``.
-    """
-    hello = hello_context(pending)
-    asking = "the auth_validator"
-    try:
-        async with asyncio.timeout(terms.handshake_timeout):
-            admitted = terms.auth_validator is None or await validate(terms.auth_validator, hello.auth_block)
-            asking = "the session_resolver"
-            resolution = await _resolve(terms, hello) if admitted else None
-    except TimeoutError as error:
-        raise _refusal(pending, f"no verdict within {terms.handshake_timeout} s", error) from error
-    except Exception as error:
-        raise _refusal(pending, f"{asking} failed", error, defect=error) from error
-    if resolution is None:
-        raise _refusal(pending, "the auth block was not accepted", None)
-    extensions = [(entry.ext_type, int(entry.ext_flags), entry.payload) for entry in terms.extra_extensions]
-    try:
-        session = pending.admit(
-            _settings(terms.profile),
-            resolution.session_id or None,
-            resolution.active_model_name,
-            extensions,
-            None,
-        )
-    except ValueError as error:  # client and server have nothing in common; the client has been told
-        raise _Refused(NnrpProtocolError(str(error), diagnostic=str(error))) from error
-    connection = claim(session.connection)
-    connection._session = session
-    return ServerSession(
-        connection=connection,  # type: ignore[arg-type]  # a Connection is one of the two
-        transport_id=TransportId.QUIC if isinstance(connection, NnrpQuicConnection) else TransportId.TCP,
-        hello=hello,
-        session_id=session.session_id,
-        active_model_name=resolution.active_model_name,
-        server_profile=terms.profile,
-    )
-
-
-async def _resolve(terms: _Terms, hello: ClientHelloContext) -> ServerSessionAcceptResolution:
-    if terms.session_resolver is None:
-        return ServerSessionAcceptResolution(terms.session_id or 0, terms.model_name)
-    resolution = terms.session_resolver(hello)
-    if not isinstance(resolution, ServerSessionAcceptResolution):
-        resolution = await resolution
-    return resolution
-
-
-def _refusal(
-    pending: _native.PendingSession, why: str, cause: Exception | None, *, defect: Exception | None = None
-) -> _Refused:
-    """Tell a client that it is not let in, and say so to the caller."""
-    host, port = pending.peer_address
-    pending.refuse(ErrorCode.AUTH_FAILED, "authentication failed")
-    error = NnrpAuthenticationError(f"authentication failed for {host}:{port}: {why}", diagnostic=why)
-    error.__cause__ = cause
-    return _Refused(error, defect)
