@@ -7,6 +7,7 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+import hypothesis  # noqa: F401  # its plugin would import it after the last test, where CPython 3.11 may fail
 import pytest
 from frames import STEP
 
