@@ -43,6 +43,7 @@ BAD_FIRST_PACKETS = {
 }
 
 
+# Rules R-STATE-1, R-LIM-2
 @pytest.mark.parametrize("name", BAD_FIRST_PACKETS)
 async def test_a_bad_first_packet_over_a_raw_socket(tcp, name):
     raw, code = BAD_FIRST_PACKETS[name]
@@ -98,6 +99,7 @@ async def slow_relay(port):
         await asyncio.wait_for(relayed, STEP)
 
 
+# Rules R-STATE-2
 async def test_a_result_from_a_client_is_reported_and_the_session_goes_on(network):
     async with network.pair() as (server, client):
         result = build_result_push_packet(session_id=client.session_id, frame_id=1, tile_ids=(), sections=())
@@ -109,6 +111,7 @@ async def test_a_result_from_a_client_is_reported_and_the_session_goes_on(networ
         assert (await client.receive_result(STEP, frame_id=2)).is_push
 
 
+# Rules R-HDR-6
 async def test_a_submit_of_another_session_is_reported(network):
     async with network.pair() as (server, client):
         submit = build_frame_submit_packet(session_id=99, frame_id=1, tile_ids=(), sections=())
@@ -143,6 +146,7 @@ async def test_a_malformed_body_fails_that_frame_alone(network):
         assert (await client.receive_result(STEP, frame_id=6)).is_push
 
 
+# Rules R-LIM-1
 async def test_frames_beyond_the_limits_are_refused_without_being_seen(network):
     async with network.pair(ServerProfile(max_sections=1, max_body_bytes=4096)) as (server, client):
         await client.submit_frame(frame(1, b"x" * 8192))

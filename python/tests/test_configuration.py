@@ -156,6 +156,7 @@ async def test_no_idle_timeout_means_none(tcp, idle_timeout):
             assert not client.is_closed
 
 
+# Rules R-TCP-3, R-LIM-10
 async def test_an_idle_connection_is_lost(tcp):
     async with tcp.serve(idle_timeout=0.05) as listener:
         async with tcp.connect(listener.port, idle_timeout=None), await listener.accept(STEP) as server:

@@ -33,6 +33,7 @@ async def test_a_patch_is_applied_and_reported(network):
         assert (server.parameters["target_cadence_x100"], server.parameters["quality_tier"]) == (3000, 1)
 
 
+# Rules R-PATCH-3
 async def test_what_cannot_be_changed_is_named(network):
     async with network.pair() as (_, client):
         ack = await client.patch(fields=SessionPatchField.ACTIVE_LANE_MASK, active_lane_mask=0)
@@ -65,6 +66,7 @@ async def test_an_object_is_stored_once_and_referred_to(network, key):
         assert (request.camera_reference.cache_key_hi, request.camera_reference.cache_key_lo) == ack.key
 
 
+# Rules R-OBJ-24, R-CACHE-7
 async def test_an_object_that_was_removed_is_missed(network):
     async with network.pair() as (_, client):
         ack = await client.put_cache(kind=CacheObjectKind.CAMERA_BLOCK, key=(1, 2), data=CAMERA)
@@ -76,6 +78,7 @@ async def test_an_object_that_was_removed_is_missed(network):
         assert missed.value.error_code is ErrorCode.CACHE_MISS
 
 
+# Rules R-CACHE-6
 async def test_without_a_cache_references_reach_the_application(network):
     async with network.pair(ServerProfile(enable_cache=False)) as (server, client):
         assert client.control.ack_metadata.max_cache_entries == 0

@@ -65,6 +65,7 @@ async def test_5_a_session_without_a_requested_id_can_send_flow_updates(network)
             assert packet.header.session_id == server.session_id
 
 
+# Rules R-LIM-1, R-LIM-6
 async def test_6_limits_are_enforced_and_unread_frames_are_bounded(tcp):
     async with tcp.pair(ServerProfile(max_body_bytes=100_000)) as (server, client):
         await client.submit_frame(frame(1, b"x" * 200_000))

@@ -96,6 +96,7 @@ async def test_the_error_says_what_was_waited_for_and_how_long(network):
         await server.receive_submit(STEP)
 
 
+# Rules R-ACK-7
 async def test_dialling_a_silent_port_names_it(network):
     with silent_server(network.transport) as (port, sentence):
         opening = network.dial(port, timeout=0.1)

@@ -67,7 +67,7 @@ fn a_busy_server_says_when_to_try_again() {
     assert!(failure.fault.from_peer && failure.fault.fatal);
 }
 
-// rules: R-ACK-2
+// Rules R-ACK-2
 #[test]
 fn an_acknowledgement_with_another_auth_status_is_a_refusal() {
     let mut pair = Pair::knocking(&packets::hello());

@@ -53,7 +53,7 @@ fn an_unknown_message_before_the_handshake_ends_the_connection() {
     assert_eq!(answer(&pair), Some((ErrorCode::UnsupportedCapability, ErrorScope::Connection, true)));
 }
 
-// rules: R-STATE-1
+// Rules R-STATE-1
 #[test]
 fn a_submit_before_the_handshake_ends_the_connection() {
     let mut pair = Pair::serving(TransportId::Tcp, ServerSettings::default());
@@ -62,7 +62,7 @@ fn a_submit_before_the_handshake_ends_the_connection() {
     assert!(matches!(pair.server.event(), Some(Event::HandshakeFailed(_))));
 }
 
-// rules: R-LIM-1
+// Rules R-LIM-1
 #[test]
 fn a_declared_body_of_4_gib_is_refused_from_the_header_alone() {
     let mut pair = Pair::connected();
@@ -73,7 +73,7 @@ fn a_declared_body_of_4_gib_is_refused_from_the_header_alone() {
     pair.echo(8);
 }
 
-// rules: R-LIM-2
+// Rules R-LIM-2
 #[test]
 fn a_hello_with_a_giant_body_ends_the_connection() {
     let mut pair = Pair::serving(TransportId::Tcp, ServerSettings::default());
@@ -91,7 +91,7 @@ fn metadata_of_another_size_costs_the_frame() {
     pair.echo(8);
 }
 
-// rules: R-HDR-6
+// Rules R-HDR-6
 #[test]
 fn a_frame_of_another_session_is_refused_without_a_drop() {
     let mut pair = Pair::connected();
@@ -103,7 +103,7 @@ fn a_frame_of_another_session_is_refused_without_a_drop() {
     pair.echo(8);
 }
 
-// rules: R-LIM-4
+// Rules R-LIM-4
 #[test]
 fn too_many_sections_cost_the_frame() {
     let mut settings = ServerSettings::default();
@@ -114,7 +114,7 @@ fn too_many_sections_cost_the_frame() {
     assert!(pair.server.sent_types().contains(&MessageType::ResultDrop));
 }
 
-// rules: R-STATE-2
+// Rules R-STATE-2
 #[test]
 fn a_result_from_a_client_is_refused() {
     let mut pair = Pair::connected();
@@ -130,7 +130,7 @@ fn a_result_from_a_client_is_refused() {
     pair.echo(8);
 }
 
-// rules: R-QUIC-2
+// Rules R-QUIC-2
 #[test]
 fn on_quic_a_frame_does_not_belong_on_the_control_stream() {
     let mut pair = Pair::connected();

@@ -76,7 +76,7 @@ fn a_reference_stands_for_what_was_installed() {
     assert_eq!(camera_seen(&mut pair, 5, 1).unwrap(), "right eye");
 }
 
-// rules: R-OBJ-25
+// Rules R-OBJ-25
 #[test]
 fn tile_ids_can_be_installed_once_and_used_by_many_frames() {
     let mut pair = caching(8, 1000);
@@ -101,7 +101,7 @@ fn tile_ids_can_be_installed_once_and_used_by_many_frames() {
     assert_eq!(seen(&mut pair, &three).unwrap_err(), ErrorCode::MalformedBody);
 }
 
-// rules: R-OBJ-24, R-CACHE-7
+// Rules R-OBJ-24, R-CACHE-7
 #[test]
 fn what_is_not_installed_is_a_cache_miss_of_that_frame() {
     let mut pair = caching(8, 1000);
@@ -152,7 +152,7 @@ fn the_least_recently_used_object_makes_room_and_its_owner_is_told() {
     assert_eq!(camera_seen(&mut pair, 3, 2).unwrap_err(), ErrorCode::CacheMiss);
 }
 
-// rules: R-CACHE-5, R-LIM-14
+// Rules R-CACHE-5, R-LIM-14
 #[test]
 fn pinned_objects_stay_and_what_does_not_fit_is_refused() {
     let mut pair = caching(2, 10);
@@ -202,7 +202,7 @@ fn invalidation_reaches_as_far_as_its_scope() {
     }
 }
 
-// rules: R-CACHE-6
+// Rules R-CACHE-6
 #[test]
 fn a_client_that_offered_no_cache_gets_none() {
     let mut pair = Pair::connected();

@@ -65,7 +65,7 @@ fn a_client_waits_for_running_frames_after_the_server_said_goodbye() {
     assert_eq!(ended_by(pair.client.event()), EndedBy::Peer);
 }
 
-// rules: R-STATE-3
+// Rules R-STATE-3
 #[test]
 fn a_draining_server_answers_what_it_has_and_takes_nothing_new() {
     let mut pair = Pair::connected();
@@ -92,7 +92,7 @@ fn nothing_is_sent_after_the_end() {
     assert_eq!(pair.client.sent_types(), [MessageType::Close], "closing twice is closing once");
 }
 
-// rules: R-LIFE-2
+// Rules R-LIFE-2
 #[test]
 fn losing_the_transport_ends_both_roles_once() {
     let mut pair = Pair::connected();

@@ -30,6 +30,7 @@ fn credit_after(updates: &[(u32, u16)]) -> (u16, usize) {
     (pair.client.machine.credit().unwrap().session, seen)
 }
 
+// Rules R-FLOW-6
 #[test]
 fn a_newer_epoch_replaces_the_credit_and_an_older_one_is_ignored() {
     assert_eq!(credit_after(&[(5, 8)]), (8, 1));

@@ -102,7 +102,7 @@ fn a_hint_without_a_view_is_about_the_one_frame_of_that_id() {
     assert_eq!(result.drop_reason, Some(ResultHintReason::ServerBusy));
 }
 
-// rules: R-LIFE-4
+// Rules R-LIFE-4
 #[test]
 fn a_second_drop_says_nothing_new() {
     let mut pair = Pair::connected();
@@ -132,7 +132,7 @@ fn parts_of_an_answer_leave_the_frame_open_until_the_last() {
     assert_eq!((pair.client.machine.live_frames(), pair.server.machine.live_frames()), (0, 0));
 }
 
-// rules: R-LIFE-1
+// Rules R-LIFE-1
 #[test]
 fn a_frame_left_partial_counts_as_delivered_after_its_linger() {
     let mut pair = Pair::connected();
@@ -150,7 +150,7 @@ fn a_frame_left_partial_counts_as_delivered_after_its_linger() {
     assert_eq!(pair.client.machine.live_frames(), 0);
 }
 
-// rules: R-RES-10, R-LIFE-5
+// Rules R-RES-10, R-LIFE-5
 #[test]
 fn results_after_the_last_one_are_still_delivered() {
     let mut pair = Pair::connected();
@@ -199,7 +199,7 @@ fn a_refused_frame_fails_once_though_error_and_drop_both_arrive() {
     assert_eq!(failures.len(), 1, "{failures:?}");
 }
 
-// rules: R-ERR-3
+// Rules R-ERR-3
 #[test]
 fn an_error_for_a_frame_that_is_over_is_ignored() {
     let mut pair = Pair::connected();

@@ -50,7 +50,7 @@ fn the_application_may_choose_the_id() {
     assert_eq!((pair.client.machine.session_id(), pair.server.machine.session_id()), (9, 9));
 }
 
-// rules: R-HELLO-1
+// Rules R-HELLO-1
 #[test]
 fn another_version_is_refused() {
     for (min, max) in [(2, 3), (0, 0), (5, 1)] {
@@ -65,7 +65,7 @@ fn another_version_is_refused() {
     }
 }
 
-// rules: R-HELLO-2
+// Rules R-HELLO-2
 #[test]
 fn another_wire_format_is_refused() {
     let mut hello = packets::hello();
@@ -73,7 +73,7 @@ fn another_wire_format_is_refused() {
     assert_eq!(error_code(&Pair::knocking(&hello)), Some(ErrorCode::UnsupportedVersion));
 }
 
-// rules: R-NEG-1
+// Rules R-NEG-1
 #[test]
 fn no_common_profile_is_refused() {
     let mut hello = packets::hello();
@@ -84,7 +84,7 @@ fn no_common_profile_is_refused() {
     assert_eq!(error_code(&pair), Some(ErrorCode::UnsupportedCapability));
 }
 
-// rules: R-HELLO-4
+// Rules R-HELLO-4
 #[test]
 fn a_refused_client_is_told_and_the_connection_closes() {
     let mut pair = Pair::knocking(&packets::hello());
@@ -135,7 +135,7 @@ fn forcing_the_other_transport_is_refused() {
     assert_eq!(error_code(&pair), Some(ErrorCode::UnsupportedCapability));
 }
 
-// rules: R-HELLO-6
+// Rules R-HELLO-6
 #[test]
 fn a_second_hello_is_refused_and_the_session_goes_on() {
     let mut pair = Pair::connected();
@@ -147,7 +147,7 @@ fn a_second_hello_is_refused_and_the_session_goes_on() {
     pair.echo(1);
 }
 
-// rules: R-ACK-7
+// Rules R-ACK-7
 #[test]
 fn a_server_that_never_answers_is_given_up() {
     let mut pair = Pair::knocking(&packets::hello());
@@ -156,7 +156,7 @@ fn a_server_that_never_answers_is_given_up() {
     assert_eq!(pair.client.shut_down, Some(0));
 }
 
-// rules: R-ACK-6
+// Rules R-ACK-6
 #[test]
 fn a_first_answer_of_another_kind_ends_the_handshake() {
     let mut pair = Pair::knocking(&packets::hello());
@@ -172,7 +172,7 @@ fn a_first_answer_of_another_kind_ends_the_handshake() {
     assert_eq!(pair.client.sent_types().last(), Some(&MessageType::Error));
 }
 
-// rules: R-LIM-8, R-PROBE-2
+// Rules R-LIM-8, R-PROBE-2
 #[test]
 fn probes_are_answered_before_the_hello_up_to_their_limit() {
     let mut pair = Pair::serving(TransportId::Tcp, ServerSettings::default());

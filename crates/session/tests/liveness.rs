@@ -22,7 +22,7 @@ fn a_ping_is_answered_with_its_own_numbers() {
     assert!(matches!(pair.client.event(), Some(Event::Control(_))), "not one of the client's own pings");
 }
 
-// rules: R-LIM-12
+// Rules R-LIM-12
 #[test]
 fn a_flood_of_pings_is_not_answered_in_full() {
     let mut pair = Pair::connected();

@@ -213,6 +213,7 @@ fn an_answer_says_where_to_resume_and_echoes_the_trace() {
     assert_eq!(metadata.grace_window_ms, 50);
 }
 
+// Rules R-MIG-8, R-MIG-9
 #[test]
 fn a_client_that_does_not_ask_for_repetitions_gets_what_the_reference_says() {
     let mut pair = session(TransportId::Quic);
@@ -376,6 +377,7 @@ fn request(id: u32, to: TransportId, last: u64, token: &'static [u8], flags: Hea
     SessionMigrate { metadata, token: Bytes::from_static(token) }.encode(header).unwrap().to_packet()
 }
 
+// Rules R-MIG-2, R-MIG-5, R-MIG-10
 #[test]
 fn requests_that_break_a_rule_are_refused_without_looking_for_the_session() {
     let mut off = settings();
@@ -400,6 +402,7 @@ fn requests_that_break_a_rule_are_refused_without_looking_for_the_session() {
     }
 }
 
+// Rules R-MIG-3
 #[test]
 fn a_session_that_is_closing_or_closed_does_not_move() {
     for close in [false, true] {
@@ -428,6 +431,7 @@ fn only_sessions_whose_client_proved_something_may_move() {
     nobody.echo(1);
 }
 
+// Rules R-MIG-7, R-ACK-6
 #[test]
 fn answers_to_something_else_end_the_connection() {
     let mut pair = session(TransportId::Tcp);

@@ -63,7 +63,7 @@ fn fields_that_are_not_named_do_not_change() {
     assert_eq!((ack.effective_quality_tier, ack.effective_target_cadence_x100), (3, 6000));
 }
 
-// rules: R-PATCH-1, R-PATCH-2, R-PATCH-3, R-PATCH-4, R-PATCH-6, R-PATCH-9
+// Rules R-PATCH-1, R-PATCH-2, R-PATCH-3, R-PATCH-4, R-PATCH-6, R-PATCH-9
 #[test]
 fn each_field_has_its_own_refusal() {
     let field = |mask| SessionPatchMetadata { patch_mask: mask, ..SessionPatchMetadata::default() };
@@ -112,7 +112,7 @@ fn the_good_half_of_a_patch_is_applied() {
     );
 }
 
-// rules: R-PATCH-7
+// Rules R-PATCH-7
 #[test]
 fn a_size_clamp_has_to_make_sense() {
     let mut pair = session();
@@ -126,7 +126,7 @@ fn a_size_clamp_has_to_make_sense() {
     assert_eq!(ack.block.unwrap().min_width, 10);
 }
 
-// rules: R-PATCH-8
+// Rules R-PATCH-8
 #[test]
 fn too_many_patches_are_asked_to_wait() {
     let mut pair = session();

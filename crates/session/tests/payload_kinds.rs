@@ -26,7 +26,7 @@ fn submit_text(pair: &mut Pair, frame_id: u32) {
     pair.drive();
 }
 
-// rules: R-NEG-2
+// Rules R-NEG-2
 #[test]
 fn a_frame_with_a_kind_that_was_left_out_is_refused_and_the_session_goes_on() {
     let mut pair = agreed(PayloadKind::TENSOR);

@@ -137,6 +137,7 @@ async fn wire_to(address: SocketAddr) -> (SocketAddr, tokio::sync::oneshot::Send
     (local, cut)
 }
 
+// Rules R-TCP-2
 pub(crate) async fn a_stream_that_is_cut_off_is_a_lost_connection() {
     let authority = Authority::new();
     let listener = listen(Kind::Tls, authority.server(), ServerConfig::new()).await;

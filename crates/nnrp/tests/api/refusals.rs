@@ -28,6 +28,7 @@ pub(crate) async fn a_frame_nobody_answers_is_dropped(kind: Kind) {
     ends.echo(2).await;
 }
 
+// Rules R-HDR-6
 pub(crate) async fn a_refused_frame_costs_itself_only(kind: Kind) {
     let ends = session(kind).await;
     // A frame of another session: the client's own checks let it through, the server's do not.
@@ -45,6 +46,7 @@ pub(crate) async fn a_refused_frame_costs_itself_only(kind: Kind) {
     ends.echo(2).await;
 }
 
+// Rules R-LIM-1
 pub(crate) async fn a_body_beyond_the_limit_is_refused_unread(kind: Kind) {
     let mut settings = ServerSettings::default();
     settings.max_body_bytes = 100_000;
@@ -59,6 +61,7 @@ pub(crate) async fn a_body_beyond_the_limit_is_refused_unread(kind: Kind) {
     ends.echo(2).await;
 }
 
+// Rules R-HELLO-4
 pub(crate) async fn a_refused_client_is_told_and_the_next_one_is_served(kind: Kind) {
     let config = ServerConfig::new().authenticate(|hello| async move { hello.hello.auth_block == "good" });
     let server = Server::start(kind, config).await;

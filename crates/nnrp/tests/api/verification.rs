@@ -89,6 +89,7 @@ pub(crate) async fn whoever_accepts_anyone_accepts_anyone(kind: Kind) {
     assert_eq!(attempt(kind, stranger.identity(), Trust::DangerAcceptAnyone).await, Ok(()));
 }
 
+// Rules R-QUIC-1, R-TCP-1
 pub(crate) async fn without_a_common_alpn_there_is_no_connection(kind: Kind) {
     let authority = Authority::new();
     let listener = listen(kind, authority.server(), ServerConfig::new()).await;
