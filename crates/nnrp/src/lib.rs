@@ -80,6 +80,7 @@ mod address;
 mod auth;
 mod client;
 mod config;
+mod drain;
 mod error;
 mod handshake;
 mod listener;
@@ -97,8 +98,8 @@ pub use error::{
 pub use handshake::PendingSession;
 pub use listener::{HandshakeOptions, Listener, MAX_PENDING_HANDSHAKES};
 pub use nnrp_session::{
-    Admission, Arrival, ClientSettings, CommandError, ConnectionState, DRAIN_TIME, DropFrame, Ended, EndedBy,
-    FailedFrame, Fault, FrameKey, HANDSHAKE_TIMEOUT, HandshakeFailure, IDLE_TIMEOUT, ReceivedHello,
+    Admission, Arrival, ClientSettings, CommandError, ConnectionState, DRAIN_TIME, Drained, DropFrame, Ended,
+    EndedBy, FailedFrame, Fault, FrameKey, HANDSHAKE_TIMEOUT, HandshakeFailure, IDLE_TIMEOUT, ReceivedHello,
     ReceivedResult, ReceivedSubmit, RejectedPacket, ServerSettings, Side, constant_time_eq,
 };
 pub use nnrp_transport::quic::QuicOptions;

@@ -16,6 +16,7 @@ use tokio::sync::watch;
 
 use crate::auth::Verdict;
 use crate::config::ServerConfig;
+use crate::drain::{LastCall, Registry};
 use crate::error::{BindError, ConnectError, FailedHandshake, HandshakeError, TlsError};
 use crate::handshake::{PendingSession, busy};
 use crate::server::ServerSession;
@@ -74,14 +75,14 @@ impl Drop for Owner {
 }
 
 #[derive(Debug)]
-struct Inner {
+pub(crate) struct Inner {
     local: SocketAddr,
     transport: TransportId,
     config: ServerConfig,
     /// `None`: plain.
     reload: Option<Reload>,
     /// Connected, nothing read yet.
-    backlog: Queue<(Connection, Place)>,
+    pub(crate) backlog: Queue<(Connection, Place)>,
     /// Hellos to decide about, and handshakes that failed.
     ready: Queue<Ready>,
     /// Admitted by [`Listener::accept`].
@@ -93,7 +94,11 @@ struct Inner {
     /// Whether it was said that everybody is let in.
     warned: AtomicBool,
     clock: AcceptClock,
-    closing: watch::Sender<bool>,
+    /// Every connection that was handed out or is in its handshake.
+    pub(crate) connections: Registry,
+    /// Why nobody is let in any more, while the sessions there are still go on.
+    pub(crate) draining: watch::Sender<Option<LastCall>>,
+    pub(crate) closing: watch::Sender<bool>,
     closed: watch::Sender<bool>,
 }
 
@@ -191,7 +196,7 @@ impl Listener {
         }
     }
 
-    fn inner(&self) -> &Arc<Inner> {
+    pub(crate) fn inner(&self) -> &Arc<Inner> {
         &self.0.0
     }
 
@@ -256,8 +261,9 @@ impl Listener {
         let inner = self.inner();
         let _running = inner.clock.run();
         let mut closing = inner.closing.subscribe();
+        let mut draining = inner.draining.subscribe();
         loop {
-            if *closing.borrow_and_update() {
+            if *closing.borrow_and_update() || draining.borrow_and_update().is_some() {
                 return None;
             }
             while let Some((connection, place)) = inner.backlog.take() {
@@ -268,6 +274,7 @@ impl Listener {
                 ready = inner.ready.next() => return Some(ready.0),
                 () = inner.backlog.wait() => {}
                 _ = closing.changed() => {}
+                _ = draining.changed() => {}
             }
         }
     }
@@ -282,7 +289,8 @@ impl Listener {
     pub async fn accept_connection(&self) -> Option<Connection> {
         let inner = self.inner();
         let mut closing = inner.closing.subscribe();
-        if *closing.borrow_and_update() {
+        let mut draining = inner.draining.subscribe();
+        if *closing.borrow_and_update() || draining.borrow_and_update().is_some() {
             return None;
         }
         tokio::select! {
@@ -291,9 +299,11 @@ impl Listener {
                 // Whoever takes a raw connection answers for what comes over it.
                 connection.open_windows();
                 connection.claim();
+                inner.connections.add(&connection);
                 Some(connection)
             }
             _ = closing.wait_for(|closing| *closing) => None,
+            _ = draining.wait_for(Option::is_some) => None,
         }
     }
 }
@@ -317,6 +327,8 @@ impl Inner {
             turned_away: Places::new(MAX_TURNED_AWAY),
             warned: AtomicBool::new(false),
             clock: AcceptClock::default(),
+            connections: Registry::default(),
+            draining: watch::Sender::new(None),
             closing: watch::Sender::new(false),
             closed: watch::Sender::new(false),
         })
@@ -463,6 +475,8 @@ async fn shake_hands(inner: Arc<Inner>, connection: Connection, place: Place, op
     let deadline = inner.clock.elapsed().saturating_add(options.timeout);
     let peer = connection.peer_addr();
     connection.adopt(|machine, _| machine.serve(options.settings));
+    inner.connections.add(&connection);
+    inner.last_call(&connection);
     connection.claim();
     let outcome = tokio::select! {
         item = connection.receive(Filter::Handshake) => item,

@@ -9,6 +9,7 @@ mod api {
     pub(crate) mod certificates;
     pub(crate) mod client_certificates;
     pub(crate) mod closing;
+    pub(crate) mod draining;
     pub(crate) mod echo;
     pub(crate) mod harness;
     pub(crate) mod liveness;
@@ -90,6 +91,10 @@ over_networks! {
     closing::a_closed_listener_leaves_sessions_alone,
     closing::a_client_caught_in_its_handshake_by_the_end_of_the_listener_is_turned_away,
     closing::a_silent_client_does_not_keep_its_socket,
+    draining::every_frame_submitted_while_the_server_goes_away_has_an_answer,
+    draining::a_client_that_comes_while_the_server_goes_away_is_told_so,
+    draining::what_is_not_answered_by_the_deadline_is_dropped,
+    draining::one_session_can_be_drained_alone,
 }
 
 /// Behaviours of TLS, over both bindings that have it.

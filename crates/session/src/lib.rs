@@ -27,6 +27,7 @@
 mod answer;
 mod cache;
 mod client;
+mod drain;
 mod error;
 mod event;
 mod flow;
@@ -42,6 +43,7 @@ mod settings;
 mod state;
 mod transmit;
 
+pub use drain::Drained;
 pub use error::{CommandError, Fault, constant_time_eq, whole_millis};
 pub use event::{
     Ended, EndedBy, Established, Event, FailedFrame, HandshakeFailure, ReceivedHello, ReceivedResult,

@@ -10,6 +10,10 @@ pub const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(10);
 /// How long a draining connection waits for its last frames and for the peer to close (R-LIM-11).
 pub const DRAIN_TIME: Duration = Duration::from_secs(5);
 
+/// A server that goes away waits this long for the hello of a client that has just connected, to tell it so: a few round
+/// trips.
+pub const LATE_HELLO_TIME: Duration = Duration::from_secs(2);
+
 /// Silence after which a connection counts as lost (R-LIM-10).
 pub const IDLE_TIMEOUT: Duration = Duration::from_secs(120);
 

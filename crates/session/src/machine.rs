@@ -207,6 +207,7 @@ impl Machine {
             return self.refuse(now, Fault::from(error), header, None);
         }
         match self.check_state(header) {
+            Ok(()) if self.turns_away(header) => HeaderVerdict::Skip,
             Ok(()) if self.wants_no_body(header.msg_type) => HeaderVerdict::ReadHead,
             Ok(()) => HeaderVerdict::Read(lane_of(header.msg_type)),
             Err(Refusal::Ignore) => HeaderVerdict::Skip,

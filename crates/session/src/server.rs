@@ -13,6 +13,7 @@ use nnrp_wire::{
 };
 
 use crate::cache::{Cache, Key};
+use crate::drain::Drain;
 use crate::frames::ServerFrames;
 use crate::limits::MAX_PROBES;
 use crate::limits::RATE_LIMIT_RETRY;
@@ -52,6 +53,9 @@ pub(crate) struct ServerRole {
     pub(crate) migration: Option<ReceivedMigration>,
     /// What is kept when the session may move.
     pub(crate) kept: Option<KeptResults>,
+    /// The epoch of the newest FLOW_UPDATE of session scope that was sent.
+    pub(crate) flow_epoch: u32,
+    pub(crate) drain: Option<Drain>,
 }
 
 impl ServerRole {
@@ -64,6 +68,13 @@ impl ServerRole {
                 let metadata = ResultPushMetadata::decode(&packet.metadata)?;
                 if is_terminal(&metadata, packet.header.flags) {
                     self.frames.answered(key);
+                }
+            }
+            MessageType::FlowUpdate => {
+                if let Ok(update) = FlowUpdateMetadata::decode(&packet.metadata)
+                    && update.scope_kind == FlowUpdateScopeKind::Session
+                {
+                    self.flow_epoch = self.flow_epoch.max(update.credit_epoch);
                 }
             }
             _ => {}
@@ -96,7 +107,7 @@ fn refused_object((cache_namespace, cache_key_hi, cache_key_lo): Key, code: Erro
 }
 
 /// A packet without a body.
-fn header_and_metadata(header: Header, metadata: &[u8]) -> EncodedPacket {
+pub(crate) fn header_and_metadata(header: Header, metadata: &[u8]) -> EncodedPacket {
     Packet::build(header, Bytes::copy_from_slice(metadata), Bytes::new()).encode()
 }
 
@@ -123,6 +134,8 @@ impl Machine {
             authenticated_until: None,
             migration: None,
             kept: None,
+            flow_epoch: 0,
+            drain: None,
         }));
     }
 
@@ -402,12 +415,13 @@ impl Machine {
     }
 
     pub(crate) fn server_deadline(&self) -> Option<Instant> {
-        match &self.role {
+        let next = match &self.role {
             Role::Server(role) if self.state == ConnectionState::Active => {
                 [role.pings.deadline(), role.authenticated_until].into_iter().flatten().min()
             }
             _ => None,
-        }
+        };
+        [next, self.drain_deadline()].into_iter().flatten().min()
     }
 
     pub(crate) fn server_timeout(&mut self, now: Instant) {
@@ -425,6 +439,7 @@ impl Machine {
         {
             self.reply(ping);
         }
+        self.continue_drain(now);
     }
 
     fn on_hello(&mut self, packet: Packet) -> Result<(), Fault> {
@@ -448,6 +463,9 @@ impl Machine {
             role.hello = Some(hello.clone());
         }
         self.state = ConnectionState::Negotiating;
+        if let Some(fault) = self.hello_too_late() {
+            return Err(fault.made_fatal());
+        }
         self.emit(Event::Hello(Box::new(ReceivedHello { packet, hello, peer_certificates: Vec::new() })));
         Ok(())
     }
@@ -468,6 +486,9 @@ impl Machine {
         self.note_submit(&packet.header);
         if let Role::Server(role) = &mut self.role {
             role.frames.submitted(FrameKey::from(&packet.header), &body);
+            if let Some(drain) = &mut role.drain {
+                drain.taken += 1;
+            }
         }
         let submit = ReceivedSubmit { packet, metadata, body, received_at: now };
         self.emit(Event::Submit(Box::new(submit)));
