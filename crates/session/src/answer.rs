@@ -41,6 +41,10 @@ impl Machine {
     }
 
     fn answer_as_server(&mut self, now: Instant, fault: Fault, header: &Header, packet: Option<Packet>) {
+        // After a drain, however many frames crossed CLOSE on their way, each hears why; ERRORs are limited.
+        if fault.rule == Some(RuleId::STATE_3) && self.turns_away(header) {
+            return;
+        }
         if header.msg_type != MessageType::Error {
             self.send_error(now, &fault);
         }

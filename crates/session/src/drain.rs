@@ -166,8 +166,9 @@ impl Machine {
     }
 
     fn send_busy(&mut self, drop: DropFrame) {
-        let drop = DropFrame { reason: Some(ResultHintReason::ServerBusy), ..drop };
-        // Refused only when the session is over, and then nobody waits for the frame.
-        let _ = self.drop_unanswered(&drop);
+        self.transmit_drop(
+            &DropFrame { reason: Some(ResultHintReason::ServerBusy), ..drop },
+            Origin::Library,
+        );
     }
 }

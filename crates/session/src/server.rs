@@ -254,7 +254,15 @@ impl Machine {
     fn drop_frame(&mut self, drop: &DropFrame, origin: Origin) -> Result<usize, CommandError> {
         let role = self.server_session("dropping a frame")?;
         role.frames.answered(FrameKey { view_id: drop.view_id, frame_id: drop.frame_id });
-        let congestion = role.congestion;
+        Ok(self.transmit_drop(drop, origin))
+    }
+
+    /// RESULT_DROP, behind the hint that gives its reason; the bytes of the former.
+    pub(crate) fn transmit_drop(&mut self, drop: &DropFrame, origin: Origin) -> usize {
+        let congestion = match &self.role {
+            Role::Server(role) => role.congestion,
+            _ => ResultHintCongestionState::None,
+        };
         if let Some(reason) = drop.reason.filter(|reason| *reason != ResultHintReason::None) {
             let hint = ResultHintMetadata {
                 applied_budget_policy: ResultHintBudgetPolicy::Drop,
@@ -271,7 +279,7 @@ impl Machine {
         let packet = Packet::build(header, Bytes::new(), Bytes::new()).encode();
         let bytes = packet.len();
         self.transmit(Lane::Frame, origin, packet);
-        Ok(bytes)
+        bytes
     }
 
     /// Sends RESULT_HINT about the frame named in `header`, or about the session when its `frame_id` is 0.

@@ -124,12 +124,16 @@ fn a_session_without_frames_closes_at_once() {
     let mut pair = draining(0);
     pair.advance(Duration::ZERO);
     assert_eq!(pair.server.sent_types()[..2], [MessageType::FlowUpdate, MessageType::Close]);
-    // A frame that crossed CLOSE on its way still gets an answer (R-STATE-3).
+    // However many frames crossed CLOSE on their way, each gets an answer that says why.
     pair.server.sent.clear();
-    let late = packets::submit_packet(1, 1);
-    pair.server.receive(pair.now, &late.to_bytes());
+    for frame_id in 1..=100 {
+        let late = packets::submit_packet(1, frame_id);
+        pair.server.receive(pair.now, &late.to_bytes());
+    }
     pair.drive();
-    assert_eq!(pair.server.sent_types()[..2], [MessageType::Error, MessageType::ResultDrop]);
+    assert_eq!(count(&pair, MessageType::ResultHint), 100);
+    assert_eq!(count(&pair, MessageType::ResultDrop), 100);
+    assert_eq!(pair.server.machine.drained().refused, 100);
 }
 
 #[test]

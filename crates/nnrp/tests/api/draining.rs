@@ -14,11 +14,11 @@ async fn opened(kind: Kind) -> (Server, ClientSession, ServerSession) {
     (server, client.unwrap(), session.unwrap())
 }
 
-/// Answers every frame, a while after it came; how many.
+/// Answers every frame; how many.
 async fn serve(session: ServerSession) -> usize {
     let mut answered = 0;
     while let Some(submit) = session.recv().await {
-        tokio::time::sleep(Duration::from_millis(2)).await;
+        tokio::task::yield_now().await;
         let frame_id = submit.key().frame_id;
         submit.reply(text_result(frame_id, "done")).await.unwrap();
         answered += 1;
@@ -26,12 +26,12 @@ async fn serve(session: ServerSession) -> usize {
     answered
 }
 
-/// Submits until the session takes no more; how many frames.
+/// Submits as fast as it goes until the session takes no more; how many frames.
 async fn submit_until_the_end(client: ClientSession) -> usize {
     let mut frame_id = 0;
     while client.send(&frame(frame_id + 1)).await.is_ok() {
         frame_id += 1;
-        tokio::time::sleep(Duration::from_millis(1)).await;
+        tokio::task::yield_now().await;
     }
     frame_id as usize
 }
@@ -52,11 +52,6 @@ pub(crate) async fn every_frame_submitted_while_the_server_goes_away_has_an_answ
             Ok(Reply::Result(result)) if result.push.is_some() => results += 1,
             Ok(Reply::Result(result)) => {
                 assert_eq!(result.drop_reason, Some(ResultHintReason::ServerBusy));
-                refused += 1;
-            }
-            // It crossed CLOSE (R-STATE-3).
-            Ok(Reply::Failed(failed)) => {
-                assert_eq!(failed.fault.code, ErrorCode::InvalidState);
                 refused += 1;
             }
             Ok(other) => panic!("{other:?}"),
