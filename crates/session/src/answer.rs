@@ -150,7 +150,6 @@ impl Machine {
             }
             ConnectionState::Active => {
                 self.close_reason.clone_from(&reason);
-                self.release_held_drops(now);
                 self.emit(Event::PeerClosing(reason));
                 self.enter_draining(now);
                 self.finish_drain_if_quiet(now);

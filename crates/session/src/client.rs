@@ -377,14 +377,6 @@ impl Machine {
         Ok(())
     }
 
-    /// CLOSE has come, on the stream that hints come on: drops that still wait for theirs have none.
-    pub(crate) fn release_held_drops(&mut self, now: Instant) {
-        let Role::Client(role) = &mut self.role else { return };
-        for (_, drop) in std::mem::take(&mut role.held_drops) {
-            self.deliver_drop(now, drop);
-        }
-    }
-
     /// Hands out the drops that still wait for their reason: the end has come first.
     pub(crate) fn deliver_held_drops(&mut self) {
         let Role::Client(role) = &mut self.role else { return };

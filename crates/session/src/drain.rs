@@ -49,6 +49,7 @@ pub(crate) struct Drain {
     pub(crate) taken: usize,
     dropped: usize,
     refused: usize,
+    pub(crate) lost: usize,
 }
 
 impl Machine {
@@ -78,6 +79,7 @@ impl Machine {
             taken: role.frames.live(),
             dropped: 0,
             refused: 0,
+            lost: 0,
         });
         if state == ConnectionState::Init {
             return;
@@ -100,12 +102,12 @@ impl Machine {
     pub fn drained(&self) -> Drained {
         let Role::Server(role) = &self.role else { return Drained::default() };
         let Some(drain) = &role.drain else { return Drained::default() };
-        let lost = role.frames.live();
+        let unanswered = drain.dropped + drain.lost + role.frames.live();
         Drained {
-            answered: drain.taken.saturating_sub(drain.dropped + lost),
+            answered: drain.taken.saturating_sub(unanswered),
             dropped: drain.dropped,
             refused: drain.refused,
-            lost,
+            lost: drain.lost,
         }
     }
 

@@ -569,7 +569,12 @@ impl Machine {
             Role::Raw => {}
             Role::Client(role) => role.frames.clear(),
             // What was not answered by now never will be: nothing can be sent any more (R-LIFE-2).
-            Role::Server(role) => drop(role.frames.take_owed()),
+            Role::Server(role) => {
+                let lost = role.frames.take_owed();
+                if let Some(drain) = &mut role.drain {
+                    drain.lost = lost.len();
+                }
+            }
         }
         self.emit(Event::Ended(ended));
         self.ended = true;
