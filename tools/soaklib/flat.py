@@ -1,8 +1,8 @@
 """Whether a quantity stays what it is while it is watched.
 
 A process under load breathes: its memory goes up and down with what happens to be in flight. A line fitted
-by least squares follows single samples far out; the Theil-Sen line, the median of the slopes between all pairs
-of samples, does not notice them as long as they are fewer than three in ten. The test asks how much the
+by least squares follows single samples far out; the Theil-Sen line, the median of the slopes between all
+pairs of samples, does not notice them as long as they are fewer than three in ten. The test asks how much the
 quantity grew along that line over the time that was watched, and whether that is more than chance and an
 allocator that is still finding its size explain.
 """
