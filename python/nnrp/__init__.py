@@ -3,7 +3,7 @@
 Start here. To serve:
 
 * ``create_quic_server_configuration`` and ``serve_quic`` (:mod:`nnrp.adapters`): a certificate, and a
-  listener (``serve_tcp`` for plain TCP on one machine);
+  listener (``serve_tcp`` for TCP, with a certificate or, on one machine, plain);
 * ``accept_server_session`` (:mod:`nnrp.server`): lets the next client in, and returns its session;
 * ``ServerSession`` (:mod:`nnrp.server`): ``receive_submit``, then ``send_result`` or ``send_result_drop``.
 
@@ -41,6 +41,7 @@ _ADAPTER_NAMES = frozenset(
     {
         "NNRP_ALPN",
         "NNRP_CURRENT_ALPN",
+        "NNRP_TCP_ALPN",
         "DevelopmentCertificate",
         "NnrpQuicConnection",
         "NnrpQuicListener",

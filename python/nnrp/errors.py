@@ -6,13 +6,32 @@ The bases follow what callers already catch: a protocol violation is a ``ValueEr
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Literal, TypeAlias
 
 from nnrp.core.enums import ErrorCode
 from nnrp.core.messages.control import ErrorScope
 
 if TYPE_CHECKING:
     from nnrp.core import NnrpPacket
+
+#: ``unknown_authority``: a certificate is signed by nobody who is trusted. ``wrong_name``: it is for other
+#: hosts. ``expired``, ``not_yet_valid``, ``bad_certificate``: it is no good otherwise.
+#: ``client_certificate_required``: the server admits nobody without one. ``alpn``: no common protocol.
+#: ``not_tls``: the peer speaks plain TCP. ``tls_required``: it speaks TLS and we do not. ``truncated``: the
+#: stream was cut off. ``other``: see the text.
+TlsFault: TypeAlias = Literal[
+    "unknown_authority",
+    "wrong_name",
+    "expired",
+    "not_yet_valid",
+    "bad_certificate",
+    "client_certificate_required",
+    "alpn",
+    "not_tls",
+    "tls_required",
+    "truncated",
+    "other",
+]
 
 __all__ = [
     "NnrpAuthenticationError",
@@ -117,6 +136,10 @@ class NnrpConnectionClosedError(NnrpTransportError, ConnectionResetError):
     ended_by: Literal["application", "peer", "fault", "transport"] = "transport"
     """Who ended it: our own `close()`, the peer in an orderly way, a fatal ERROR, or the network (a reset, an
     idle or dead peer). The first two are an ordinary end of a session."""
+
+    tls_fault: TlsFault | None = None
+    """What was wrong with TLS, if that is why: see :data:`TlsFault`. What a server has against a client's
+    certificate it says only after the client's handshake, so that may come with a connection's first use."""
 
 
 class NnrpQuicError(NnrpTransportError):

@@ -1,4 +1,4 @@
-"""What the session tests share: a loopback network over either transport."""
+"""What the session tests share: a loopback network over QUIC, plain TCP, or TCP with TLS."""
 
 from __future__ import annotations
 
@@ -48,17 +48,17 @@ class Network:
         return TransportId.QUIC if self.transport == "quic" else TransportId.TCP
 
     def server_configuration(self, **settings: Any) -> Any:
-        if self.transport == "quic":
-            certificate = self.certificate
-            return create_quic_server_configuration(
-                certificate.certificate, certificate.private_key, **settings
-            )
-        return create_tcp_server_configuration(**settings)
+        if self.transport != "tcp":
+            made = self.certificate
+            settings = {"certificate": made.certificate, "private_key": made.private_key, **settings}
+        quic = self.transport == "quic"
+        return (create_quic_server_configuration if quic else create_tcp_server_configuration)(**settings)
 
     def client_configuration(self, **settings: Any) -> Any:
-        if self.transport == "quic":
-            return create_quic_client_configuration(cadata=self.certificate.certificate, **settings)
-        return create_tcp_client_configuration(**settings)
+        if self.transport != "tcp":
+            settings = {"cadata": self.certificate.certificate, **settings}
+        quic = self.transport == "quic"
+        return (create_quic_client_configuration if quic else create_tcp_client_configuration)(**settings)
 
     def serve(self, port: int = 0, **settings: Any) -> Any:
         serve = serve_quic if self.transport == "quic" else serve_tcp
@@ -103,7 +103,7 @@ def certificate() -> DevelopmentCertificate:
     return create_development_certificate()
 
 
-@pytest.fixture(params=["quic", "tcp"])
+@pytest.fixture(params=["quic", "tcp", "tls"])
 def network(request: pytest.FixtureRequest, certificate: DevelopmentCertificate) -> Network:
     return Network(request.param, certificate)
 

@@ -27,6 +27,7 @@ from nnrp.adapters import (
     serve_tcp,
 )
 from nnrp.core import WireFormat
+from nnrp.errors import NnrpConnectionClosedError
 from nnrp.server import accept_server_session
 
 HOST = "127.0.0.1"
@@ -137,13 +138,13 @@ async def test_certificates_are_verified(certificate):
                 await connect_quic(HOST, listener.port, refused)
 
 
-async def test_another_protocol_name_is_refused(network, certificate):
+async def test_another_protocol_name_is_refused(network):
     if network.transport == "tcp":
         pytest.skip("plain TCP has no protocol name")
     async with network.serve() as listener:
-        other = create_quic_client_configuration(cadata=certificate.certificate, alpn_protocols=["h3"])
-        with pytest.raises(NnrpQuicConnectionClosedError, match="connection terminated"):
-            await connect_quic(HOST, listener.port, configuration=other)
+        with pytest.raises(NnrpConnectionClosedError, match="connection terminated") as refused:
+            await network.connect(listener.port, alpn_protocols=["h3"])
+        assert refused.value.tls_fault == "alpn"
 
 
 @pytest.mark.parametrize("idle_timeout", [None, 0, -1])

@@ -109,8 +109,9 @@ async def test_the_default_budget_of_the_profile(tcp):
 
 async def test_sessions_can_be_entered_or_awaited(network):
     async with network.serve() as listener:
-        port = {f"{network.transport}_port": listener.port}
-        configuration = {f"{network.transport}_configuration": network.client_configuration()}
+        name = network.transport_id.name.lower()
+        port = {f"{name}_port": listener.port}
+        configuration = {f"{name}_configuration": network.client_configuration()}
         for connect in (connect_client_session, connect_client_control):
             accepting = asyncio.create_task(accept_server_session(listener, timeout=STEP))
             async with connect(HOST, **port, **configuration) as entered:

@@ -47,7 +47,7 @@ NAMES = {
         create_quic_client_configuration create_quic_server_configuration serve_quic
     """,
     "nnrp.adapters.tcp": """
-        NnrpTcpClientConfiguration NnrpTcpConnection NnrpTcpConnectionClosedError NnrpTcpError
+        NNRP_TCP_ALPN NnrpTcpClientConfiguration NnrpTcpConnection NnrpTcpConnectionClosedError NnrpTcpError
         NnrpTcpListener NnrpTcpProtocolError NnrpTcpServerConfiguration NnrpTcpUnsupportedOperationError
         connect_tcp create_tcp_client_configuration create_tcp_server_configuration serve_tcp
     """,

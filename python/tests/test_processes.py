@@ -42,7 +42,7 @@ def run(program, transport):
     return done.stdout.split()
 
 
-@pytest.fixture(params=["quic", "tcp"])
+@pytest.fixture(params=["quic", "tcp", "tls"])
 def transport(request):
     return request.param
 

@@ -118,6 +118,10 @@ def silent_server(transport):
             silent.listen()
             reached = f"127.0.0.1:{port} was reached over TCP, but the session was not opened within 0.1 s"
             yield port, f"{reached}; is it an NNRP server?"
+        elif transport == "tls":
+            silent.listen()
+            unanswered = f"no answer from 127.0.0.1:{port} over TCP within 0.1 s"
+            yield port, f"{unanswered}; is a TCP server listening there?"
         else:
             unanswered = f"no answer from 127.0.0.1:{port} over QUIC within 0.1 s"
             yield port, f"{unanswered}; is a QUIC server listening there?"

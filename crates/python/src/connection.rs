@@ -4,10 +4,12 @@ use std::net::{IpAddr, SocketAddr};
 use std::str::FromStr;
 use std::sync::Arc;
 
-use nnrp::wire::{self, ClientHello, ClientHelloMetadata, ControlExtensions, MessageType, WireError};
+use nnrp::wire::{
+    self, ClientHello, ClientHelloMetadata, ControlExtensions, MessageType, TransportId, WireError,
+};
 use nnrp::{
     ClientConfig, ClientSession as FacadeClientSession, Filter, Item, PendingSession as FacadePendingSession,
-    QuicOptions, TcpOptions, Trust,
+    QuicOptions, TcpOptions,
 };
 use pyo3::exceptions::PyValueError;
 use pyo3::prelude::*;
@@ -19,6 +21,7 @@ use crate::open::Held;
 use crate::operation::Operation;
 use crate::packet::{self, Packet};
 use crate::runtime::Owned;
+use crate::tls::{self, ClientSide, client_tls};
 use crate::wait::{Patience, optional_duration, time_limit};
 use crate::{buffer, errors};
 
@@ -51,6 +54,12 @@ impl Connection {
     #[getter]
     fn local_address(&self) -> PyResult<(String, u16)> {
         Ok(host_and_port(self.held()?.local_addr()))
+    }
+
+    /// The certificates the peer showed, DER, its own first.
+    #[getter]
+    fn peer_certificates<'py>(&self, py: Python<'py>) -> PyResult<Vec<Bound<'py, PyBytes>>> {
+        Ok(tls::shown(py, self.held()?.peer_certificates()))
     }
 
     /// The id of the session; 0 before there is one.
@@ -308,10 +317,11 @@ fn limits(
 
 fn opened(
     connecting: impl Future<Output = Result<nnrp::Connection, nnrp::ConnectError>> + Send + 'static,
+    transport: TransportId,
     limits: Limits,
 ) -> PyResult<Operation> {
     Operation::new(connecting, move |py, connected| {
-        let connection = connected.map_err(|error| errors::connect(py, &error))?;
+        let connection = connected.map_err(|error| errors::connect(py, transport, &error))?;
         Ok(Py::new(py, Connection::new(Held::new(connection)?, limits))?.into_any())
     })
 }
@@ -319,16 +329,13 @@ fn opened(
 /// Yields a connection over QUIC.
 #[pyfunction]
 #[pyo3(signature = (
-    host, port, *, server_name, roots, verify, alpn, idle_timeout, max_datagram_frame_size, keepalive_interval,
-    keepalive_timeout, timeout
+    host, port, *, tls, alpn, idle_timeout, max_datagram_frame_size, keepalive_interval, keepalive_timeout, timeout
 ))]
 #[expect(clippy::too_many_arguments, reason = "keyword arguments of a Python configuration object")]
 pub(crate) fn connect_quic(
     host: &str,
     port: u16,
-    server_name: String,
-    roots: Option<Vec<u8>>,
-    verify: bool,
+    tls: ClientSide,
     alpn: Vec<String>,
     idle_timeout: Option<f64>,
     max_datagram_frame_size: usize,
@@ -337,17 +344,12 @@ pub(crate) fn connect_quic(
     timeout: Option<f64>,
 ) -> PyResult<Operation> {
     let address = socket_address(host, port)?;
-    let trust = match roots {
-        _ if !verify => Trust::DangerAcceptAnyone,
-        Some(roots) => Trust::Certificates(roots),
-        None => Trust::Platform,
-    };
+    let (server_name, tls) = client_tls(tls)?;
     let options = quic_options(alpn, idle_timeout, max_datagram_frame_size)?;
     let limits = limits(None, keepalive_interval, keepalive_timeout)?;
     let timeout = optional_duration(timeout)?;
-    let connecting =
-        async move { nnrp::quic::connect(address, &server_name, &trust, &options, timeout).await };
-    opened(connecting, limits)
+    let connecting = async move { nnrp::quic::connect(address, &server_name, tls, &options, timeout).await };
+    opened(connecting, TransportId::Quic, limits)
 }
 
 pub(crate) fn quic_options(
@@ -362,15 +364,17 @@ pub(crate) fn quic_options(
     Ok(options)
 }
 
-/// Yields a connection over TCP.
+/// Yields a connection over TCP, plain without `tls`.
 #[pyfunction]
 #[pyo3(signature = (
-    host, port, *, idle_timeout, no_delay, max_frame_size, keepalive_interval, keepalive_timeout, timeout
+    host, port, *, tls, alpn, idle_timeout, no_delay, max_frame_size, keepalive_interval, keepalive_timeout, timeout
 ))]
 #[expect(clippy::too_many_arguments, reason = "keyword arguments of a Python configuration object")]
 pub(crate) fn connect_tcp(
     host: &str,
     port: u16,
+    tls: Option<ClientSide>,
+    alpn: Vec<String>,
     idle_timeout: Option<f64>,
     no_delay: bool,
     max_frame_size: Option<u32>,
@@ -379,31 +383,27 @@ pub(crate) fn connect_tcp(
     timeout: Option<f64>,
 ) -> PyResult<Operation> {
     let address = socket_address(host, port)?;
-    let options = tcp_options(idle_timeout, no_delay)?;
+    let options = tcp_options(alpn, idle_timeout, no_delay)?;
+    let tls = tls.map(client_tls).transpose()?;
     let limits = limits(max_frame_size, keepalive_interval, keepalive_timeout)?;
     let timeout = optional_duration(timeout)?;
-    let connecting = async move { nnrp::tcp::connect(address, &options, timeout).await };
-    opened(connecting, limits)
+    let connecting = async move {
+        match tls {
+            None => nnrp::tcp::connect(address, &options, timeout).await,
+            Some((name, tls)) => nnrp::tcp::connect_tls(address, &name, tls, &options, timeout).await,
+        }
+    };
+    opened(connecting, TransportId::Tcp, limits)
 }
 
-pub(crate) fn tcp_options(idle_timeout: Option<f64>, no_delay: bool) -> PyResult<TcpOptions> {
+pub(crate) fn tcp_options(
+    alpn: Vec<String>,
+    idle_timeout: Option<f64>,
+    no_delay: bool,
+) -> PyResult<TcpOptions> {
     let mut options = TcpOptions::default();
+    options.alpn = alpn;
     options.idle_timeout = optional_duration(idle_timeout)?;
     options.no_delay = no_delay;
     Ok(options)
-}
-
-/// Raises `ValueError` unless certificate and key, PEM, belong in a TLS configuration.
-#[pyfunction]
-pub(crate) fn check_identity(certificate: &[u8], private_key: &[u8]) -> PyResult<()> {
-    nnrp::Identity::from_pem(certificate, private_key).map(drop).map_err(|error| errors::tls(&error))
-}
-
-/// Certificate and key, PEM, for loopback names.
-#[pyfunction]
-pub(crate) fn development_certificate<'py>(
-    py: Python<'py>,
-) -> PyResult<(Bound<'py, PyBytes>, Bound<'py, PyBytes>)> {
-    let made = nnrp::development_certificate().map_err(|error| errors::tls(&error))?;
-    Ok((PyBytes::new(py, made.certificate.as_bytes()), PyBytes::new(py, made.private_key.as_bytes())))
 }

@@ -4,7 +4,7 @@ use nnrp::wire::rules::RuleId;
 use nnrp::wire::{Packet as WirePacket, TransportId};
 use nnrp::{
     BindError, Closed, ConnectError, EndedBy, FailedFrame, FailedHandshake, Fault, HandshakeError,
-    ReceiveError, RejectedPacket, SendError, SessionError, TlsError,
+    ReceiveError, RejectedPacket, SendError, SessionError, TlsError, TlsFault,
 };
 use pyo3::exceptions::{PyOSError, PyTimeoutError, PyValueError};
 use pyo3::intern;
@@ -56,6 +56,14 @@ pub(crate) fn closed(py: Python<'_>, transport: TransportId, closed: &Closed) ->
     let error = connection_closed(py, transport, closed.to_string());
     // The class has a default; without the attribute users would only get that.
     let _ = error.value(py).setattr(intern!(py, "ended_by"), ended_by(ended.by));
+    with_tls_fault(py, error, closed.tls_fault())
+}
+
+/// `error` that says what was wrong with TLS, if that is why.
+fn with_tls_fault(py: Python<'_>, error: PyErr, fault: Option<TlsFault>) -> PyErr {
+    if let Some(fault) = fault {
+        let _ = error.value(py).setattr(intern!(py, "tls_fault"), fault.name());
+    }
     error
 }
 
@@ -194,11 +202,11 @@ pub(crate) fn bind(error: &BindError) -> PyErr {
 }
 
 /// A connection could not be opened.
-pub(crate) fn connect(py: Python<'_>, error: &ConnectError) -> PyErr {
+pub(crate) fn connect(py: Python<'_>, transport: TransportId, error: &ConnectError) -> PyErr {
     match error {
         ConnectError::Io { source, .. } => os_error(source, error.to_string()),
-        ConnectError::Handshake { .. } => {
-            exception!(py, "NnrpQuicConnectionClosedError", error.to_string())
+        ConnectError::Handshake { fault, .. } => {
+            with_tls_fault(py, connection_closed(py, transport, error.to_string()), *fault)
         }
         ConnectError::Timeout { .. } => PyTimeoutError::new_err(error.to_string()),
         ConnectError::Tls(error) => tls(error),

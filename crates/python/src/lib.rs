@@ -16,6 +16,7 @@ mod packet;
 mod runtime;
 mod server;
 mod signal;
+mod tls;
 mod wait;
 
 #[pyo3::pymodule]
@@ -27,7 +28,7 @@ mod _native {
     #[pymodule_export]
     use crate::client::{ClientSession, Subscription};
     #[pymodule_export]
-    use crate::connection::{Connection, check_identity, connect_quic, connect_tcp, development_certificate};
+    use crate::connection::{Connection, connect_quic, connect_tcp};
     #[pymodule_export]
     use crate::frame::encode_result;
     #[pymodule_export]
@@ -38,6 +39,8 @@ mod _native {
     use crate::packet::{FrameBody, Packet, Result, Submit, decode_result, decode_submit};
     #[pymodule_export]
     use crate::server::ServerSession;
+    #[pymodule_export]
+    use crate::tls::{check_identity, development_certificate, parse_address, tls_faults};
 
     #[pymodule_init]
     fn init(module: &Bound<'_, PyModule>) -> PyResult<()> {

@@ -4,7 +4,7 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use nnrp::wire::{ControlExtension, ControlExtensionFlags, ErrorCode};
-use nnrp::{Admission, HandshakeOptions, Identity, ServerConfig, ServerSettings};
+use nnrp::{Admission, HandshakeOptions, ServerConfig, ServerSettings};
 use pyo3::exceptions::PyRuntimeError;
 use pyo3::prelude::*;
 use pyo3::types::PyBytes;
@@ -16,6 +16,7 @@ use crate::operation::Operation;
 use crate::packet::Packet;
 use crate::runtime::{Owned, lock};
 use crate::server::ServerSession;
+use crate::tls::{self, ServerSide, server_tls};
 use crate::wait::{Patience, optional_duration, time_limit};
 
 /// What a server offers: frames at once, cache, sections, body bytes.
@@ -107,6 +108,11 @@ impl Listener {
         Ok(())
     }
 
+    /// Uses other certificates for the handshakes to come; raises and changes nothing if they are not usable.
+    fn reload_tls(&self, tls: ServerSide) -> PyResult<()> {
+        self.listener.get()?.reload_tls(server_tls(tls)?).map_err(|error| errors::tls(&error))
+    }
+
     /// Stops accepting.
     fn close(&self) -> PyResult<()> {
         self.listener.get()?.close();
@@ -183,6 +189,12 @@ impl PendingSession {
         })
     }
 
+    /// The certificates the client showed, DER, its own first.
+    #[getter]
+    fn peer_certificates<'py>(&self, py: Python<'py>) -> PyResult<Vec<Bound<'py, PyBytes>>> {
+        self.look(|pending| tls::shown(py, pending.peer_certificates()))
+    }
+
     /// Seconds of its handshake timeout that the client has left.
     #[getter]
     fn time_left(&self) -> PyResult<f64> {
@@ -250,39 +262,46 @@ fn listening(
 
 /// Yields a listener for QUIC.
 #[pyfunction]
-#[pyo3(signature = (host, port, *, certificate, private_key, alpn, idle_timeout, max_datagram_frame_size))]
+#[pyo3(signature = (host, port, *, tls, alpn, idle_timeout, max_datagram_frame_size))]
 pub(crate) fn bind_quic(
     host: &str,
     port: u16,
-    certificate: &[u8],
-    private_key: &[u8],
+    tls: ServerSide,
     alpn: Vec<String>,
     idle_timeout: Option<f64>,
     max_datagram_frame_size: usize,
 ) -> PyResult<Operation> {
     let address = socket_address(host, port)?;
-    let identity = Identity::from_pem(certificate, private_key).map_err(|error| errors::tls(&error))?;
+    let tls = server_tls(tls)?;
     let options = quic_options(alpn, idle_timeout, max_datagram_frame_size)?;
-    let binding =
-        async move { nnrp::Listener::bind_quic(address, &identity, &options, ServerConfig::new()).await };
+    let binding = async move { nnrp::Listener::bind_quic(address, tls, &options, ServerConfig::new()).await };
     listening(binding, Limits::default())
 }
 
-/// Yields a listener for TCP.
+/// Yields a listener for TCP, plain without `tls`.
 #[pyfunction]
-#[pyo3(signature = (host, port, *, idle_timeout, no_delay, max_frame_size, keepalive_interval))]
+#[pyo3(signature = (host, port, *, tls, alpn, idle_timeout, no_delay, max_frame_size, keepalive_interval))]
+#[expect(clippy::too_many_arguments, reason = "keyword arguments of a Python configuration object")]
 pub(crate) fn bind_tcp(
     host: &str,
     port: u16,
+    tls: Option<ServerSide>,
+    alpn: Vec<String>,
     idle_timeout: Option<f64>,
     no_delay: bool,
     max_frame_size: Option<u32>,
     keepalive_interval: Option<f64>,
 ) -> PyResult<Operation> {
     let address = socket_address(host, port)?;
-    let options = tcp_options(idle_timeout, no_delay)?;
+    let options = tcp_options(alpn, idle_timeout, no_delay)?;
+    let tls = tls.map(server_tls).transpose()?;
     let keepalive_interval = optional_duration(keepalive_interval)?;
     let limits = Limits { max_frame_size, keepalive_interval, ..Limits::default() };
-    let binding = async move { nnrp::Listener::bind_tcp(address, options, ServerConfig::new()).await };
+    let binding = async move {
+        match tls {
+            None => nnrp::Listener::bind_tcp(address, options, ServerConfig::new()).await,
+            Some(tls) => nnrp::Listener::bind_tcp_tls(address, tls, options, ServerConfig::new()).await,
+        }
+    };
     listening(binding, limits)
 }

@@ -32,6 +32,8 @@ __all__ = [
     "decode_submit",
     "development_certificate",
     "encode_result",
+    "parse_address",
+    "tls_faults",
 ]
 
 __version__: Final[str]
@@ -43,6 +45,10 @@ _Address: TypeAlias = tuple[str, int]
 _HeaderValues: TypeAlias = tuple[int, int, int, int, int, int, int, int, int, int, int, int]
 #: Frames at once, cache, sections, body bytes.
 _HelloTerms: TypeAlias = tuple[int, bool, int, int]
+#: Certificate, private key, roots of client certificates (``None``: not asked for), whether clients need one.
+_ServerTls: TypeAlias = tuple[bytes, bytes, bytes | None, bool]
+#: Name to verify, roots (``None``: the platform's), whether to verify, certificate and key to show; PEM.
+_ClientTls: TypeAlias = tuple[str, bytes | None, bool, tuple[bytes, bytes] | None]
 #: Descriptor values, codec table, length table and payload.
 _Section: TypeAlias = tuple[tuple[int, ...], memoryview, memoryview, memoryview]
 
@@ -135,6 +141,9 @@ class Connection:
     def local_address(self) -> _Address:
         """Host and port of this end."""
     @property
+    def peer_certificates(self) -> list[bytes]:
+        """The certificates the peer showed, DER, its own first."""
+    @property
     def session_id(self) -> int:
         """The id of the session; 0 before there is one."""
     @property
@@ -194,6 +203,8 @@ class Listener:
         """Yield the next client whose hello is complete, or raise for the next handshake that failed."""
     def put_back(self, pending: PendingSession) -> None:
         """Give back a client nobody has decided about; the next accept gets it first."""
+    def reload_tls(self, tls: _ServerTls) -> None:
+        """Use other certificates for the handshakes to come; raise and change nothing if they are bad."""
     def close(self) -> None:
         """Stop accepting."""
     def wait_closed(self) -> Operation[None]:
@@ -215,6 +226,9 @@ class PendingSession:
     @property
     def peer_address(self) -> _Address:
         """Host and port of the client."""
+    @property
+    def peer_certificates(self) -> list[bytes]:
+        """The certificates the client showed, DER, its own first."""
     @property
     def time_left(self) -> float:
         """Seconds of its handshake timeout that the client has left."""
@@ -309,8 +323,7 @@ def bind_quic(
     host: str,
     port: int,
     *,
-    certificate: bytes,
-    private_key: bytes,
+    tls: _ServerTls,
     alpn: Sequence[str],
     idle_timeout: float | None,
     max_datagram_frame_size: int,
@@ -321,20 +334,20 @@ def bind_tcp(
     host: str,
     port: int,
     *,
+    tls: _ServerTls | None,
+    alpn: Sequence[str],
     idle_timeout: float | None,
     no_delay: bool,
     max_frame_size: int | None,
     keepalive_interval: float | None,
 ) -> Operation[Listener]:
-    """Yield a listener for TCP."""
+    """Yield a listener for TCP, plain without ``tls``."""
 
 def connect_quic(
     host: str,
     port: int,
     *,
-    server_name: str,
-    roots: bytes | None,
-    verify: bool,
+    tls: _ClientTls,
     alpn: Sequence[str],
     idle_timeout: float | None,
     max_datagram_frame_size: int,
@@ -348,6 +361,8 @@ def connect_tcp(
     host: str,
     port: int,
     *,
+    tls: _ClientTls | None,
+    alpn: Sequence[str],
     idle_timeout: float | None,
     no_delay: bool,
     max_frame_size: int | None,
@@ -355,13 +370,19 @@ def connect_tcp(
     keepalive_timeout: float | None,
     timeout: float | None,
 ) -> Operation[Connection]:
-    """Yield a connection over TCP."""
+    """Yield a connection over TCP, plain without ``tls``."""
 
 def check_identity(certificate: bytes, private_key: bytes) -> None:
     """Raise ``ValueError`` unless certificate and key, PEM, belong in a TLS configuration."""
 
 def development_certificate() -> tuple[bytes, bytes]:
     """Return certificate and key, PEM, for loopback names."""
+
+def parse_address(text: str) -> tuple[bool, str, int]:
+    """Return whether an address asks for TLS, its host and port; raise ``ValueError`` for what is none."""
+
+def tls_faults() -> list[str]:
+    """Return the names of what can be wrong with TLS."""
 
 def decode_submit(header: bytes, metadata: BytesLike, body: BytesLike) -> Submit:
     """Decode a FRAME_SUBMIT that did not come over a connection of this package."""

@@ -18,6 +18,7 @@ from nnrp.adapters.quic import (
     serve_quic,
 )
 from nnrp.adapters.tcp import (
+    NNRP_TCP_ALPN,
     NnrpTcpClientConfiguration,
     NnrpTcpConnection,
     NnrpTcpConnectionClosedError,
@@ -35,6 +36,7 @@ from nnrp.adapters.tcp import (
 __all__ = [
     "NNRP_ALPN",
     "NNRP_CURRENT_ALPN",
+    "NNRP_TCP_ALPN",
     "DevelopmentCertificate",
     "NnrpQuicConnection",
     "NnrpQuicConnectionClosedError",

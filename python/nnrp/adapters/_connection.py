@@ -93,6 +93,15 @@ class Connection:
         return self._native.local_address
 
     @property
+    def peer_certificates(self) -> tuple[bytes, ...]:
+        """The certificates the other end showed, DER, its own first.
+
+        Empty on plain TCP, and on a server whose client showed none. They have been verified, unless this
+        side was told not to.
+        """
+        return tuple(self._native.peer_certificates)
+
+    @property
     def control_stream_id(self) -> int | None:
         """The id of the control stream, ``None`` before there is one."""
         return self._native.control_stream_id

@@ -7,6 +7,7 @@ from weakref import WeakSet
 
 from nnrp._opening import Closing
 from nnrp.adapters._connection import Connection
+from nnrp.adapters._tls import Identity
 from nnrp.errors import NnrpConnectionClosedError
 
 if TYPE_CHECKING:
@@ -14,6 +15,7 @@ if TYPE_CHECKING:
 
     from nnrp._native import Connection as NativeConnection
     from nnrp._native import Listener as NativeListener
+    from nnrp.adapters._tls import PemSource, ServerTls
     from nnrp.server._reception import Receptions
 
 _C = TypeVar("_C", bound=Connection)
@@ -31,11 +33,13 @@ class Listener(Generic[_C]):
 
     """
 
-    __slots__ = ("__weakref__", "_accepted", "_native", "_receptions", "_warned", "host", "port")
+    __slots__ = ("__weakref__", "_accepted", "_native", "_receptions", "_tls", "_warned", "host", "port")
 
     _connection_type: type[_C]
     _native: NativeListener
     _accepted: WeakSet[_C]
+    #: Where its certificates come from; ``None`` on plain TCP.
+    _tls: ServerTls | None
     #: Whether it was said that everybody is let in.
     _warned: bool
     #: What `nnrp.server` keeps of clients that wait to be accepted here.
@@ -47,10 +51,11 @@ class Listener(Generic[_C]):
         raise TypeError(f"{type(self).__name__} objects are made by serve_quic and serve_tcp")
 
     @classmethod
-    def _wrap(cls, native: NativeListener, host: str) -> Self:
+    def _wrap(cls, native: NativeListener, host: str, tls: ServerTls | None) -> Self:
         listener = object.__new__(cls)
         listener._native = native
         listener._accepted = WeakSet()
+        listener._tls = tls
         listener._warned = False
         listener._receptions = None
         listener.host = host
@@ -90,6 +95,35 @@ class Listener(Generic[_C]):
 
         """
         return self._claim(await self._native.accept(timeout))
+
+    def reload_certificate(
+        self, certificate: PemSource | None = None, private_key: PemSource | None = None
+    ) -> None:
+        """Use a renewed certificate for every client that connects from now on.
+
+        Without arguments the files of the configuration are read again, those with the authorities of client
+        certificates too. Sessions that are open stay as they are. Fit for a signal handler of the event loop:
+        ``loop.add_signal_handler(signal.SIGHUP, listener.reload_certificate)``.
+
+        Args:
+            certificate: a PEM file, or PEM as ``bytes``, in place of the configuration's.
+            private_key: likewise; the certificate file also holds the key if ``None``.
+
+        Raises:
+            OSError: a file cannot be read.
+            ValueError: certificate and key do not belong together, cannot be used, or are not valid now; or
+                the listener is plain TCP. What was in use stays in use.
+
+        """
+        if self._tls is None:
+            raise ValueError("a plain TCP listener has no certificate")
+        if certificate is None and private_key is not None:
+            raise ValueError("a private_key needs its certificate")
+        tls = self._tls
+        if certificate is not None:
+            tls = tls.with_identity(Identity(certificate, private_key))
+        self._native.reload_tls(tls.read())
+        self._tls = tls
 
     def close(self, *, sessions: bool = False) -> Closing:
         """Stop accepting and refuse new connections; with ``sessions``, close accepted ones as well.

@@ -5,7 +5,7 @@ from __future__ import annotations
 import socket
 import ssl
 from dataclasses import dataclass, field
-from pathlib import Path
+from pathlib import Path  # noqa: TC003  # get_type_hints() needs it
 from typing import Final
 
 from nnrp import _native
@@ -13,6 +13,7 @@ from nnrp._opening import Opening
 from nnrp.adapters._connection import Connection
 from nnrp.adapters._listener import Listener
 from nnrp.adapters._resolve import check_port, first_to_connect, no_answer, resolve
+from nnrp.adapters._tls import ClientTls, Identity, Roots, ServerTls
 from nnrp.core import WireFormat
 from nnrp.errors import NnrpQuicConnectionClosedError, NnrpQuicError, NnrpQuicProtocolError
 
@@ -58,7 +59,8 @@ class QuicConfiguration:
         is_client: whether this is for connecting.
         idle_timeout: seconds of silence after which the connection counts as lost, ``None`` for never.
         max_datagram_frame_size: largest datagram accepted, in bytes.
-        verify_mode: ``ssl.CERT_REQUIRED`` verifies the peer, ``ssl.CERT_NONE`` does not.
+        verify_mode: ``ssl.CERT_REQUIRED`` verifies the peer, ``ssl.CERT_NONE`` does not; on a server
+            ``ssl.CERT_OPTIONAL`` also admits clients without a certificate.
         server_name: the name to verify, instead of the host that is connected to.
         cafile: file with trusted certificates, PEM.
         capath: directory with trusted certificates.
@@ -87,16 +89,30 @@ class QuicConfiguration:
         self.is_client = is_client
         self.idle_timeout = idle_timeout
         self.max_datagram_frame_size = max_datagram_frame_size
-        self.verify_mode = verify_mode if verify_mode is not None else ssl.CERT_REQUIRED
+        self._verify_mode = verify_mode
         self.server_name = server_name
         self.cafile = cafile
         self.capath = capath
         self.cadata = cadata
         self.keepalive_interval = keepalive_interval
         self.keepalive_timeout = keepalive_timeout
-        self._certificate: bytes | None = None
-        self._private_key: bytes | None = None
-        self._trusted_roots()
+        self._identity: Identity | None = None
+        self._roots().read()
+
+    @property
+    def verify_mode(self) -> ssl.VerifyMode:
+        """Whether the peer needs a certificate.
+
+        Unless it was set: a client verifies servers, and a server asks for certificates of clients if it was
+        told their authority.
+        """
+        if self._verify_mode is not None:
+            return self._verify_mode
+        return ssl.CERT_REQUIRED if self.is_client or self._roots() else ssl.CERT_NONE
+
+    @verify_mode.setter
+    def verify_mode(self, mode: ssl.VerifyMode) -> None:
+        self._verify_mode = mode
 
     def __repr__(self) -> str:
         role = "client" if self.is_client else "server"
@@ -108,7 +124,7 @@ class QuicConfiguration:
         keyfile: str | Path | bytes | None = None,
         password: bytes | str | None = None,
     ) -> None:
-        """Load the certificate chain and private key to serve with.
+        """Load the certificate chain and private key to serve with, or to show a server that asks.
 
         Args:
             certfile: a PEM file, or PEM as ``bytes``; the leaf certificate comes first.
@@ -122,10 +138,9 @@ class QuicConfiguration:
         """
         if password is not None:
             raise ValueError("encrypted private keys are not supported; decrypt the key first")
-        certificate = _read_pem(certfile)
-        private_key = _read_pem(keyfile) if keyfile is not None else certificate
-        _native.check_identity(certificate, private_key)
-        self._certificate, self._private_key = certificate, private_key
+        identity = Identity(certfile, keyfile)
+        identity.read()
+        self._identity = identity
 
     def load_verify_locations(
         self,
@@ -141,40 +156,18 @@ class QuicConfiguration:
 
         """
         self.cafile, self.capath, self.cadata = cafile, capath, cadata
-        self._trusted_roots()
+        self._roots().read()
 
-    def _trusted_roots(self) -> bytes | None:
-        """Return the trusted certificates as PEM, ``None`` for the platform's."""
-        parts: dict[str, bytes] = {}
-        if self.cafile is not None:
-            parts[f"cafile {self.cafile}"] = Path(self.cafile).read_bytes()
-        if self.capath is not None:
-            entries = sorted(Path(self.capath).iterdir())
-            parts[f"capath {self.capath}"] = b"\n".join(
-                entry.read_bytes() for entry in entries if entry.is_file()
-            )
-        if self.cadata is not None:
-            parts["cadata"] = self.cadata.encode() if isinstance(self.cadata, str) else bytes(self.cadata)
-        for source, pem in parts.items():
-            _require_certificates(source, pem)
-        return b"\n".join(parts.values()) if parts else None
+    def _roots(self) -> Roots:
+        return Roots(self.cafile, self.capath, self.cadata)
 
-    def _identity(self) -> tuple[bytes, bytes]:
-        if self._certificate is None or self._private_key is None:
+    def _server_tls(self) -> ServerTls:
+        if self._identity is None:
             raise ValueError("a QUIC server needs a certificate: use create_quic_server_configuration")
-        return self._certificate, self._private_key
+        return ServerTls(self._identity, self._roots(), self.verify_mode)
 
-
-def _require_certificates(source: str, pem: bytes) -> None:
-    """Refuse a wrong file when it is named, and not only when it is used."""
-    try:
-        ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT).load_verify_locations(cadata=pem.decode("ascii", "replace"))
-    except (ssl.SSLError, ValueError) as error:
-        raise ValueError(f"no trusted certificate found in {source}: {error}") from None
-
-
-def _read_pem(source: str | Path | bytes) -> bytes:
-    return bytes(source) if isinstance(source, bytes | bytearray | memoryview) else Path(source).read_bytes()
+    def _client_tls(self) -> ClientTls:
+        return ClientTls(self.server_name, self._roots(), self.verify_mode, self._identity)
 
 
 def create_quic_client_configuration(
@@ -191,6 +184,8 @@ def create_quic_client_configuration(
     server_name: str | None = None,
     keepalive_interval: float | None = 15.0,
     keepalive_timeout: float | None = 45.0,
+    certificate: str | Path | bytes | None = None,
+    private_key: str | Path | bytes | None = None,
 ) -> QuicConfiguration:
     """Make a configuration for connecting.
 
@@ -212,13 +207,15 @@ def create_quic_client_configuration(
         keepalive_interval: seconds between PINGs, ``None`` for none.
         keepalive_timeout: seconds without an answer after which the client gives up, ``None`` for never. It
             counts only once the server has answered a PING, because some never do.
+        certificate: what to show a server that asks for a certificate: a PEM file, or PEM as ``bytes``.
+        private_key: likewise; the certificate file also holds the key if ``None``.
 
     Raises:
         OSError: a file cannot be read.
-        ValueError: it holds no certificate.
+        ValueError: it holds no certificate, or no key.
 
     """
-    return QuicConfiguration(
+    configuration = QuicConfiguration(
         is_client=True,
         alpn_protocols=alpn_protocols if alpn_protocols is not None else [alpn_for_wire_format(wire_format)],
         verify_mode=ssl.CERT_NONE if insecure_skip_verify else verify_mode,
@@ -231,6 +228,11 @@ def create_quic_client_configuration(
         keepalive_interval=keepalive_interval,
         keepalive_timeout=keepalive_timeout,
     )
+    if certificate is not None:
+        configuration.load_cert_chain(certificate, private_key)
+    elif private_key is not None:
+        raise ValueError("a private_key needs its certificate")
+    return configuration
 
 
 def create_quic_server_configuration(
@@ -241,8 +243,14 @@ def create_quic_server_configuration(
     alpn_protocols: list[str] | None = None,
     max_datagram_frame_size: int = 65536,
     idle_timeout: float | None = 120.0,
+    verify_mode: ssl.VerifyMode | None = None,
+    cafile: str | Path | None = None,
+    capath: str | Path | None = None,
+    cadata: str | bytes | None = None,
 ) -> QuicConfiguration:
     """Make a configuration for serving.
+
+    Whoever names ``cafile``, ``capath`` or ``cadata`` admits only clients with a certificate from there.
 
     Args:
         certificate: a PEM file, or PEM as ``bytes``; a chain starts with the leaf.
@@ -251,19 +259,29 @@ def create_quic_server_configuration(
         alpn_protocols: other TLS protocol names.
         max_datagram_frame_size: largest datagram accepted, in bytes.
         idle_timeout: seconds of silence after which a connection counts as lost, ``None`` for never.
+        verify_mode: ``ssl.CERT_OPTIONAL`` asks clients for a certificate and admits those without one too.
+        cafile: file with the authorities of client certificates, or such certificates themselves, PEM.
+        capath: directory with such files.
+        cadata: the same as PEM.
 
     Raises:
         OSError: a file cannot be read.
-        ValueError: the contents are not a certificate chain and its private key.
+        ValueError: the contents are not a certificate chain and its private key, or clients shall be
+            verified and nobody says against what.
 
     """
     configuration = QuicConfiguration(
         is_client=False,
+        verify_mode=verify_mode,
+        cafile=cafile,
+        capath=capath,
+        cadata=cadata,
         alpn_protocols=alpn_protocols if alpn_protocols is not None else [alpn_for_wire_format(wire_format)],
         max_datagram_frame_size=max_datagram_frame_size,
         idle_timeout=idle_timeout,
     )
     configuration.load_cert_chain(certificate, private_key)
+    configuration._server_tls().read()
     return configuration
 
 
@@ -388,17 +406,16 @@ def serve_quic(
     check_port(port, lowest=0)
 
     async def open_() -> NnrpQuicListener:
-        certificate, private_key = chosen._identity()
+        tls = chosen._server_tls()
         [address, *_] = await resolve(host, port, kind=socket.SOCK_DGRAM, passive=True)
         native = await _native.bind_quic(
             *address,
-            certificate=certificate,
-            private_key=private_key,
+            tls=tls.read(),
             alpn=chosen.alpn_protocols,
             idle_timeout=chosen.idle_timeout,
             max_datagram_frame_size=chosen.max_datagram_frame_size,
         )
-        return NnrpQuicListener._wrap(native, host)
+        return NnrpQuicListener._wrap(native, host, tls)
 
     async def leave(listener: NnrpQuicListener) -> None:
         await listener.close()
@@ -423,7 +440,7 @@ def connect_quic(
         ValueError: there is no such port.
         OSError: the host is unknown or unreachable.
         TimeoutError: nobody answered within ``timeout`` seconds.
-        NnrpQuicConnectionClosedError: the TLS handshake failed.
+        NnrpQuicConnectionClosedError: the TLS handshake failed; its ``tls_fault`` says how.
 
     Cancelling closes the half-open connection.
 
@@ -433,15 +450,13 @@ def connect_quic(
 
     async def open_() -> NnrpQuicConnection:
         settings = chosen if chosen is not None else create_quic_client_configuration()
-        roots = settings._trusted_roots()
+        tls = settings._client_tls().read(host)
 
         async def connect(address: str, number: int) -> _native.Connection:
             return await _native.connect_quic(
                 address,
                 number,
-                server_name=settings.server_name or host,
-                roots=roots,
-                verify=settings.verify_mode is not ssl.CERT_NONE,
+                tls=tls,
                 alpn=settings.alpn_protocols,
                 idle_timeout=settings.idle_timeout,
                 max_datagram_frame_size=settings.max_datagram_frame_size,

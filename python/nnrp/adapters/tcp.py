@@ -1,16 +1,19 @@
-"""NNRP over plain TCP. Packets follow each other on the stream without any further framing."""
+"""NNRP over TCP, with TLS or plain. Packets follow each other on the stream without any further framing."""
 
 from __future__ import annotations
 
 import socket
-from dataclasses import KW_ONLY, dataclass
-from typing import Never
+import ssl
+from dataclasses import KW_ONLY, dataclass, field
+from pathlib import Path  # noqa: TC003  # get_type_hints() needs it
+from typing import Final, Never
 
 from nnrp import _native
 from nnrp._opening import Opening
 from nnrp.adapters._connection import Connection
 from nnrp.adapters._listener import Listener
 from nnrp.adapters._resolve import check_port, first_to_connect, no_answer, resolve
+from nnrp.adapters._tls import ClientTls, Identity, Roots, ServerTls
 from nnrp.adapters.quic import one_configuration
 from nnrp.core import WireFormat
 from nnrp.errors import (
@@ -21,6 +24,7 @@ from nnrp.errors import (
 )
 
 __all__ = [
+    "NNRP_TCP_ALPN",
     "NnrpTcpClientConfiguration",
     "NnrpTcpConnection",
     "NnrpTcpConnectionClosedError",
@@ -34,6 +38,9 @@ __all__ = [
     "create_tcp_server_configuration",
     "serve_tcp",
 ]
+
+#: The protocol name in the TLS handshake.
+NNRP_TCP_ALPN: Final = "nnrp/1-tcp"
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,6 +57,15 @@ class NnrpTcpClientConfiguration:
         keepalive_interval: seconds between PINGs, ``None`` for none.
         keepalive_timeout: seconds without an answer after which the client gives up, ``None`` for never. It
             counts only once the server has answered a PING, because some never do.
+        tls: whether to encrypt and verify; if ``None``, when one of the following says how.
+        verify_mode: ``ssl.CERT_NONE`` turns verification off.
+        server_name: the name to verify, instead of the host that is connected to.
+        cafile: file with trusted certificates, PEM; without it and the next two, the platform's are trusted.
+        capath: directory with trusted certificates.
+        cadata: trusted certificates, PEM.
+        certificate: what to show a server that asks: a PEM file, or PEM as ``bytes``.
+        private_key: likewise; the certificate file also holds the key if ``None``.
+        alpn_protocols: protocol names offered in the TLS handshake.
 
     """
 
@@ -61,6 +77,39 @@ class NnrpTcpClientConfiguration:
     max_frame_size: int | None = None
     keepalive_interval: float | None = 15.0
     keepalive_timeout: float | None = 45.0
+    tls: bool | None = None
+    verify_mode: ssl.VerifyMode = ssl.CERT_REQUIRED
+    server_name: str | None = None
+    cafile: str | Path | None = None
+    capath: str | Path | None = None
+    cadata: str | bytes | None = field(default=None, repr=False)
+    certificate: str | Path | bytes | None = field(default=None, repr=False)
+    private_key: str | Path | bytes | None = field(default=None, repr=False)
+    alpn_protocols: tuple[str, ...] = (NNRP_TCP_ALPN,)
+
+    def __post_init__(self) -> None:
+        # A wrong file is refused when it is named, and not only when it is used.
+        tls = self._client_tls()
+        if tls is not None:
+            tls.read("")
+
+    def _says_how(self) -> bool:
+        given = (self.server_name, self.cafile, self.capath, self.cadata, self.certificate, self.private_key)
+        return self.verify_mode is not ssl.CERT_REQUIRED or any(value is not None for value in given)
+
+    def _client_tls(self) -> ClientTls | None:
+        """Return whom to believe, ``None`` for plain TCP."""
+        if self.tls is False and self._says_how():
+            raise ValueError("tls=False, and yet there are TLS settings")
+        if self.private_key is not None and self.certificate is None:
+            raise ValueError("a private_key needs its certificate")
+        if self.tls is None and not self._says_how():
+            return None
+        if self.tls is False:
+            return None
+        identity = Identity(self.certificate, self.private_key) if self.certificate is not None else None
+        roots = Roots(self.cafile, self.capath, self.cadata)
+        return ClientTls(self.server_name, roots, self.verify_mode, identity)
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,6 +123,15 @@ class NnrpTcpServerConfiguration:
         wire_format: the packet layout.
         max_frame_size: largest packet accepted, in bytes; ``None`` for what the server's profile allows.
         keepalive_interval: seconds between PINGs to the client, ``None`` for none.
+        certificate: what to show clients: a PEM file, or PEM as ``bytes``; a chain starts with the leaf.
+            Without it nothing is encrypted.
+        private_key: likewise; the certificate file also holds the key if ``None``.
+        verify_mode: ``ssl.CERT_OPTIONAL`` asks clients for a certificate and admits those without one too.
+        cafile: file with the authorities of client certificates, or such certificates themselves, PEM.
+            Whoever names them here or in the next two admits only clients with such a certificate.
+        capath: directory with such files.
+        cadata: the same as PEM.
+        alpn_protocols: protocol names accepted in the TLS handshake.
 
     """
 
@@ -83,6 +141,31 @@ class NnrpTcpServerConfiguration:
     wire_format: WireFormat = WireFormat.CURRENT
     max_frame_size: int | None = None
     keepalive_interval: float | None = None
+    certificate: str | Path | bytes | None = field(default=None, repr=False)
+    private_key: str | Path | bytes | None = field(default=None, repr=False)
+    verify_mode: ssl.VerifyMode | None = None
+    cafile: str | Path | None = None
+    capath: str | Path | None = None
+    cadata: str | bytes | None = field(default=None, repr=False)
+    alpn_protocols: tuple[str, ...] = (NNRP_TCP_ALPN,)
+
+    def __post_init__(self) -> None:
+        # A wrong file is refused when it is named, and not only when it is used.
+        tls = self._server_tls()
+        if tls is not None:
+            tls.read()
+
+    def _server_tls(self) -> ServerTls | None:
+        """Return what to show and to ask for, ``None`` for plain TCP."""
+        roots = Roots(self.cafile, self.capath, self.cadata)
+        if self.certificate is None:
+            if self.private_key is not None or roots or self.verify_mode not in (None, ssl.CERT_NONE):
+                raise ValueError("a TCP server with TLS needs a certificate and its private_key")
+            return None
+        mode = self.verify_mode
+        if mode is None:
+            mode = ssl.CERT_REQUIRED if roots else ssl.CERT_NONE
+        return ServerTls(Identity(self.certificate, self.private_key), roots, mode)
 
 
 def create_tcp_client_configuration(
@@ -94,8 +177,28 @@ def create_tcp_client_configuration(
     max_frame_size: int | None = None,
     keepalive_interval: float | None = 15.0,
     keepalive_timeout: float | None = 45.0,
+    tls: bool | None = None,
+    verify_mode: ssl.VerifyMode = ssl.CERT_REQUIRED,
+    insecure_skip_verify: bool = False,
+    server_name: str | None = None,
+    cafile: str | Path | None = None,
+    capath: str | Path | None = None,
+    cadata: str | bytes | None = None,
+    certificate: str | Path | bytes | None = None,
+    private_key: str | Path | bytes | None = None,
+    alpn_protocols: list[str] | None = None,
 ) -> NnrpTcpClientConfiguration:
-    """Make a configuration for connecting; see :class:`NnrpTcpClientConfiguration`."""
+    """Make a configuration for connecting; see :class:`NnrpTcpClientConfiguration`.
+
+    ``tls=True`` encrypts, and verifies the server by the platform's authorities; so does each of the
+    parameters after it that says how. Without any of them TCP is plain. ``insecure_skip_verify`` is another
+    way of turning verification off.
+
+    Raises:
+        OSError: a file cannot be read.
+        ValueError: it holds no certificate, or no key; or ``tls=False`` and there are TLS settings.
+
+    """
     return NnrpTcpClientConfiguration(
         connect_timeout,
         idle_timeout,
@@ -104,6 +207,15 @@ def create_tcp_client_configuration(
         max_frame_size=max_frame_size,
         keepalive_interval=keepalive_interval,
         keepalive_timeout=keepalive_timeout,
+        tls=tls,
+        verify_mode=ssl.CERT_NONE if insecure_skip_verify else verify_mode,
+        server_name=server_name,
+        cafile=cafile,
+        capath=capath,
+        cadata=cadata,
+        certificate=certificate,
+        private_key=private_key,
+        alpn_protocols=tuple(alpn_protocols) if alpn_protocols is not None else (NNRP_TCP_ALPN,),
     )
 
 
@@ -114,14 +226,37 @@ def create_tcp_server_configuration(
     no_delay: bool = True,
     max_frame_size: int | None = None,
     keepalive_interval: float | None = None,
+    certificate: str | Path | bytes | None = None,
+    private_key: str | Path | bytes | None = None,
+    verify_mode: ssl.VerifyMode | None = None,
+    cafile: str | Path | None = None,
+    capath: str | Path | None = None,
+    cadata: str | bytes | None = None,
+    alpn_protocols: list[str] | None = None,
 ) -> NnrpTcpServerConfiguration:
-    """Make a configuration for serving; see :class:`NnrpTcpServerConfiguration`."""
+    """Make a configuration for serving; see :class:`NnrpTcpServerConfiguration`.
+
+    With a ``certificate`` everything is encrypted, without one nothing is.
+
+    Raises:
+        OSError: a file cannot be read.
+        ValueError: the contents are not a certificate chain and its private key, or clients shall be
+            verified and nobody says against what.
+
+    """
     return NnrpTcpServerConfiguration(
         idle_timeout,
         no_delay,
         wire_format=wire_format,
         max_frame_size=max_frame_size,
         keepalive_interval=keepalive_interval,
+        certificate=certificate,
+        private_key=private_key,
+        verify_mode=verify_mode,
+        cafile=cafile,
+        capath=capath,
+        cadata=cadata,
+        alpn_protocols=tuple(alpn_protocols) if alpn_protocols is not None else (NNRP_TCP_ALPN,),
     )
 
 
@@ -162,8 +297,8 @@ def serve_tcp(
     """Serve TCP connections on ``host`` and ``port``; port 0 picks a free one.
 
     Use it as ``async with serve_tcp(…) as listener`` or ``listener = await serve_tcp(…)``. Leaving the block
-    stops accepting; sessions that were accepted live on. Nothing is encrypted: outside of one machine or a
-    private network, use QUIC.
+    stops accepting; sessions that were accepted live on. Without a certificate in the configuration nothing
+    is encrypted, and a listener others can reach says so in the log.
 
     Raises:
         TypeError: two configurations were given.
@@ -181,14 +316,17 @@ def serve_tcp(
 
     async def open_() -> NnrpTcpListener:
         [address, *_] = await resolve(host, port, kind=socket.SOCK_STREAM, passive=True)
+        tls = settings._server_tls()
         native = await _native.bind_tcp(
             *address,
+            tls=tls.read() if tls is not None else None,
+            alpn=settings.alpn_protocols,
             idle_timeout=settings.idle_timeout,
             no_delay=settings.no_delay,
             max_frame_size=settings.max_frame_size,
             keepalive_interval=settings.keepalive_interval,
         )
-        return NnrpTcpListener._wrap(native, host)
+        return NnrpTcpListener._wrap(native, host, tls)
 
     async def leave(listener: NnrpTcpListener) -> None:
         await listener.close()
@@ -214,6 +352,7 @@ def connect_tcp(
         ValueError: there is no such port.
         OSError: the host is unknown, unreachable or refuses.
         TimeoutError: nobody answered in time.
+        NnrpTcpConnectionClosedError: the TLS handshake failed; its ``tls_fault`` says how.
 
     Cancelling closes the half-open connection.
 
@@ -228,10 +367,15 @@ def connect_tcp(
     limit = timeout if timeout is not None else settings.connect_timeout
 
     async def open_() -> NnrpTcpConnection:
+        client_tls = settings._client_tls()
+        tls = client_tls.read(host) if client_tls is not None else None
+
         async def connect(address: str, number: int) -> _native.Connection:
             return await _native.connect_tcp(
                 address,
                 number,
+                tls=tls,
+                alpn=settings.alpn_protocols,
                 idle_timeout=settings.idle_timeout,
                 no_delay=settings.no_delay,
                 max_frame_size=settings.max_frame_size,

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from nnrp.adapters._resolve import check_port
+from nnrp.adapters._tls import parse_address
 from nnrp.adapters.quic import QuicConfiguration
 from nnrp.adapters.tcp import NnrpTcpClientConfiguration
 from nnrp.client.connect import Target, opening_session
@@ -35,7 +37,7 @@ _OTHER = {TransportId.QUIC: TransportId.TCP, TransportId.TCP: TransportId.QUIC}
 
 def dial_client(
     host: str,
-    port: int,
+    port: int | None = None,
     *,
     profile: ClientProfile | None = None,
     config: QuicConfiguration | NnrpTcpClientConfiguration | None = None,
@@ -47,7 +49,7 @@ def dial_client(
     control_extensions: tuple[ControlExtensionEntry, ...] | bytes = (),
     timeout: float = _TIMEOUT,
 ) -> Opening[ClientSession]:
-    """Open a session with the server at ``host`` and ``port``.
+    """Open a session with the server at ``host`` and ``port``, or at an address: ``nnrps://host:port``.
 
     Use it as ``async with dial_client(…) as session``, which closes on exit, or ``session = await
     dial_client(…)``.
@@ -55,10 +57,13 @@ def dial_client(
     The transport is the one that ``dial_policy`` forces, else the one that the profile's ``FORCE_*`` names,
     else the one that ``config`` is for, else the selected or preferred one, else QUIC. A preference falls
     back to the other transport only if that one's configuration was given: going from QUIC to plain TCP
-    unasked would send the auth block in clear.
+    unasked would send the auth block in clear. Neither is tried after a certificate was refused.
+
+    An address decides whether the connection is encrypted, and not which transport it takes: ``nnrps://``
+    is QUIC or TCP with TLS, ``nnrp://`` is plain TCP.
 
     Args:
-        host: the server's name or address.
+        host: the server's name or address; or both with the port, as ``nnrps://host:port``.
         port: its port.
         profile: what to announce.
         config: how to connect; its type chooses the transport.
@@ -76,7 +81,7 @@ def dial_client(
         TimeoutError: the server did not answer in time.
         OSError: the host is unknown or unreachable.
         TypeError: a configuration or the auth block is of the wrong type.
-        ValueError: arguments exclude each other, or there is no such port.
+        ValueError: arguments exclude each other, the address is none, or there is no such port.
 
     Cancelling closes the half-open connection.
 
@@ -87,17 +92,17 @@ def dial_client(
         raise TypeError(
             f"a QuicConfiguration or NnrpTcpClientConfiguration is required, not {type(config).__name__}"
         )
-    check_port(port, lowest=1)
+    encrypted, host, port = _place(host, port)
     settings = profile if profile is not None else ClientProfile()
     policy = dial_policy if dial_policy is not None else ClientDialPolicy()
     transports = _transports(settings, policy, config, tcp_config)
-    target = Target(
-        host,
-        port,
-        port,
-        config if isinstance(config, QuicConfiguration) else None,
-        config if isinstance(config, NnrpTcpClientConfiguration) else tcp_config,
-    )
+    quic = config if isinstance(config, QuicConfiguration) else None
+    tcp = config if isinstance(config, NnrpTcpClientConfiguration) else tcp_config
+    if encrypted is True:
+        tcp = _with_tls(tcp)
+    elif encrypted is False:
+        transports, tcp = [TransportId.TCP], _plain(quic, tcp, settings, policy)
+    target = Target(host, port, port, quic, tcp)
     hello = build_client_hello_packet(
         requested_session_id=requested_session_id,
         auth_block=auth_block,
@@ -123,11 +128,46 @@ def dial_client(
         for transport_id in others:
             try:
                 return await open_over(transport_id)
-            except (OSError, NnrpTransportError):
-                continue  # the server cannot be reached this way; a refusal is not tried again
+            except (OSError, NnrpTransportError) as error:
+                # The server cannot be reached this way. A refusal is not tried again, and neither is somebody
+                # who showed a wrong certificate, to whom plain TCP might hand the auth block.
+                if getattr(error, "tls_fault", None) is not None:
+                    raise
         return await open_over(last)
 
     return opening_session("dial_client", open_)
+
+
+def _place(host: str, port: int | None) -> tuple[bool | None, str, int]:
+    """Return whether an address asks for encryption (``None``: there was none), the host, and the port."""
+    if "://" in host:
+        if port is not None:
+            raise TypeError("the address names the port already")
+        return parse_address(host)
+    if port is None:
+        raise TypeError("dial_client needs a port, or an address such as 'nnrps://host:port'")
+    check_port(port, lowest=1)
+    return None, host, port
+
+
+def _with_tls(tcp: NnrpTcpClientConfiguration | None) -> NnrpTcpClientConfiguration:
+    if tcp is None:
+        return NnrpTcpClientConfiguration(tls=True)
+    if tcp.tls is False:
+        raise ValueError("nnrps:// is encrypted, and the TCP configuration says tls=False")
+    return replace(tcp, tls=True)
+
+
+def _plain(
+    quic: QuicConfiguration | None,
+    tcp: NnrpTcpClientConfiguration | None,
+    profile: ClientProfile,
+    policy: ClientDialPolicy,
+) -> NnrpTcpClientConfiguration | None:
+    forced = TransportId.QUIC in (policy.forced_transport_id, _FORCED.get(profile.transport_policy))
+    if quic is not None or forced or (tcp is not None and tcp._client_tls() is not None):
+        raise ValueError("nnrp:// is plain TCP; write nnrps:// for QUIC or TLS")
+    return tcp
 
 
 def _announced(

@@ -117,6 +117,11 @@ class ClientSession:
         return self.control.transport_id
 
     @property
+    def peer_certificates(self) -> tuple[bytes, ...]:
+        """The certificates the server showed, DER, its own first; empty on plain TCP."""
+        return self.connection.peer_certificates
+
+    @property
     def active_model_name(self) -> str:
         """The model name the server told us."""
         return client_state(self.connection).native.model_name

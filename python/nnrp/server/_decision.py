@@ -51,7 +51,7 @@ class Terms:
     model_name: str
     session_id: int | None
     extra_extensions: tuple[ControlExtensionEntry, ...]
-    auth_validator: Callable[[bytes], Any] | None
+    auth_validator: Callable[..., Any] | None
     session_resolver: SessionResolver | None
     handshake_timeout: float
     #: Whether the call ends with a client that is refused.
@@ -162,7 +162,7 @@ async def decide(pending: _native.PendingSession, terms: Terms) -> Decided:
 async def _validate(terms: Terms, hello: ClientHelloContext, limit: asyncio.Timeout) -> Any:
     if terms.auth_validator is None:
         return True
-    return await ask(terms.auth_validator, hello.auth_block, limit)
+    return await ask(terms.auth_validator, hello, limit)
 
 
 async def _resolve(terms: Terms, hello: ClientHelloContext) -> ServerSessionAcceptResolution | Busy | None:

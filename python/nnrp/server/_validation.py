@@ -16,6 +16,8 @@ from nnrp.server._threads import on_thread
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from nnrp.server.context import ClientHelloContext
+
 __all__ = ["Admit", "Busy", "tokens_equal"]
 
 
@@ -83,11 +85,22 @@ def for_log(error: Exception) -> ApplicationError:
     return ApplicationError(f"{type(error).__name__}: {text}").with_traceback(error.__traceback__)
 
 
+def wants_hello(validator: Callable[..., Any]) -> bool:
+    """Return whether ``validator`` has two parameters without a default: auth block and hello."""
+    try:
+        parameters = inspect.signature(validator).parameters.values()
+    except (TypeError, ValueError):
+        return False  # a builtin that does not say
+    positional = (inspect.Parameter.POSITIONAL_ONLY, inspect.Parameter.POSITIONAL_OR_KEYWORD)
+    required = [one for one in parameters if one.kind in positional and one.default is one.empty]
+    return len(required) == 2  # noqa: PLR2004  # the two above
+
+
 class NoThreadError(Exception):
     """Every thread was taken until the client's time was over."""
 
 
-async def ask(validator: Callable[[bytes], Any], auth_block: bytes, limit: asyncio.Timeout) -> Any:
+async def ask(validator: Callable[..., Any], hello: ClientHelloContext, limit: asyncio.Timeout) -> Any:
     """Call ``validator``, inside ``limit``, and return what it says.
 
     A coroutine function runs here, on the event loop. Any other runs on a thread of the package, so it may
@@ -98,9 +111,10 @@ async def ask(validator: Callable[[bytes], Any], auth_block: bytes, limit: async
         NoThreadError: it was not even called when the limit was reached.
 
     """
+    arguments = (hello.auth_block, hello) if wants_hello(validator) else (hello.auth_block,)
     if inspect.iscoroutinefunction(validator):
-        return await validator(auth_block)
-    asked = on_thread(functools.partial(contextvars.copy_context().run, validator, auth_block))
+        return await validator(*arguments)
+    asked = on_thread(functools.partial(contextvars.copy_context().run, validator, *arguments))
     try:
         verdict = await asyncio.wrap_future(asked)
     except asyncio.CancelledError:

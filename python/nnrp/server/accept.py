@@ -18,6 +18,7 @@ from nnrp.errors import NnrpConnectionClosedError
 from nnrp.server._decision import Refused, ServerSessionAcceptResolution, SessionResolver, Terms, decide
 from nnrp.server._reception import log_refusal, reception_of
 from nnrp.server._validation import Admit, Busy
+from nnrp.server.context import ClientHelloContext
 from nnrp.server.profile import ServerProfile, check_profile
 
 if TYPE_CHECKING:
@@ -36,10 +37,12 @@ __all__ = [
 
 _log = logging.getLogger("nnrp.server")
 
-#: Decides about an auth block: truthy lets the client in, falsy does not. It may return something to await.
-AuthValidator: TypeAlias = Callable[
-    [bytes], bool | Admit | Busy | Awaitable[bool | Admit | Busy] | Future[bool | Admit | Busy]
-]
+_Verdict: TypeAlias = bool | Admit | Busy
+_Answer: TypeAlias = _Verdict | Awaitable[_Verdict] | Future[_Verdict]
+
+#: Decides about an auth block: truthy lets the client in, falsy does not. It may return something to await. With
+#: a second parameter it also gets the hello, and in it the client's certificates.
+AuthValidator: TypeAlias = Callable[[bytes], _Answer] | Callable[[bytes, ClientHelloContext], _Answer]
 
 ServerListener = NnrpQuicListener | NnrpTcpListener
 ServerConnection = NnrpQuicConnection | NnrpTcpConnection
@@ -85,11 +88,12 @@ async def accept_server_session(
         extra_extensions: extensions for the acknowledgement; one of a type the library answers replaces its
             answer.
         auth_validator: decides about the client's auth block, once per connection and for all clients at the
-            same time: a slow verdict delays nobody else. A plain function runs on a thread of the package, of
-            which there are 64, a coroutine function on the event loop. A falsy verdict or an exception
-            refuses the client; the exception is logged with its traceback, but without a text that may quote
-            the auth block. :class:`Admit` lets a client in for a time, :class:`Busy` sends it away for one.
-            Without a validator everybody is admitted.
+            same time: a slow verdict delays nobody else. One with two parameters also gets the
+            :class:`ClientHelloContext`, whose ``peer_certificates`` the client showed. A plain function runs
+            on a thread of the package, of which there are 64, a coroutine function on the event loop. A falsy
+            verdict or an exception refuses the client; the exception is logged with its traceback, but
+            without a text that may quote the auth block. :class:`Admit` lets a client in for a time,
+            :class:`Busy` sends it away for one. Without a validator everybody is admitted.
         active_model_name: another name of ``model_name``.
         server_profile: another name of ``profile``.
         session_id: the id to give the session, instead of the one the client asks for.
@@ -201,7 +205,7 @@ def _terms(
     model_name: str,
     session_id: int | None,
     extra_extensions: tuple[ControlExtensionEntry, ...],
-    auth_validator: Callable[[bytes], Any] | None,
+    auth_validator: AuthValidator | None,
     session_resolver: SessionResolver | None,
     handshake_timeout: float,
     raises: bool,

@@ -37,6 +37,8 @@ class ClientHelloContext:
         metadata: its metadata.
         auth_block: the client's credentials, untouched.
         control_extensions: every extension, known or not, in wire order.
+        peer_certificates: the certificates it showed to TLS, DER, its own first; empty if it showed none.
+            They come from an authority that the server's configuration names.
 
     """
 
@@ -44,13 +46,15 @@ class ClientHelloContext:
     metadata: ClientHelloMetadata
     auth_block: bytes
     control_extensions: tuple[ControlExtensionEntry, ...]
+    peer_certificates: tuple[bytes, ...] = ()
 
     def __repr__(self) -> str:
         # Credentials do not belong in a log, and neither does every number of a session that is printed.
         return (
             f"ClientHelloContext(packet={summary(self.packet)}, metadata=…, "
             f"auth_block={octets(self.auth_block)}, "
-            f"control_extensions=<{len(self.control_extensions)} entries>)"
+            f"control_extensions=<{len(self.control_extensions)} entries>, "
+            f"peer_certificates=<{len(self.peer_certificates)}>)"
         )
 
 
@@ -84,6 +88,7 @@ def hello_context(native: _native.PendingSession) -> ClientHelloContext:
             ControlExtensionEntry(kind, ControlExtensionFlags(flags), payload)
             for kind, flags, payload in native.extensions
         ),
+        peer_certificates=tuple(native.peer_certificates),
     )
 
 

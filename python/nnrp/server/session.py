@@ -433,6 +433,14 @@ class ServerSession:
         return self.connection.peer_address
 
     @property
+    def peer_certificates(self) -> tuple[bytes, ...]:
+        """The certificates the client showed, DER, its own first; empty if it showed none.
+
+        They come from an authority that the server's configuration names.
+        """
+        return self.connection.peer_certificates
+
+    @property
     def stats(self) -> Mapping[str, int]:
         """Counters: packets and bytes in both directions, refused and discarded packets."""
         native = _native_session(self.connection)

@@ -1,0 +1,76 @@
+//! Certificates and addresses, as `nnrp.adapters` passes them.
+
+use nnrp::{Address, ClientTls, Identity, Scheme, ServerTls, TlsFault, Trust};
+use pyo3::exceptions::PyValueError;
+use pyo3::prelude::*;
+use pyo3::types::PyBytes;
+
+use crate::errors;
+
+/// What a listener shows and wants to see: certificate, private key, roots of client certificates (`None`: clients are
+/// not asked for one), whether a client must have one. All PEM.
+pub(crate) type ServerSide = (Vec<u8>, Vec<u8>, Option<Vec<u8>>, bool);
+
+/// Whom a client believes, and what it shows: the name to verify, roots (`None`: the platform's), whether to verify, and
+/// certificate and key of its own. All PEM.
+pub(crate) type ClientSide = (String, Option<Vec<u8>>, bool, Option<(Vec<u8>, Vec<u8>)>);
+
+pub(crate) fn server_tls((certificate, private_key, roots, required): ServerSide) -> PyResult<ServerTls> {
+    let tls = ServerTls::from(identity(&certificate, &private_key)?);
+    Ok(match roots {
+        None => tls,
+        Some(roots) if required => tls.require_client_certificates(roots),
+        Some(roots) => tls.request_client_certificates(roots),
+    })
+}
+
+/// The name to verify, and the rest.
+pub(crate) fn client_tls((server_name, roots, verify, shown): ClientSide) -> PyResult<(String, ClientTls)> {
+    let tls = ClientTls::from(match roots {
+        _ if !verify => Trust::DangerAcceptAnyone,
+        Some(roots) => Trust::Certificates(roots),
+        None => Trust::Platform,
+    });
+    let tls = match shown {
+        None => tls,
+        Some((certificate, private_key)) => tls.identity(identity(&certificate, &private_key)?),
+    };
+    Ok((server_name, tls))
+}
+
+fn identity(certificate: &[u8], private_key: &[u8]) -> PyResult<Identity> {
+    Identity::from_pem(certificate, private_key).map_err(|error| errors::tls(&error))
+}
+
+/// Certificates as Python gets them: DER, the peer's own first.
+pub(crate) fn shown<'py>(py: Python<'py>, certificates: &[bytes::Bytes]) -> Vec<Bound<'py, PyBytes>> {
+    certificates.iter().map(|certificate| PyBytes::new(py, certificate)).collect()
+}
+
+/// Raises `ValueError` unless certificate and key, PEM, belong in a TLS configuration.
+#[pyfunction]
+pub(crate) fn check_identity(certificate: &[u8], private_key: &[u8]) -> PyResult<()> {
+    identity(certificate, private_key).map(drop)
+}
+
+/// Certificate and key, PEM, for loopback names.
+#[pyfunction]
+pub(crate) fn development_certificate<'py>(
+    py: Python<'py>,
+) -> PyResult<(Bound<'py, PyBytes>, Bound<'py, PyBytes>)> {
+    let made = nnrp::development_certificate().map_err(|error| errors::tls(&error))?;
+    Ok((PyBytes::new(py, made.certificate.as_bytes()), PyBytes::new(py, made.private_key.as_bytes())))
+}
+
+/// Whether an address asks for TLS, its host and its port; raises `ValueError` for what is no address.
+#[pyfunction]
+pub(crate) fn parse_address(text: &str) -> PyResult<(bool, String, u16)> {
+    let address: Address = text.parse().map_err(|error| PyValueError::new_err(format!("{error}")))?;
+    Ok((address.scheme() == Scheme::Tls, address.host().to_owned(), address.port()))
+}
+
+/// The names of what can be wrong with TLS.
+#[pyfunction]
+pub(crate) fn tls_faults() -> Vec<&'static str> {
+    TlsFault::NAMES.iter().map(|(_, name)| *name).collect()
+}

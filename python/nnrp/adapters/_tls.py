@@ -1,0 +1,149 @@
+"""Certificates: what configurations are given, and what the native half gets."""
+
+from __future__ import annotations
+
+import ssl
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TypeAlias
+
+from nnrp import _native
+
+#: A PEM file, or PEM as ``bytes``.
+PemSource: TypeAlias = str | Path | bytes
+
+#: Certificate, private key, roots of client certificates, whether clients need one; for ``_native``.
+ServerSide: TypeAlias = tuple[bytes, bytes, bytes | None, bool]
+#: Name to verify, roots, whether to verify, certificate and key to show; for ``_native``.
+ClientSide: TypeAlias = tuple[str, bytes | None, bool, tuple[bytes, bytes] | None]
+
+
+def read_pem(source: PemSource) -> bytes:
+    """Return the PEM that ``source`` is or names.
+
+    Raises:
+        OSError: a file cannot be read.
+
+    """
+    return bytes(source) if isinstance(source, bytes | bytearray | memoryview) else Path(source).read_bytes()
+
+
+@dataclass(frozen=True, slots=True)
+class Roots:
+    """Trusted certificates: a file, a directory, PEM, or several of them."""
+
+    cafile: str | Path | None = None
+    capath: str | Path | None = None
+    cadata: str | bytes | None = None
+
+    def __bool__(self) -> bool:
+        return any(source is not None for source in (self.cafile, self.capath, self.cadata))
+
+    def read(self) -> bytes | None:
+        """Return them as PEM, ``None`` for the platform's.
+
+        Raises:
+            OSError: a file cannot be read.
+            ValueError: there is no certificate in one of them.
+
+        """
+        parts: dict[str, bytes] = {}
+        if self.cafile is not None:
+            parts[f"cafile {self.cafile}"] = Path(self.cafile).read_bytes()
+        if self.capath is not None:
+            entries = sorted(Path(self.capath).iterdir())
+            parts[f"capath {self.capath}"] = b"\n".join(
+                entry.read_bytes() for entry in entries if entry.is_file()
+            )
+        if self.cadata is not None:
+            parts["cadata"] = self.cadata.encode() if isinstance(self.cadata, str) else bytes(self.cadata)
+        for source, pem in parts.items():
+            _require_certificates(source, pem)
+        return b"\n".join(parts.values()) if parts else None
+
+
+def _require_certificates(source: str, pem: bytes) -> None:
+    """Refuse a wrong file when it is named, and not only when it is used."""
+    try:
+        ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT).load_verify_locations(cadata=pem.decode("ascii", "replace"))
+    except (ssl.SSLError, ValueError) as error:
+        raise ValueError(f"no trusted certificate found in {source}: {error}") from None
+
+
+@dataclass(frozen=True, slots=True)
+class Identity:
+    """A certificate and its key, which a file of both may hold."""
+
+    certificate: PemSource = field(repr=False)
+    private_key: PemSource | None = field(repr=False, default=None)
+
+    def read(self) -> tuple[bytes, bytes]:
+        """Return both as PEM.
+
+        Raises:
+            OSError: a file cannot be read.
+            ValueError: the contents are not a certificate chain and its private key.
+
+        """
+        certificate = read_pem(self.certificate)
+        private_key = read_pem(self.private_key) if self.private_key is not None else certificate
+        _native.check_identity(certificate, private_key)
+        return certificate, private_key
+
+
+@dataclass(frozen=True, slots=True)
+class ServerTls:
+    """What a listener shows its clients, and what it wants to see of them."""
+
+    identity: Identity
+    roots: Roots
+    verify_mode: ssl.VerifyMode
+
+    def read(self) -> ServerSide:
+        """Return what the native half takes, from the files as they are now.
+
+        Raises:
+            OSError: a file cannot be read.
+            ValueError: it holds something else, or clients shall be verified and nobody says against what.
+
+        """
+        certificate, private_key = self.identity.read()
+        if self.verify_mode is ssl.CERT_NONE:
+            return certificate, private_key, None, False
+        if not self.roots:
+            raise ValueError(
+                "clients shall show certificates: name their authority in cafile, capath or cadata"
+            )
+        return certificate, private_key, self.roots.read(), self.verify_mode is ssl.CERT_REQUIRED
+
+    def with_identity(self, identity: Identity) -> ServerTls:
+        return ServerTls(identity, self.roots, self.verify_mode)
+
+
+@dataclass(frozen=True, slots=True)
+class ClientTls:
+    """Whom a client believes, and what it shows a server that asks."""
+
+    server_name: str | None
+    roots: Roots
+    verify_mode: ssl.VerifyMode
+    identity: Identity | None
+
+    def read(self, host: str) -> ClientSide:
+        """Return what the native half takes to connect to ``host``. Raises like :meth:`ServerTls.read`."""
+        return (
+            self.server_name or host,
+            self.roots.read(),
+            self.verify_mode is not ssl.CERT_NONE,
+            self.identity.read() if self.identity is not None else None,
+        )
+
+
+def parse_address(address: str) -> tuple[bool, str, int]:
+    """Return whether ``nnrps://host:port`` (or ``nnrp://``, plain) asks for TLS, its host, and its port.
+
+    Raises:
+        ValueError: it is no address.
+
+    """
+    return _native.parse_address(address)
