@@ -40,8 +40,8 @@ _log = logging.getLogger("nnrp.server")
 _Verdict: TypeAlias = bool | Admit | Busy
 _Answer: TypeAlias = _Verdict | Awaitable[_Verdict] | Future[_Verdict]
 
-#: Decides about an auth block: truthy lets the client in, falsy does not. It may return something to await. With
-#: a second parameter it also gets the hello, and in it the client's certificates.
+#: Decides about an auth block: truthy lets the client in, falsy does not. It may return something to await.
+#: With a second parameter it also gets the hello, and in it the certificates of the client.
 AuthValidator: TypeAlias = Callable[[bytes], _Answer] | Callable[[bytes, ClientHelloContext], _Answer]
 
 ServerListener = NnrpQuicListener | NnrpTcpListener
