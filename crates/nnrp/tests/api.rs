@@ -16,6 +16,7 @@ mod api {
     pub(crate) mod other_peers;
     pub(crate) mod refusals;
     pub(crate) mod reload;
+    pub(crate) mod rules;
     pub(crate) mod verification;
 }
 
@@ -65,6 +66,13 @@ over_every_transport! {
     closing::a_server_that_closes_ends_every_wait,
     closing::losing_the_client_ends_the_session,
     closing::closing_after_the_peer_has_gone_takes_no_time,
+    rules::a_first_packet_that_breaks_a_rule_ends_the_connection,
+    rules::a_message_that_breaks_a_rule_costs_itself_only,
+    rules::what_changes_nothing_is_not_answered,
+    rules::a_patch_that_breaks_a_rule_is_refused_by_its_acknowledgement,
+    rules::an_object_that_cannot_be_kept_is_refused_by_its_acknowledgement,
+    rules::probes_are_answered_in_a_session_up_to_their_limit,
+    rules::a_control_message_beyond_its_limit_ends_the_connection,
 }
 
 /// Behaviours of listeners: there is none in memory.
