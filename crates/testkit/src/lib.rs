@@ -10,6 +10,7 @@ mod node;
 pub mod packets;
 mod pair;
 pub mod random;
+pub mod relay;
 pub mod script;
 pub mod story;
 mod world;

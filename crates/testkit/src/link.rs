@@ -193,7 +193,8 @@ impl SimulatedLink {
 
     /// Nothing of what `from` sends arrives before `pause` is over; then everything does.
     pub fn stall(&mut self, now: Instant, from: Side, pause: Duration) {
-        self.direction_mut(from).stalled_until = Some(now + pause);
+        let stalled = &mut self.direction_mut(from).stalled_until;
+        *stalled = Some(now + pause).max(*stalled);
     }
 
     /// Breaks the connection.

@@ -294,7 +294,14 @@ impl Node {
             Delivery::Acknowledged(path) => {
                 self.unacknowledged.remove(&path);
             }
-            Delivery::Closed(end) => self.end(&end),
+            Delivery::Closed(end) => {
+                // Streams that are not complete never will be.
+                for id in std::mem::take(&mut self.frames).into_keys() {
+                    let released = self.order.gave_up(id);
+                    self.hand_over(now, released);
+                }
+                self.end(&end);
+            }
         }
         self.pump(now, link);
     }

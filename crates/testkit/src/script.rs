@@ -535,6 +535,7 @@ impl Stage {
             _ => Break::Silence,
         };
         self.world.link.break_off(self.world.now, how);
+        self.story.broken = true;
         self.broken_at.get_or_insert(self.world.now);
     }
 

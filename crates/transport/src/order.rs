@@ -9,9 +9,10 @@ use std::time::Duration;
 
 use nnrp_session::FrameKey;
 
-/// How long a stream without a header may hold back its successors: several round trips of a long path, and no
-/// more than a blink if somebody opens streams and sends nothing.
-pub const ORDER_PATIENCE: Duration = Duration::from_secs(1);
+/// How long a stream without a header may hold back its successors. Longer than a bad path takes to repeat what was lost
+/// several times in a row, and than a phone takes to change networks: giving up hands out the results of one frame with a
+/// gap or out of order. Only a peer that opens streams and sends nothing makes anybody wait for it.
+pub const ORDER_PATIENCE: Duration = Duration::from_secs(10);
 
 /// The streams that are open or hold a packet back, each packet with whatever `T` belongs to it.
 #[derive(Debug)]

@@ -258,7 +258,11 @@ impl Shared {
                     self.inbox.end_frames(Closed(Arc::new(ended), None));
                     continue;
                 }
-                Event::Ended(ended) => {
+                Event::Ended(mut ended) => {
+                    // The machine knows no addresses; whoever waits wants to know whom it has lost.
+                    if ended.by == EndedBy::Transport && self.peer.port() != 0 {
+                        ended.reason = format!("{}: {}", self.peer, ended.reason);
+                    }
                     let closed = Closed(Arc::new(ended), self.tls_fault.get().copied());
                     self.inbox.close(closed.clone());
                     self.write_room.close();

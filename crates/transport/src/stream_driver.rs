@@ -36,8 +36,13 @@ where
     W: AsyncWrite + Send + Unpin + 'static,
 {
     let (reader_done, reader_ended) = watch::channel(false);
-    let reader =
-        Reader { path: path.clone(), read, buffer: BytesMut::with_capacity(READ_BUFFER), idle_timeout };
+    let reader = Reader {
+        path: path.clone(),
+        read,
+        buffer: BytesMut::with_capacity(READ_BUFFER),
+        inside: false,
+        idle_timeout,
+    };
     let writer = Writer { path: path.clone(), write, idle_timeout };
     let path = path.clone();
     tokio::spawn(async move {
@@ -76,6 +81,8 @@ struct Reader<R> {
     path: Arc<Path>,
     read: R,
     buffer: BytesMut,
+    /// A header has been taken out of the buffer, and the rest of its packet has not arrived.
+    inside: bool,
     idle_timeout: Option<Duration>,
 }
 
@@ -94,8 +101,9 @@ impl<R: AsyncRead + Unpin> Reader<R> {
             Ok(Stopped::EndOfStream) => match Failure::of_plain_end(&self.buffer) {
                 Some(failure) => ReadEnd::Failed(failure),
                 None => ReadEnd::Transport(TransportEnd {
-                    clean: self.buffer.is_empty(),
+                    clean: self.buffer.is_empty() && !self.inside,
                     text: match self.buffer.len() {
+                        0 if self.inside => "closed by peer inside a packet".into(),
                         0 => "closed by peer without CLOSE".into(),
                         bytes => {
                             format!("closed by peer inside a packet: incomplete packet of {bytes} bytes")
@@ -123,6 +131,7 @@ impl<R: AsyncRead + Unpin> Reader<R> {
                 tracing::warn!(peer = %self.path.link.peer, "a client speaks TLS to a plain listener");
             }
             let (verdict, header) = self.path.handle_header(&bytes);
+            self.inside = true;
             match (verdict, header) {
                 (HeaderVerdict::Stop, _) | (_, None) => return Ok(Stopped::Refused),
                 (HeaderVerdict::Skip, Some(header)) => {
@@ -143,6 +152,7 @@ impl<R: AsyncRead + Unpin> Reader<R> {
                     }
                 }
             }
+            self.inside = false;
         }
     }
 
