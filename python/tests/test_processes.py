@@ -5,10 +5,13 @@ import os
 import subprocess
 import sys
 import textwrap
+import time
 from pathlib import Path
 
 import pytest
 from frames import STEP, frame
+
+from nnrp.errors import NnrpConnectionClosedError
 
 PREAMBLE = """
 import asyncio, os, sys, threading, warnings
@@ -89,6 +92,45 @@ async def test_the_result_sent_right_before_the_exit_arrives(network, certificat
         result = await client.submit(frame(1, b"x" * 300_000), timeout=STEP)
         assert result.sections[0].tile_payloads == (b"x" * 300_000,)
     assert await asyncio.wait_for(server.wait(), 30) == 0
+
+
+async def test_every_wait_ends_when_the_server_is_killed(network, certificate):
+    program = """
+    async def main():
+        listener = await network.serve()
+        print(listener.port, flush=True)
+        session = await accept_server_session(listener, timeout=STEP)
+        for taken in range(8):
+            await session.receive_submit(STEP)
+        print("taken", flush=True)
+        await asyncio.Event().wait()
+    asyncio.run(main())
+    """
+    interval, patience, slack = 0.25, 2.0, 5.0
+    keys = (certificate.certificate.decode(), certificate.private_key.decode())
+    server = await asyncio.create_subprocess_exec(
+        *command(program, network.transport, *keys), stdout=subprocess.PIPE, env=ENVIRONMENT
+    )
+    port = int(await asyncio.wait_for(server.stdout.readline(), 30))
+    async with network.connect(port, keepalive_interval=interval, keepalive_timeout=patience) as connection:
+        client = await network.handshake(connection)
+        waiting = [asyncio.create_task(client.submit(frame(frame_id))) for frame_id in range(1, 8)]
+        await client.submit_frame(frame(8))
+        waiting.append(asyncio.create_task(client.receive_result(frame_id=8)))
+        assert await asyncio.wait_for(server.stdout.readline(), 30) == b"taken\n"
+        await client.ping(STEP)
+
+        server.kill()
+        killed = time.monotonic()
+        outcomes = await asyncio.wait_for(asyncio.gather(*waiting, return_exceptions=True), 30)
+        noticed = time.monotonic() - killed
+        for outcome in outcomes:
+            assert isinstance(outcome, NnrpConnectionClosedError), outcome
+            assert f"connection lost: 127.0.0.1:{port}: " in str(outcome)
+        assert noticed < interval + patience + slack
+        with pytest.raises(NnrpConnectionClosedError, match="connection lost"):
+            await client.submit_frame(frame(9))
+    await asyncio.wait_for(server.wait(), 30)
 
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="there is no fork")

@@ -182,6 +182,12 @@ fn check_end(end: &End) {
     assert!(end.sent.len() <= MAX_STEPS * 2 * MAX_QUEUED_REPLIES);
 }
 
+/// Two applications doing anything in any order over any network keep every promise of [`crate::story`].
+pub fn scripts_keep_every_promise(data: &[u8]) {
+    let outcome = crate::script::play(data);
+    assert!(outcome.is_ok(), "{outcome:?}");
+}
+
 /// Bytes on their way through one pipe: less than a large body, so that bodies arrive in pieces.
 const PIPE_BYTES: usize = 1 << 16;
 

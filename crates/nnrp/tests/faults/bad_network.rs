@@ -14,7 +14,7 @@ const IN_FLIGHT: usize = 16;
 const FRAMES: u32 = 64;
 
 /// Bytes of the large result in an ordinary run: it takes longer than the small ones beside it.
-const LARGE_BYTES: usize = 1 << 20;
+const LARGE_BYTES: usize = 384 << 10;
 
 /// How much longer the slowest small results may take while a large one is under way. Under TCP's single stream it would
 /// be the whole large result, some hundred times as long.
