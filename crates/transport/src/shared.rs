@@ -260,8 +260,9 @@ impl Shared {
                 }
                 Event::Ended(mut ended) => {
                     // The machine knows no addresses; whoever waits wants to know whom it has lost.
-                    if ended.by == EndedBy::Transport && self.peer.port() != 0 {
-                        ended.reason = format!("{}: {}", self.peer, ended.reason);
+                    let peer = self.link().peer;
+                    if ended.by == EndedBy::Transport && peer.port() != 0 {
+                        ended.reason = format!("{peer}: {}", ended.reason);
                     }
                     let closed = Closed(Arc::new(ended), self.tls_fault.get().copied());
                     self.inbox.close(closed.clone());
