@@ -1,5 +1,6 @@
 //! The behaviours of the facade, each over every transport.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "tests fail by panicking")]
+#![allow(clippy::print_stderr, reason = "a test that measures says what")]
 
 mod api {
     pub(crate) mod addresses;
@@ -9,8 +10,13 @@ mod api {
     pub(crate) mod certificates;
     pub(crate) mod client_certificates;
     pub(crate) mod closing;
+<<<<<<< HEAD
     pub(crate) mod draining;
+=======
+    pub(crate) mod crowd;
+>>>>>>> f2f6e96 (Tests: every refusal and every agreement over every transport, and a silent crowd)
     pub(crate) mod echo;
+    pub(crate) mod handshakes;
     pub(crate) mod harness;
     pub(crate) mod liveness;
     pub(crate) mod other_peers;
@@ -42,6 +48,11 @@ macro_rules! over_every_transport {
 }
 
 over_every_transport! {
+    handshakes::hellos_that_break_a_rule_are_refused_with_its_code,
+    handshakes::forcing_the_other_transport_is_refused,
+    handshakes::the_application_refuses_with_the_code_it_likes,
+    handshakes::both_sides_see_what_was_agreed,
+    handshakes::an_acknowledgement_with_another_auth_status_is_a_refusal,
     echo::a_frame_comes_back,
     echo::results_come_back_in_any_order,
     echo::parts_of_one_frame_keep_their_order,
@@ -85,6 +96,7 @@ macro_rules! over_networks {
 }
 
 over_networks! {
+    crowd::a_silent_crowd_delays_nobody,
     authentication::a_busy_server_says_when_to_try_again,
     authentication::beyond_the_limit_clients_are_told_to_come_back,
     authentication::a_session_lasts_as_long_as_its_authentication,
