@@ -62,3 +62,19 @@ async def test_frames_beyond_the_limits_are_logged(network, caplog):
         record = await logged(caplog, "beyond the limits")
         receiving.cancel()
     assert (record.name, record.levelno) == ("nnrp.server", logging.WARNING)
+
+
+async def test_no_level_shows_an_auth_block(network, caplog):
+    token = b"hunter2-is-the-token"
+    with caplog.at_level(1), caplog.at_level(1, "nnrp"):
+        async with network.serve() as listener:
+            accepting = asyncio.create_task(
+                accept_server_session(listener, auth_validator=lambda block: block == token)
+            )
+            with pytest.raises(NnrpProtocolError) as refused:
+                await network.dial(listener.port, token + b"?")
+            async with network.dial(listener.port, token) as client, await accepting as server:
+                shown = f"{server!r} {server.hello!r} {client!r} {client.control!r} {refused.value!r}"
+        await logged(caplog, "client refused")
+    for form in (token.decode(), token.hex(), ", ".join(map(str, token))):
+        assert form not in caplog.text + shown

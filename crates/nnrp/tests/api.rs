@@ -10,11 +10,8 @@ mod api {
     pub(crate) mod certificates;
     pub(crate) mod client_certificates;
     pub(crate) mod closing;
-<<<<<<< HEAD
-    pub(crate) mod draining;
-=======
     pub(crate) mod crowd;
->>>>>>> f2f6e96 (Tests: every refusal and every agreement over every transport, and a silent crowd)
+    pub(crate) mod draining;
     pub(crate) mod echo;
     pub(crate) mod handshakes;
     pub(crate) mod harness;
