@@ -137,7 +137,8 @@ impl Machine {
     }
 
     pub(crate) fn on_close(&mut self, now: Instant, packet: &Packet) {
-        let reason = String::from_utf8_lossy(&packet.body).into_owned();
+        // Type and lengths were checked with the header, so there is a reason, possibly empty or cut (R-LIM-5).
+        let reason = Close::decode(packet).unwrap_or_default().reason;
         match self.state {
             ConnectionState::Init | ConnectionState::Negotiating => {
                 let text = if reason.is_empty() { "the peer closed".to_owned() } else { reason.clone() };

@@ -29,6 +29,7 @@ fn a_client_says_goodbye_and_the_server_lets_it_close_first() {
     assert_eq!(ended_by(pair.server.event()), EndedBy::Peer);
 }
 
+// Rules R-LIM-11
 #[test]
 fn a_server_that_closes_drops_what_it_owes() {
     let mut pair = Pair::connected();

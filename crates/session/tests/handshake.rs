@@ -147,7 +147,7 @@ fn a_second_hello_is_refused_and_the_session_goes_on() {
     pair.echo(1);
 }
 
-// Rules R-ACK-7
+// Rules R-ACK-7, R-LIM-9
 #[test]
 fn a_server_that_never_answers_is_given_up() {
     let mut pair = Pair::knocking(&packets::hello());
