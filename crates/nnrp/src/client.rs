@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
-use nnrp_session::{CommandError, DRAIN_TIME, FailedFrame, FrameKey, ReceivedResult};
+use nnrp_session::{CommandError, CreditPolicy, DRAIN_TIME, FailedFrame, Fault, FrameKey, ReceivedResult};
 use nnrp_transport::quic::QuicOptions;
 use nnrp_transport::tcp::TcpOptions;
 use nnrp_transport::tls::ClientTls;
@@ -18,6 +18,7 @@ use tokio::sync::broadcast;
 
 use crate::address::{Address, Scheme};
 use crate::config::ClientConfig;
+use crate::credit::Waiting;
 use crate::error::{ConnectError, HandshakeError, SessionError};
 use crate::handshake::CloseOnDrop;
 use crate::server::send_flow_update;
@@ -32,6 +33,7 @@ struct Inner {
     ack_packet: Packet,
     ack: ServerHelloAck,
     pings: AtomicU64,
+    waiting: Waiting,
 }
 
 /// What became of a frame.
@@ -150,6 +152,7 @@ impl ClientSession {
     /// [`HandshakeError`]; the connection is closed.
     pub async fn open(connection: Connection, config: ClientConfig) -> Result<Self, HandshakeError> {
         let timeout = config.settings.handshake_timeout;
+        let waiting = Waiting::new(config.settings.credit_timeout);
         let opened = connection.adopt(|machine, now| machine.open(now, &config.hello, config.settings));
         match opened {
             Ok(()) => {}
@@ -169,6 +172,7 @@ impl ClientSession {
                 ack_packet: established.packet,
                 ack: established.ack,
                 pings: AtomicU64::new(0),
+                waiting,
             }))),
             // Without a packet it was the clock that ended the handshake.
             Item::HandshakeFailed(failure) if failure.packet.is_none() && !failure.fault.from_peer => {
@@ -199,13 +203,38 @@ impl ClientSession {
         &self.0.ack_packet
     }
 
-    /// Submits a frame without waiting for its result. Waits while the write buffer is full. Cancel-safe: the
-    /// whole frame is sent or nothing.
+    /// Submits a frame without waiting for its result. Waits while the server's credit or a pause holds it back, as
+    /// [`ClientConfig::credit`](crate::ClientConfig::credit) says, and while the write buffer is full. Submits that are
+    /// held back go out in the order of these calls. Cancel-safe: the whole frame is sent or nothing.
     ///
     /// # Errors
     ///
-    /// [`SendError::Command`] for values that make no legal frame, [`SendError::Closed`] at the end.
+    /// [`SendError::Command`] for values that make no legal frame, and, as
+    /// [`CommandError::Held`](crate::CommandError::Held), when the server held it back for too long;
+    /// [`SendError::Closed`] at the end.
     pub async fn send(&self, frame: &SubmitFrame) -> Result<Sent, SendError> {
+        self.send_held(frame, None).await
+    }
+
+    /// The same in at most `limit`, for being held back and for the write buffer.
+    ///
+    /// # Errors
+    ///
+    /// As [`ClientSession::send`].
+    pub async fn send_within(&self, frame: &SubmitFrame, limit: Duration) -> Result<Sent, SendError> {
+        self.send_held(frame, Some(limit)).await
+    }
+
+    /// The same without waiting: fails when the frame may not go out at once.
+    ///
+    /// # Errors
+    ///
+    /// As [`ClientSession::send`].
+    pub async fn try_send(&self, frame: &SubmitFrame) -> Result<Sent, SendError> {
+        self.send_held(frame, Some(Duration::ZERO)).await
+    }
+
+    async fn send_held(&self, frame: &SubmitFrame, limit: Option<Duration>) -> Result<Sent, SendError> {
         let packet = if carries_nothing(frame) {
             // Both forms are legal; rc2 servers refuse the one without a body.
             SubmitFrame { zero_prelude: true, ..frame.clone() }.encode(self.id(), Revision::Current)
@@ -213,7 +242,17 @@ impl ClientSession {
             frame.encode(self.id(), Revision::Current)
         };
         let packet = packet.map_err(|error| SendError::Command(error.into()))?;
-        self.0.connection.command_frame(packet.len(), |machine, _| machine.submit(packet)).await
+        self.0.waiting.submit(&self.0.connection, packet, frame.frame_class, limit).await
+    }
+
+    /// How the server's credit and pauses are treated now.
+    pub fn credit_policy(&self) -> CreditPolicy {
+        self.0.connection.with(|machine, _| machine.credit_policy())
+    }
+
+    /// Treats them differently from now on; submits that are held back are affected too.
+    pub fn set_credit_policy(&self, policy: CreditPolicy) {
+        self.0.connection.with(|machine, _| machine.set_credit_policy(policy));
     }
 
     /// Submits a frame and waits for the first thing that comes back for it. When the future is dropped, the
@@ -237,13 +276,28 @@ impl ClientSession {
     }
 
     /// The next result, drop or failure of one frame; several results of a frame come in the order they were
-    /// sent. Cancel-safe.
+    /// sent. A frame that is cancelled or discarded here fails, while somebody waits for it and afterwards. Cancel-safe.
     ///
     /// # Errors
     ///
     /// As [`ClientSession::receive`].
     pub async fn receive_for(&self, frame_id: u32, view_id: Option<u16>) -> Result<Reply, SessionError> {
-        self.next_reply(Filter::ResultOf { frame_id, view_id }).await
+        // Subscribed first, so that no cancel falls between looking and waiting.
+        let mut cancels = self.0.connection.cancels();
+        let receive = self.next_reply(Filter::ResultOf { frame_id, view_id });
+        tokio::pin!(receive);
+        loop {
+            let given_up = self.0.connection.with(|machine, _| machine.given_up(frame_id, view_id));
+            tokio::select! {
+                biased;
+                reply = &mut receive => return reply,
+                Some(key) = std::future::ready(given_up) => {
+                    let failed = FailedFrame { key, fault: Fault::given_up(key), packet: None };
+                    return Ok(Reply::Failed(Box::new(failed)));
+                }
+                _ = cancels.recv() => {}
+            }
+        }
     }
 
     async fn next_reply(&self, filter: Filter) -> Result<Reply, SessionError> {

@@ -4,7 +4,7 @@ use std::fmt;
 use std::future::Future;
 use std::time::Duration;
 
-use nnrp_session::{ClientSettings, HANDSHAKE_TIMEOUT, ReceivedHello, ServerSettings};
+use nnrp_session::{ClientSettings, CreditPolicy, HANDSHAKE_TIMEOUT, ReceivedHello, ServerSettings};
 use nnrp_wire::extension::{LossToleranceExtension, TransportPolicyExtension};
 use nnrp_wire::{
     ClientHello, ClientHelloMetadata, ControlExtension, LossTolerance, PayloadKind, TransportId,
@@ -57,9 +57,32 @@ impl ServerConfig {
         ServerConfig::default()
     }
 
-    /// Frames a client is told it may have in flight. Announced, not enforced.
+    /// Frames a client is told it may have in flight. Announced; [`ServerConfig::enforce_credit`] makes it a bound.
     pub fn max_concurrent_frames(mut self, frames: u16) -> Self {
         self.settings.max_concurrent_frames = frames;
+        self
+    }
+
+    /// Whether a frame beyond the credit is dropped as `queue_full` and never seen by the application (R-SUB-11). Off by
+    /// default: then frames beyond it are handed out like any other. The bound is `max_concurrent_frames`, or more
+    /// where a session-scope FLOW_UPDATE granted more; granting less never refuses what a client sent before it heard.
+    pub fn enforce_credit(mut self, enforce: bool) -> Self {
+        self.settings.enforce_credit = enforce;
+        self
+    }
+
+    /// Whether a frame that has no answer when its `latency_budget_ms` is over is dropped as `budget_exceeded`
+    /// (R-LIFE-3). Off by default. [`Submit::cancelled`](crate::Submit::cancelled) tells the application, a frame nobody
+    /// has received yet is never handed out, and results that come later are counted and not sent.
+    pub fn expire_frames(mut self, expire: bool) -> Self {
+        self.settings.expire_frames = expire;
+        self
+    }
+
+    /// Whether a frame is refused whose id is that of a frame without an answer (R-SUB-10). Off by default: then both
+    /// are handed out, and the id is over after two answers.
+    pub fn strict_frame_ids(mut self, strict: bool) -> Self {
+        self.settings.strict_frame_ids = strict;
         self
     }
 
@@ -250,6 +273,19 @@ impl ClientConfig {
     /// Largest body of a result in bytes.
     pub fn max_body_bytes(mut self, bytes: u32) -> Self {
         self.settings.max_body_bytes = bytes;
+        self
+    }
+
+    /// How to treat the server's credit and pauses.
+    pub fn credit(mut self, policy: CreditPolicy) -> Self {
+        self.settings.credit = policy;
+        self
+    }
+
+    /// How long credit or a pause may hold a submit back before it fails; `None` waits as long as the session lasts.
+    /// 30 s unless told otherwise.
+    pub fn credit_timeout(mut self, timeout: Option<Duration>) -> Self {
+        self.settings.credit_timeout = timeout;
         self
     }
 }

@@ -80,6 +80,7 @@ mod address;
 mod auth;
 mod client;
 mod config;
+mod credit;
 mod drain;
 mod error;
 mod handshake;
@@ -98,9 +99,10 @@ pub use error::{
 pub use handshake::PendingSession;
 pub use listener::{HandshakeOptions, Listener, MAX_PENDING_HANDSHAKES};
 pub use nnrp_session::{
-    Admission, Arrival, ClientSettings, CommandError, ConnectionState, DRAIN_TIME, Drained, DropFrame, Ended,
-    EndedBy, FailedFrame, Fault, FrameKey, HANDSHAKE_TIMEOUT, HandshakeFailure, IDLE_TIMEOUT, ReceivedHello,
-    ReceivedResult, ReceivedSubmit, RejectedPacket, ServerSettings, Side, constant_time_eq,
+    ANNOUNCED_CREDIT_PATIENCE, Admission, Arrival, CREDIT_TIMEOUT, ClientSettings, CommandError,
+    ConnectionState, CreditPolicy, DRAIN_TIME, Drained, DropFrame, Ended, EndedBy, FailedFrame, Fault,
+    FrameKey, FrameState, FrameStats, HANDSHAKE_TIMEOUT, HandshakeFailure, Hold, HoldReason, IDLE_TIMEOUT,
+    ReceivedHello, ReceivedResult, ReceivedSubmit, RejectedPacket, ServerSettings, Side, constant_time_eq,
 };
 pub use nnrp_transport::quic::QuicOptions;
 pub use nnrp_transport::tcp::TcpOptions;

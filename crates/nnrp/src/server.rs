@@ -5,15 +5,15 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use nnrp_session::{
-    DRAIN_TIME, DropFrame, FrameKey, ReceivedHello, ReceivedSubmit, RejectedPacket, SubmittedTiles,
+    DRAIN_TIME, DropFrame, FrameKey, FrameState, ReceivedHello, ReceivedSubmit, RejectedPacket,
+    SubmittedTiles,
 };
 use nnrp_transport::{Closed, Connection, Filter, Item, SendError, Sent, clock};
 use nnrp_wire::rules::RuleId;
 use nnrp_wire::{
-    FlowUpdateFlags, FlowUpdateMetadata, FlowUpdateScopeKind, Header, MessageType, Packet, ResultFrame,
-    ResultHintMetadata, ResultHintReason, Revision, Section, ServerHelloAck, TypedPayload,
+    BudgetPolicy, FlowUpdateFlags, FlowUpdateMetadata, FlowUpdateScopeKind, Header, MessageType, Packet,
+    ResultFrame, ResultHintMetadata, ResultHintReason, Revision, Section, ServerHelloAck, TypedPayload,
 };
-use tokio::sync::broadcast::error::RecvError;
 
 use crate::error::SessionError;
 
@@ -98,6 +98,8 @@ impl ServerSession {
     pub async fn receive(&self) -> Result<Received, SessionError> {
         loop {
             match self.0.connection.receive(Filter::Submit).await? {
+                // Its client was told already.
+                Item::Submit(submit) if self.is_expired(FrameKey::from(&submit.packet.header)) => {}
                 Item::Submit(submit) => return Ok(Received::Submit(submit)),
                 Item::Rejected(rejected) => {
                     if matches!(rejected.fault.rule, Some(RuleId::LIM_1 | RuleId::LIM_3 | RuleId::LIM_4)) {
@@ -200,6 +202,28 @@ impl ServerSession {
         self.0.connection.with(|machine, _| machine.is_cancelled(key))
     }
 
+    fn is_expired(&self, key: FrameKey) -> bool {
+        self.0.connection.with(|machine, _| machine.is_expired(key))
+    }
+
+    /// Where a frame stands; `None` for one that is not known any more.
+    pub fn frame_state(&self, key: FrameKey) -> Option<FrameState> {
+        self.0.connection.with(|machine, _| machine.frame_state(key))
+    }
+
+    /// Waits until nobody wants a frame any more: its client cancelled it, it expired, or the session ended.
+    /// Cancel-safe.
+    pub async fn cancelled(&self, key: FrameKey) {
+        let mut cancels = self.0.connection.cancels();
+        let over = || matches!(self.frame_state(key), Some(FrameState::Cancelled | FrameState::Expired));
+        while !over() {
+            tokio::select! {
+                _ = cancels.recv() => {}
+                _ = self.closed() => return,
+            }
+        }
+    }
+
     /// Whether a frame still waits for its answer.
     pub fn owes_answer(&self, key: FrameKey) -> bool {
         self.0.connection.with(|machine, _| machine.owes_answer(key))
@@ -239,7 +263,7 @@ pub(crate) async fn send_flow_update(
     connection.send(packet).await
 }
 
-/// A pause asked of the client: submit nothing new for `retry_after`.
+/// A pause asked of the client: submit nothing new for `retry_after`. It ends by itself then, or with the next update.
 pub fn pause_for(retry_after: Duration, epoch: u32) -> FlowUpdateMetadata {
     FlowUpdateMetadata {
         scope_kind: FlowUpdateScopeKind::Session,
@@ -297,23 +321,16 @@ impl Submit {
         }
     }
 
-    /// Waits until the client cancels the frame or the session ends. Cancel-safe.
+    /// Waits until nobody wants the answer any more: the client cancelled the frame, it expired, or the session ended.
+    /// The frame still has to end: [`Submit::reject`] it, or let go of it. Cancel-safe.
     pub async fn cancelled(&self) {
-        let key = self.key();
-        let mut cancels = self.session.connection().cancels();
-        if self.session.frame_cancelled(key) {
-            return;
-        }
-        loop {
-            tokio::select! {
-                cancelled = cancels.recv() => match cancelled {
-                    Ok(cancelled) if cancelled != key => {}
-                    Err(RecvError::Lagged(_)) if !self.session.frame_cancelled(key) => {}
-                    _ => return,
-                },
-                _ = self.session.closed() => return,
-            }
-        }
+        self.session.cancelled(self.key()).await;
+    }
+
+    /// Whether the client accepts a result that makes use of `policy` in place of a complete one. A frame that would
+    /// need what is not allowed is dropped instead; nothing checks that when a result is sent.
+    pub fn allows(&self, policy: BudgetPolicy) -> bool {
+        self.received.metadata.budget_policy.contains(policy)
     }
 
     /// Sends one part of the answer; more follow. Cancel-safe like [`ServerSession::send_result`].

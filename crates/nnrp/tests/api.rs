@@ -4,12 +4,14 @@
 
 mod api {
     pub(crate) mod addresses;
+    pub(crate) mod answers;
     pub(crate) mod authentication;
     pub(crate) mod backpressure;
     pub(crate) mod cancellation;
     pub(crate) mod certificates;
     pub(crate) mod client_certificates;
     pub(crate) mod closing;
+    pub(crate) mod credit;
     pub(crate) mod crowd;
     pub(crate) mod draining;
     pub(crate) mod echo;
@@ -17,6 +19,7 @@ mod api {
     pub(crate) mod harness;
     pub(crate) mod liveness;
     pub(crate) mod other_peers;
+    pub(crate) mod pitfalls;
     pub(crate) mod refusals;
     pub(crate) mod reload;
     pub(crate) mod rules;
@@ -81,6 +84,29 @@ over_every_transport! {
     rules::an_object_that_cannot_be_kept_is_refused_by_its_acknowledgement,
     rules::probes_are_answered_in_a_session_up_to_their_limit,
     rules::a_control_message_beyond_its_limit_ends_the_connection,
+    answers::a_wait_ends_with_the_result,
+    answers::a_wait_ends_with_a_drop_that_says_why,
+    answers::a_wait_ends_when_the_frame_expires,
+    answers::a_wait_ends_when_the_frame_is_cancelled,
+    answers::a_wait_ends_when_the_server_closes,
+    answers::a_wait_ends_when_the_server_is_lost,
+    answers::a_wait_ends_when_the_client_closes,
+    answers::a_frame_that_expired_before_anybody_took_it_is_not_handed_out,
+    answers::a_cancel_right_behind_its_submit_is_not_lost,
+    credit::one_task_may_submit_more_than_the_credit_and_read_later,
+    credit::a_server_that_collects_frames_first_is_not_waited_for_in_vain,
+    credit::a_granted_number_holds_back_until_there_is_room,
+    credit::a_wait_that_is_cancelled_submits_nothing,
+    credit::submits_that_wait_go_out_in_turn,
+    credit::a_pause_ends_with_the_next_update_or_its_own_time,
+    credit::background_frames_overtake_those_that_have_to_wait,
+    credit::nothing_waits_where_that_was_asked_for,
+    credit::a_submit_that_waits_ends_with_the_session,
+    credit::an_enforced_credit_is_honoured_without_a_loss,
+    credit::an_enforced_credit_drops_what_is_too_much,
+    pitfalls::one_a_busy_application_never_costs_the_connection,
+    pitfalls::two_no_frame_is_left_without_an_answer,
+    pitfalls::three_the_number_of_frames_is_soft_and_one_argument_away_from_a_bound,
 }
 
 /// Behaviours of listeners: there is none in memory.
@@ -94,6 +120,7 @@ macro_rules! over_networks {
 
 over_networks! {
     crowd::a_silent_crowd_delays_nobody,
+    pitfalls::four_deciding_about_a_client_may_take_its_time,
     authentication::a_busy_server_says_when_to_try_again,
     authentication::beyond_the_limit_clients_are_told_to_come_back,
     authentication::a_session_lasts_as_long_as_its_authentication,

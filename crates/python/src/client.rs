@@ -1,9 +1,11 @@
 //! A client's session, as `nnrp.client` wraps it.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use nnrp::wire::MessageType;
-use nnrp::{Reply, SessionError};
+use nnrp::{CreditPolicy, Reply, SessionError};
+use pyo3::exceptions::PyValueError;
 use pyo3::prelude::*;
 use pyo3::types::PyDict;
 use tokio::sync::Mutex;
@@ -15,8 +17,16 @@ use crate::open::Held;
 use crate::operation::Operation;
 use crate::packet::{Packet, Result as ReceivedResult};
 use crate::runtime::Owned;
-use crate::server::sending;
+use crate::server::{counters, sending};
 use crate::wait::{Patience, optional_duration};
+
+/// What applications call the ways to treat credit.
+const CREDIT_POLICIES: [(&str, CreditPolicy); 4] = [
+    ("honour", CreditPolicy::Honour),
+    ("strict", CreditPolicy::Strict),
+    ("fail", CreditPolicy::Fail),
+    ("ignore", CreditPolicy::Ignore),
+];
 
 /// A session.
 #[pyclass(frozen, module = "nnrp._native")]
@@ -54,12 +64,48 @@ impl ClientSession {
         Ok(self.0.get()?.session.ack().model_name.clone())
     }
 
-    /// Submits a frame; yields its stream id.
-    fn submit(&self, arguments: &Bound<'_, PyDict>) -> PyResult<Operation> {
+    /// How the server's credit and pauses are treated.
+    #[getter]
+    fn credit_policy(&self) -> PyResult<&'static str> {
+        let policy = self.0.get()?.session.credit_policy();
+        Ok(CREDIT_POLICIES.iter().find(|row| row.1 == policy).map_or("", |row| row.0))
+    }
+
+    /// Treats them differently from now on.
+    fn set_credit_policy(&self, policy: &str) -> PyResult<()> {
+        let Some((_, chosen)) = CREDIT_POLICIES.iter().find(|row| row.0 == policy) else {
+            let names: Vec<_> = CREDIT_POLICIES.iter().map(|row| row.0).collect();
+            let text = format!("credit_policy must be one of {}, not {policy:?}", names.join(", "));
+            return Err(PyValueError::new_err(text));
+        };
+        self.0.get()?.session.set_credit_policy(*chosen);
+        Ok(())
+    }
+
+    /// Counters by name.
+    fn stats<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyDict>> {
+        counters(py, &self.0.get()?.held.stats())
+    }
+
+    /// Submits a frame, which credit or a pause hold back for at most `timeout` seconds, or as long as the session's own
+    /// limit; yields its stream id.
+    #[pyo3(signature = (arguments, timeout))]
+    fn submit(&self, arguments: &Bound<'_, PyDict>, timeout: Option<f64>) -> PyResult<Operation> {
         let frame = frame::submit(arguments)?;
+        let limit = match Patience::from_seconds(timeout)? {
+            Patience::Endless => None,
+            Patience::None => Some(Duration::ZERO),
+            Patience::For(time) => Some(time),
+        };
         let Parts { session, held } = self.0.get()?.clone();
         let transport = held.transport();
-        Operation::new(async move { session.send(&frame).await }, move |py, sent| match sent {
+        let sending = async move {
+            match limit {
+                None => session.send(&frame).await,
+                Some(limit) => session.send_within(&frame, limit).await,
+            }
+        };
+        Operation::new(sending, move |py, sent| match sent {
             Ok(sent) => Ok(sent.stream_id.unwrap_or_default().into_pyobject(py)?.into_any().unbind()),
             Err(error) => Err(errors::send(py, transport, &error)),
         })

@@ -128,6 +128,7 @@ pub(crate) fn fault(py: Python<'_>, fault: &Fault, packet: Option<&WirePacket>) 
 pub(crate) fn send(py: Python<'_>, transport: TransportId, error: &SendError) -> PyErr {
     match error {
         SendError::Closed(reason) => closed(py, transport, reason),
+        SendError::Command(nnrp::CommandError::Held(_)) => PyTimeoutError::new_err(error.to_string()),
         SendError::Command(nnrp::CommandError::State { .. }) => {
             connection_closed(py, transport, error.to_string())
         }

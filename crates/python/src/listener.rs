@@ -19,17 +19,29 @@ use crate::server::ServerSession;
 use crate::tls::{self, ServerSide, server_tls};
 use crate::wait::{Patience, optional_duration, time_limit};
 
-/// What a server offers: frames at once, cache, sections, body bytes.
-pub(crate) type HelloTerms = (u16, bool, u16, u32);
+/// What a server offers: frames at once, cache, sections, body bytes; whether credit is enforced, frames expire, and live
+/// ids are refused.
+pub(crate) type HelloTerms = (u16, bool, u16, u32, bool, bool, bool);
 
 pub(crate) fn settings(
-    (max_concurrent_frames, enable_cache, max_sections, max_body_bytes): HelloTerms,
+    (
+        max_concurrent_frames,
+        enable_cache,
+        max_sections,
+        max_body_bytes,
+        enforce_credit,
+        expire_frames,
+        strict_frame_ids,
+    ): HelloTerms,
     limits: Limits,
 ) -> ServerSettings {
     let mut settings = ServerSettings::default();
     settings.keepalive_interval = limits.keepalive_interval;
     settings.max_concurrent_frames = max_concurrent_frames;
     settings.enable_cache = enable_cache;
+    settings.enforce_credit = enforce_credit;
+    settings.expire_frames = expire_frames;
+    settings.strict_frame_ids = strict_frame_ids;
     settings.max_sections = max_sections;
     settings.max_body_bytes = limits.max_frame_size.map_or(max_body_bytes, |size| size.min(max_body_bytes));
     settings

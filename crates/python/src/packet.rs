@@ -220,6 +220,7 @@ pub(crate) struct Result {
     packet: wire::Packet,
     body: Option<FrameBody>,
     drop_reason: Option<u32>,
+    beyond_policy: bool,
 }
 
 impl From<nnrp::ReceivedResult> for Result {
@@ -228,6 +229,7 @@ impl From<nnrp::ReceivedResult> for Result {
             packet: result.packet,
             body: result.push.map(|(metadata, body)| FrameBody { body, kinds: metadata.payload_kind_bitmap }),
             drop_reason: result.drop_reason.map(wire::ResultHintReason::value),
+            beyond_policy: result.beyond_policy,
         }
     }
 }
@@ -250,6 +252,12 @@ impl Result {
     #[getter]
     fn drop_reason(&self) -> Option<u32> {
         self.drop_reason
+    }
+
+    /// Whether it applied a policy that its frame did not allow.
+    #[getter]
+    fn beyond_policy(&self) -> bool {
+        self.beyond_policy
     }
 }
 
@@ -302,5 +310,5 @@ pub(crate) fn decode_result(
     let decoded = ResultPushMetadata::decode(&packet.metadata).map_err(refused)?;
     let body = wire::FrameBody::decode_result(&decoded, &packet.body, &[]).map_err(refused)?;
     let body = FrameBody { body, kinds: decoded.payload_kind_bitmap };
-    Ok(Result { packet, body: Some(body), drop_reason: None })
+    Ok(Result { packet, body: Some(body), drop_reason: None, beyond_policy: false })
 }

@@ -126,6 +126,13 @@ impl ServerSession {
         Ok(self.0.get()?.session.frame_cancelled(frame::key(frame_id, view_id)?))
     }
 
+    /// Waits until nobody wants a frame any more: cancelled, expired, or the session over.
+    fn cancelled(&self, frame_id: &Bound<'_, PyAny>, view_id: &Bound<'_, PyAny>) -> PyResult<Operation> {
+        let key = frame::key(frame_id, view_id)?;
+        let session = self.0.get()?.session.clone();
+        Operation::new(async move { session.cancelled(key).await }, |py, ()| Ok(py.None()))
+    }
+
     /// Says CLOSE; waits until what was sent before has left.
     fn close(&self) -> PyResult<Operation> {
         let session = self.0.get()?.session.clone();
@@ -149,16 +156,23 @@ impl ServerSession {
 
     /// Counters by name.
     fn stats<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyDict>> {
-        let stats = self.0.get()?.held.stats();
-        let named = PyDict::new(py);
-        named.set_item("packets_received", stats.packets_received)?;
-        named.set_item("bytes_received", stats.bytes_received)?;
-        named.set_item("packets_sent", stats.packets_sent)?;
-        named.set_item("bytes_sent", stats.bytes_sent)?;
-        named.set_item("packets_refused", stats.packets_refused)?;
-        named.set_item("control_discarded", stats.control_discarded)?;
-        Ok(named)
+        counters(py, &self.0.get()?.held.stats())
     }
+}
+
+/// The counters of a session by name.
+pub(crate) fn counters<'py>(py: Python<'py>, stats: &nnrp::ConnectionStats) -> PyResult<Bound<'py, PyDict>> {
+    let named = PyDict::new(py);
+    named.set_item("packets_received", stats.packets_received)?;
+    named.set_item("bytes_received", stats.bytes_received)?;
+    named.set_item("packets_sent", stats.packets_sent)?;
+    named.set_item("bytes_sent", stats.bytes_sent)?;
+    named.set_item("packets_refused", stats.packets_refused)?;
+    named.set_item("control_discarded", stats.control_discarded)?;
+    for (name, count) in stats.frames.named() {
+        named.set_item(name, count)?;
+    }
+    Ok(named)
 }
 
 /// An operation that yields how many bytes were sent.

@@ -66,9 +66,7 @@ impl Machine {
         }
         let live = matches!(&self.role, Role::Client(role) if role.frames.is_live(key));
         if about_result && live {
-            if let Role::Client(role) = &mut self.role {
-                role.frames.ended(key);
-            }
+            self.end_malformed(key);
             self.emit(Event::FrameFailed(Box::new(crate::FailedFrame { key, fault, packet })));
             self.finish_drain_if_quiet(now);
         } else {

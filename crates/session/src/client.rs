@@ -10,16 +10,17 @@ use nnrp_wire::{
     ResultHintMetadata, ResultHintReason, ResultPushMetadata, ServerFlags, ServerHelloAck, TransportId,
 };
 
+use crate::answering::is_terminal;
+use crate::flow::Gate;
 use crate::frames::ClientFrames;
-use crate::limits::MIN_PARTIAL_LINGER;
 use crate::machine::TransportEnd;
 use crate::machine::{Machine, Role};
 use crate::migrate::submits::KeptSubmits;
 use crate::pings::Pings;
-use crate::server::is_terminal;
 use crate::{
     Arrival, ClientSettings, CommandError, ConnectionState, Credit, Ended, EndedBy, Established, Event,
-    FailedFrame, Fault, FrameKey, HandshakeFailure, Lane, Origin, ReceivedResult, Side,
+    FailedFrame, Fault, FrameKey, FrameState, FrameStats, HandshakeFailure, Lane, Origin, ReceivedResult,
+    Side,
 };
 
 /// On QUIC a drop has a stream of its own and may overtake the hint that says why. It waits this long for it:
@@ -30,8 +31,11 @@ const DROP_REASON_GRACE: Duration = Duration::from_millis(250);
 #[derive(Debug)]
 pub(crate) struct ClientRole {
     pub(crate) frames: ClientFrames,
+    pub(crate) stats: FrameStats,
     settings: ClientSettings,
-    credit: Credit,
+    pub(crate) gate: Gate,
+    /// FLOW_UPDATEs obeyed so far.
+    pub(crate) updates: u64,
     pub(crate) handshake_until: Option<Instant>,
     pings: Pings,
     /// The peer has answered a PING: only then does silence mean anything.
@@ -53,7 +57,9 @@ impl ClientRole {
     pub(crate) fn new(now: Instant, settings: ClientSettings) -> Self {
         ClientRole {
             frames: ClientFrames::default(),
-            credit: Credit::new(0),
+            stats: FrameStats::default(),
+            gate: Gate::new(Credit::new(0), settings.credit),
+            updates: 0,
             handshake_until: Some(now + settings.handshake_timeout),
             settings,
             pings: Pings::default(),
@@ -78,18 +84,35 @@ impl ClientRole {
         match packet.header.msg_type {
             MessageType::FrameSubmit => {
                 let metadata = FrameSubmitMetadata::decode(&packet.metadata)?;
-                self.frames.submitted(key, linger(&metadata));
+                self.submitted(key, &metadata);
             }
-            MessageType::FrameCancel => self.frames.give_up(key),
+            MessageType::FrameCancel => self.cancelled(key),
             _ => {}
         }
         Ok(())
     }
-}
 
-/// R-LIFE-1: a frame's own budget, at least a second.
-fn linger(metadata: &FrameSubmitMetadata) -> Duration {
-    Duration::from_millis(u64::from(metadata.latency_budget_ms)).max(MIN_PARTIAL_LINGER)
+    fn submitted(&mut self, key: FrameKey, metadata: &FrameSubmitMetadata) {
+        self.stats.ids_reused += u64::from(self.frames.is_live(key));
+        self.stats.frames_submitted += 1;
+        self.frames.submitted(key, metadata);
+    }
+
+    fn cancelled(&mut self, key: FrameKey) {
+        self.stats.frames_cancelled += u64::from(self.frames.give_up(key));
+    }
+
+    /// A terminal message ended a live frame.
+    pub(crate) fn ended(&mut self, key: FrameKey, state: FrameState) {
+        if !self.frames.ended(key, state) {
+            return;
+        }
+        match state {
+            FrameState::Delivered => self.stats.frames_delivered += 1,
+            _ => self.stats.frames_dropped += 1,
+        }
+        self.stats.frames_expired += u64::from(state == FrameState::Expired);
+    }
 }
 
 // ---------------------------------------------------------------- commands
@@ -113,12 +136,12 @@ impl Machine {
         let packet = hello.encode(header)?;
         self.limits.max_body_bytes = settings.max_body_bytes;
         self.role = Role::Client(Box::new(ClientRole::new(now, settings)));
-        self.state = ConnectionState::Negotiating;
+        self.enter(ConnectionState::Negotiating);
         self.transmit(Lane::Control, Origin::Library, packet);
         Ok(())
     }
 
-    /// Submits an encoded frame.
+    /// Submits an encoded frame, whatever the credit.
     ///
     /// # Errors
     ///
@@ -127,7 +150,7 @@ impl Machine {
     pub fn submit(&mut self, packet: EncodedPacket) -> Result<(), CommandError> {
         let metadata = FrameSubmitMetadata::decode(&packet.metadata())?;
         let role = self.client_session("submitting a frame")?;
-        role.frames.submitted(FrameKey::from(packet.header()), linger(&metadata));
+        role.submitted(FrameKey::from(packet.header()), &metadata);
         self.transmit(Lane::Frame, Origin::Application, packet);
         Ok(())
     }
@@ -139,7 +162,8 @@ impl Machine {
     /// [`CommandError::State`] before the session exists or when it is ending.
     pub fn cancel(&mut self, key: FrameKey) -> Result<(), CommandError> {
         let role = self.client_session("cancelling a frame")?;
-        role.frames.give_up(key);
+        role.cancelled(key);
+        self.emit(Event::Cancelled(key));
         let mut header = Header::new(MessageType::FrameCancel);
         header.session_id = self.session_id;
         header.frame_id = key.frame_id;
@@ -157,18 +181,19 @@ impl Machine {
     pub fn ignore_results(&mut self, key: FrameKey) {
         if let Role::Client(role) = &mut self.role {
             role.frames.give_up(key);
+            self.emit(Event::Cancelled(key));
         }
     }
 
-    /// The credit the server granted.
-    pub fn credit(&self) -> Option<&Credit> {
+    /// The frame of this id, in this view or any, whose results are thrown away.
+    pub fn given_up(&self, frame_id: u32, view_id: Option<u16>) -> Option<FrameKey> {
         match &self.role {
-            Role::Client(role) => Some(&role.credit),
+            Role::Client(role) => role.frames.given_up(frame_id, view_id),
             _ => None,
         }
     }
 
-    fn client_session(&mut self, what: &'static str) -> Result<&mut ClientRole, CommandError> {
+    pub(crate) fn client_session(&mut self, what: &'static str) -> Result<&mut ClientRole, CommandError> {
         self.check_open(what)?;
         let state = self.state;
         match &mut self.role {
@@ -194,7 +219,7 @@ impl Machine {
                 return;
             }
             MessageType::ResultHint => self.on_hint(now, packet.clone()),
-            MessageType::FlowUpdate => self.on_server_flow_update(packet.clone()),
+            MessageType::FlowUpdate => self.on_server_flow_update(now, packet.clone()),
             MessageType::Pong => {
                 self.on_pong(packet.clone());
                 Ok(())
@@ -251,10 +276,10 @@ impl Machine {
             return Err(Fault::found(RuleId::ACK_3, MessageType::ServerHelloAck, text));
         }
         self.session_id = metadata.session_id;
-        self.state = ConnectionState::Active;
+        self.enter(ConnectionState::Active);
         if let Role::Client(role) = &mut self.role {
             role.handshake_until = None;
-            role.credit = Credit::new(metadata.max_concurrent_frames);
+            role.gate.credit = Credit::new(metadata.max_concurrent_frames);
             let moves = metadata.server_flags.contains(ServerFlags::SESSION_RESUME_SUPPORTED);
             role.kept = moves.then(KeptSubmits::default);
             // TCP says by itself when a process is gone; and a peer that closes with our question unread resets the
@@ -280,13 +305,21 @@ impl Machine {
         let terminal = is_terminal(&metadata, packet.header.flags);
         let Role::Client(role) = &mut self.role else { return Ok(()) };
         let unwanted = role.frames.is_given_up(key);
+        let frame = role.frames.get_mut(key);
+        // Of a frame that is over it is not known any more what it allowed.
+        let beyond_policy =
+            frame.as_ref().is_some_and(|frame| !frame.allowed.contains(metadata.applied_budget_policy));
+        role.stats.results_late += u64::from(frame.is_none() && !unwanted);
+        role.stats.results_beyond_policy += u64::from(beyond_policy);
+        role.stats.results_unwanted += u64::from(unwanted);
         if terminal {
-            role.frames.ended(key);
+            role.ended(key, FrameState::Delivered);
         } else {
             role.frames.partial(key, now);
         }
         if !unwanted {
-            let result = ReceivedResult { packet, push: Some((metadata, body)), drop_reason: None, arrival };
+            let push = Some((metadata, body));
+            let result = ReceivedResult { packet, push, drop_reason: None, beyond_policy, arrival };
             self.emit(Event::Result(Box::new(result)));
         }
         self.finish_drain_if_quiet(now);
@@ -299,9 +332,12 @@ impl Machine {
         // R-LIFE-4: a second drop, or one for a frame an ERROR already ended, says nothing new.
         let held =
             role.held_drops.iter().filter(|(_, drop)| FrameKey::from(&drop.packet.header) == key).count();
-        let Some(frame) = role.frames.get_mut(key).filter(|frame| frame.outstanding() > held) else { return };
+        let Some(frame) = role.frames.get_mut(key).filter(|frame| frame.outstanding() > held) else {
+            role.stats.drops_ignored += 1;
+            return;
+        };
         let drop_reason = frame.drop_reason;
-        let result = ReceivedResult { packet, push: None, drop_reason, arrival };
+        let result = ReceivedResult { packet, push: None, drop_reason, beyond_policy: false, arrival };
         if drop_reason.is_none() && matches!(arrival, Arrival::Stream(_)) {
             role.held_drops.push((now + DROP_REASON_GRACE, result));
             return;
@@ -313,7 +349,13 @@ impl Machine {
         let key = FrameKey::from(&result.packet.header);
         let Role::Client(role) = &mut self.role else { return };
         let unwanted = role.frames.is_given_up(key);
-        role.frames.ended(key);
+        role.ended(
+            key,
+            match result.drop_reason {
+                Some(ResultHintReason::BudgetExceeded) => FrameState::Expired,
+                _ => FrameState::Dropped,
+            },
+        );
         if !unwanted {
             self.emit(Event::Result(Box::new(result)));
         }
@@ -348,12 +390,13 @@ impl Machine {
         Ok(())
     }
 
-    fn on_server_flow_update(&mut self, packet: Packet) -> Result<(), Fault> {
+    fn on_server_flow_update(&mut self, now: Instant, packet: Packet) -> Result<(), Fault> {
         let update = FlowUpdateMetadata::decode(&packet.metadata)?;
         self.check_flow_scope(&packet.header, &update)?;
         if let Role::Client(role) = &mut self.role
-            && role.credit.apply(&update)
+            && role.gate.credit.apply(now, &update)
         {
+            role.updates += 1;
             self.emit(Event::FlowUpdate(packet, update));
         }
         Ok(())
@@ -375,6 +418,13 @@ impl Machine {
         header.trace_id = packet.header.trace_id;
         self.reply(Packet::build(header, Bytes::copy_from_slice(&ack.encode()), Bytes::new()).encode());
         Ok(())
+    }
+
+    /// A result that breaks a rule ends its frame.
+    pub(crate) fn end_malformed(&mut self, key: FrameKey) {
+        if let Role::Client(role) = &mut self.role {
+            role.ended(key, FrameState::Dropped);
+        }
     }
 
     /// Hands out the drops that still wait for their reason: the end has come first.
@@ -404,7 +454,12 @@ impl Machine {
             return; // R-ERR-3
         }
         let unwanted = role.frames.is_given_up(key);
-        role.frames.ended(key);
+        let state = match fault.code {
+            ErrorCode::FrameExpired => FrameState::Expired,
+            ErrorCode::FrameCancelled => FrameState::Cancelled,
+            _ => FrameState::Dropped,
+        };
+        role.ended(key, state);
         if let Some(kept) = &mut role.kept {
             kept.settled(key);
         }
@@ -456,7 +511,7 @@ impl Machine {
             self.shutdown(0, "");
             return;
         }
-        role.frames.expire_linger(now);
+        role.stats.frames_delivered += role.frames.expire_linger(now);
         let (due, held): (Vec<_>, Vec<_>) = role.held_drops.drain(..).partition(|(at, _)| *at <= now);
         role.held_drops = held;
         for (_, drop) in due {

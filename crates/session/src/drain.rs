@@ -156,6 +156,7 @@ impl Machine {
         let late = role.frames.take_owed();
         let Some(drain) = &mut role.drain else { return };
         drain.dropped = late.len();
+        role.stats.frames_dropped += late.len() as u64;
         let reason = drain.reason.clone();
         for key in late {
             self.send_busy(DropFrame {

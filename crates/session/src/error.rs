@@ -79,6 +79,15 @@ impl Fault {
         self
     }
 
+    /// A frame that this client gave up: nothing more of it is handed out.
+    pub fn given_up(key: crate::FrameKey) -> Self {
+        let text = format!("{key} was cancelled or discarded here; what still comes of it is thrown away");
+        let mut fault = Fault::refusal(ErrorCode::FrameCancelled, text).made_frame();
+        fault.frame_id = key.frame_id;
+        fault.view_id = key.view_id;
+        fault
+    }
+
     /// The same fault with the header's session, frame and view filled in.
     #[must_use]
     pub fn about(mut self, header: &nnrp_wire::Header) -> Self {
@@ -86,6 +95,14 @@ impl Fault {
         self.frame_id = header.frame_id;
         self.view_id = header.view_id;
         self.message.get_or_insert(header.msg_type);
+        self
+    }
+
+    /// The same fault, at the cost of one frame: for rules that are refused on request only.
+    #[must_use]
+    pub(crate) fn made_frame(mut self) -> Self {
+        self.fatal = false;
+        self.scope = ErrorScope::Frame;
         self
     }
 
@@ -169,6 +186,9 @@ pub enum CommandError {
     /// The values are legal but contradict each other or the session. Correct them.
     #[error("{0}")]
     Refused(String),
+    /// The server's credit or a pause holds the frame back. Submit it later.
+    #[error("the frame was not sent: {0}")]
+    Held(crate::Hold),
     /// There is no session yet, or it is ending: nothing new may be sent.
     #[error("{what} is not possible while the connection is {state:?}")]
     State {

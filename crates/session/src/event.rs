@@ -52,6 +52,8 @@ pub struct ReceivedResult {
     pub push: Option<(ResultPushMetadata, FrameBody)>,
     /// Why a frame was dropped, when a hint said so.
     pub drop_reason: Option<ResultHintReason>,
+    /// The result applied a budget policy that its frame did not allow (R-RES-8).
+    pub beyond_policy: bool,
     /// Where it arrived: results of one frame are handed out in the order of their streams.
     pub arrival: Arrival,
 }
@@ -127,8 +129,10 @@ pub enum Event {
     HandshakeFailed(Box<HandshakeFailure>),
     /// Server: a frame to work on.
     Submit(Box<ReceivedSubmit>),
-    /// Server: the client no longer wants this frame.
+    /// Nobody wants this frame any more: the client cancelled it, on either side.
     Cancelled(FrameKey),
+    /// Server: this frame's budget is over and its client was told; nobody waits for its result (R-LIFE-3).
+    Expired(FrameKey),
     /// Client: a result or a drop.
     Result(Box<ReceivedResult>),
     /// Client: a frame that will have no result, and why.

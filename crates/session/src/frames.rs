@@ -1,12 +1,13 @@
 //! Frames in flight, as each side sees them (wire reference 11).
 
-use std::collections::{HashMap, VecDeque};
+use std::collections::{BTreeSet, HashMap, VecDeque};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use nnrp_wire::{FrameBody, Header, ResultHintReason, TileIds};
+use nnrp_wire::{BudgetPolicy, FrameBody, FrameSubmitMetadata, Header, ResultHintReason, TileIds};
 
-use crate::limits::REMEMBERED_SUBMITS;
+use crate::limits::{MAX_EARLY_CANCELS, MIN_PARTIAL_LINGER, REMEMBERED_SUBMITS};
+use crate::{FrameState, Side};
 
 /// What names a frame inside a session. Views never share a lifecycle.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -38,19 +39,6 @@ impl std::fmt::Display for FrameKey {
         }
         Ok(())
     }
-}
-
-/// How far a frame has come.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum FrameState {
-    /// Handed to the transport (client), or complete and valid (server).
-    Submitted,
-    /// A final result went out (server) or came in (client).
-    Delivered,
-    /// Ended without a result.
-    Dropped,
-    /// The client gave it up.
-    Cancelled,
 }
 
 /// The tiles a submit asked for, kept so that a result may leave its tile ids out. Never keeps the submit's
@@ -108,15 +96,38 @@ pub(crate) struct ServerFrames {
     answered: VecDeque<(FrameKey, u64)>,
     generation: u64,
     live: usize,
+    /// When which live frame's budget is over, where frames expire.
+    deadlines: BTreeSet<(Instant, FrameKey)>,
+    /// Cancels of frames that have not come yet, oldest first.
+    early_cancels: VecDeque<FrameKey>,
 }
 
 #[derive(Debug)]
 struct ServerFrame {
     /// Terminal messages still owed. More than one when a client reuses a live id (R-SUB-10).
     owed: u32,
-    cancelled: bool,
+    state: FrameState,
     tiles: SubmittedTiles,
     generation: u64,
+    deadline: Option<Instant>,
+}
+
+impl ServerFrame {
+    fn becomes(&mut self, state: FrameState) {
+        debug_assert!(self.state.leads_to(Side::Server, state), "{:?} -> {state:?}", self.state);
+        self.state = state;
+    }
+}
+
+/// What a FRAME_CANCEL met.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Cancel {
+    /// A live frame.
+    Live,
+    /// A frame that was cancelled or has ended (R-CAN-1).
+    Over,
+    /// Nothing yet.
+    Unknown,
 }
 
 impl ServerFrames {
@@ -124,60 +135,120 @@ impl ServerFrames {
         self.live
     }
 
-    pub(crate) fn submitted(&mut self, key: FrameKey, body: &FrameBody) {
+    /// A submit arrived. True when its cancel was here before it.
+    pub(crate) fn submitted(&mut self, key: FrameKey, body: &FrameBody, deadline: Option<Instant>) -> bool {
         self.generation += 1;
-        let tiles = SubmittedTiles::of(body);
-        let generation = self.generation;
-        let frame = self.frames.entry(key).or_insert_with(|| ServerFrame {
-            owed: 0,
-            cancelled: false,
-            tiles: SubmittedTiles::Range { base: 0, count: 0 },
-            generation,
-        });
-        frame.owed = frame.owed.saturating_add(1);
-        frame.tiles = tiles;
-        frame.generation = generation;
-        frame.cancelled = false;
-        self.live += 1;
-    }
-
-    /// One terminal message for `key` is on its way.
-    pub(crate) fn answered(&mut self, key: FrameKey) {
-        let Some(frame) = self.frames.get_mut(&key) else { return };
-        if frame.owed == 0 {
-            return;
-        }
-        frame.owed -= 1;
-        self.live -= 1;
-        if frame.owed == 0 {
-            self.answered.push_back((key, frame.generation));
-            if self.answered.len() > REMEMBERED_SUBMITS
-                && let Some((old, generation)) = self.answered.pop_front()
-                && self.frames.get(&old).is_some_and(|f| f.owed == 0 && f.generation == generation)
-            {
-                self.frames.remove(&old);
+        let fresh = ServerFrame {
+            owed: 1,
+            state: FrameState::Submitted,
+            tiles: SubmittedTiles::of(body),
+            generation: self.generation,
+            deadline,
+        };
+        if let Some(old) = self.frames.insert(key, fresh) {
+            if let Some(at) = old.deadline {
+                self.deadlines.remove(&(at, key));
+            }
+            if let Some(frame) = self.frames.get_mut(&key) {
+                frame.owed = old.owed.saturating_add(1);
             }
         }
+        self.deadlines.extend(deadline.map(|at| (at, key)));
+        self.live += 1;
+        let early = self.early_cancels.iter().position(|cancelled| *cancelled == key);
+        early.and_then(|at| self.early_cancels.remove(at)).is_some() && self.cancel(key) == Cancel::Live
+    }
+
+    /// The application's side has the frame now.
+    pub(crate) fn handed_over(&mut self, key: FrameKey) {
+        if let Some(frame) = self.frames.get_mut(&key)
+            && frame.state == FrameState::Submitted
+        {
+            frame.becomes(FrameState::Processing);
+        }
+    }
+
+    /// One terminal message for `key` is on its way: a result, or a drop. False when none was owed.
+    pub(crate) fn answered(&mut self, key: FrameKey, with_result: bool) -> bool {
+        let Some(frame) = self.frames.get_mut(&key).filter(|frame| frame.owed > 0) else { return false };
+        frame.owed -= 1;
+        self.live -= 1;
+        if frame.owed > 0 {
+            return true;
+        }
+        if frame.state.is_live() && with_result {
+            frame.becomes(FrameState::Ready);
+            frame.becomes(FrameState::Delivered);
+        } else if frame.state.is_live() {
+            frame.becomes(FrameState::Dropped);
+        }
+        if let Some(at) = frame.deadline.take() {
+            self.deadlines.remove(&(at, key));
+        }
+        self.answered.push_back((key, frame.generation));
+        if self.answered.len() > REMEMBERED_SUBMITS
+            && let Some((old, generation)) = self.answered.pop_front()
+            && self.frames.get(&old).is_some_and(|f| f.owed == 0 && f.generation == generation)
+        {
+            self.frames.remove(&old);
+        }
+        true
     }
 
     pub(crate) fn is_live(&self, key: FrameKey) -> bool {
         self.frames.get(&key).is_some_and(|frame| frame.owed > 0)
     }
 
-    /// Marks a live frame as given up by the client. False when it is unknown or answered (R-CAN-1).
-    pub(crate) fn cancel(&mut self, key: FrameKey) -> bool {
+    pub(crate) fn state(&self, key: FrameKey) -> Option<FrameState> {
+        self.frames.get(&key).map(|frame| frame.state)
+    }
+
+    /// Marks a live frame as given up by the client.
+    pub(crate) fn cancel(&mut self, key: FrameKey) -> Cancel {
         match self.frames.get_mut(&key) {
-            Some(frame) if frame.owed > 0 => !std::mem::replace(&mut frame.cancelled, true),
-            _ => false,
+            None => Cancel::Unknown,
+            Some(frame) if frame.owed > 0 && frame.state.is_live() => {
+                frame.becomes(FrameState::Cancelled);
+                Cancel::Live
+            }
+            Some(_) => Cancel::Over,
         }
     }
 
-    pub(crate) fn is_cancelled(&self, key: FrameKey) -> bool {
-        self.frames.get(&key).is_some_and(|frame| frame.cancelled)
+    /// Keeps a cancel that has overtaken its submit.
+    pub(crate) fn cancel_when_it_comes(&mut self, key: FrameKey) {
+        if self.early_cancels.contains(&key) {
+            return;
+        }
+        if self.early_cancels.len() >= MAX_EARLY_CANCELS {
+            self.early_cancels.pop_front();
+        }
+        self.early_cancels.push_back(key);
     }
 
     pub(crate) fn tiles(&self, key: FrameKey) -> Option<SubmittedTiles> {
         self.frames.get(&key).map(|frame| frame.tiles.clone())
+    }
+
+    /// When the next budget is over.
+    pub(crate) fn next_deadline(&self) -> Option<Instant> {
+        self.deadlines.first().map(|(at, _)| *at)
+    }
+
+    /// Ends a frame whose budget is over; says which, and how many terminal messages it is owed.
+    pub(crate) fn expire(&mut self, now: Instant) -> Option<(FrameKey, u32)> {
+        let (_, key) = *self.deadlines.first().filter(|(at, _)| *at <= now)?;
+        self.deadlines.pop_first();
+        let frame = self.frames.get_mut(&key)?;
+        frame.deadline = None;
+        let owed = frame.owed;
+        if frame.state.is_live() {
+            frame.becomes(FrameState::Expired);
+        }
+        for _ in 0..owed {
+            self.answered(key, false);
+        }
+        Some((key, owed))
     }
 
     /// Every terminal message still owed, one entry for each.
@@ -189,7 +260,7 @@ impl ServerFrames {
             .collect();
         owed.sort_unstable();
         for key in &owed {
-            self.answered(*key);
+            self.answered(*key, false);
         }
         owed
     }
@@ -205,13 +276,17 @@ pub(crate) struct ClientFrames {
     /// Whether any live frame may be lingering; most clients never see a partial result.
     lingering: bool,
     newest_of_view_0: u32,
+    /// Terminal messages so far: whoever waits for credit looks whether it has changed.
+    ends: u64,
 }
 
 #[derive(Debug)]
 pub(crate) struct ClientFrame {
     outstanding: u32,
-    cancelled: bool,
+    state: FrameState,
     pub(crate) drop_reason: Option<ResultHintReason>,
+    /// What the client accepts instead of a complete result.
+    pub(crate) allowed: BudgetPolicy,
     /// After a partial result without EOS: when the frame counts as delivered (R-LIFE-1).
     linger_until: Option<Instant>,
     linger: Duration,
@@ -222,29 +297,44 @@ impl ClientFrame {
     pub(crate) fn outstanding(&self) -> usize {
         self.outstanding as usize
     }
+
+    fn becomes(&mut self, state: FrameState) {
+        debug_assert!(self.state.leads_to(Side::Client, state), "{:?} -> {state:?}", self.state);
+        self.state = state;
+    }
 }
 
 impl ClientFrames {
-    /// Frames in flight.
+    /// Frames in flight, cancelled ones included: their credit returns with their terminal message.
     pub(crate) fn live(&self) -> usize {
         self.outstanding
     }
 
-    pub(crate) fn submitted(&mut self, key: FrameKey, linger: Duration) {
+    /// Changes with every frame that ends.
+    pub(crate) fn ends(&self) -> u64 {
+        self.ends
+    }
+
+    pub(crate) fn submitted(&mut self, key: FrameKey, metadata: &FrameSubmitMetadata) {
         self.given_up.retain(|gone| *gone != key);
         if key.view_id == 0 {
             self.newest_of_view_0 = self.newest_of_view_0.max(key.frame_id);
         }
-        let frame = self.live.entry(key).or_insert(ClientFrame {
-            outstanding: 0,
-            cancelled: false,
+        // R-LIFE-1: a frame's own budget, at least a second.
+        let budget = Duration::from_millis(u64::from(metadata.latency_budget_ms));
+        let mut frame = ClientFrame {
+            outstanding: 1,
+            state: FrameState::Announced,
             drop_reason: None,
+            allowed: metadata.budget_policy,
             linger_until: None,
-            linger,
-        });
-        frame.outstanding = frame.outstanding.saturating_add(1);
-        frame.cancelled = false;
-        frame.linger_until = None;
+            linger: budget.max(MIN_PARTIAL_LINGER),
+        };
+        frame.becomes(FrameState::Submitted);
+        if let Some(old) = self.live.remove(&key) {
+            frame.outstanding = old.outstanding.saturating_add(1);
+        }
+        self.live.insert(key, frame);
         self.outstanding += 1;
     }
 
@@ -268,15 +358,25 @@ impl ClientFrames {
         self.live.contains_key(&key)
     }
 
-    /// A terminal message arrived.
-    pub(crate) fn ended(&mut self, key: FrameKey) {
-        if let Some(frame) = self.live.get_mut(&key) {
-            frame.outstanding -= 1;
-            self.outstanding -= 1;
-            if frame.outstanding == 0 {
-                self.live.remove(&key);
+    /// Where a frame stands; `None` for one that is over or was never submitted.
+    pub(crate) fn state(&self, key: FrameKey) -> Option<FrameState> {
+        let given_up = || self.given_up.contains(&key).then_some(FrameState::Cancelled);
+        self.live.get(&key).map(|frame| frame.state).or_else(given_up)
+    }
+
+    /// A terminal message arrived. True when the frame was live.
+    pub(crate) fn ended(&mut self, key: FrameKey, state: FrameState) -> bool {
+        let Some(frame) = self.live.get_mut(&key) else { return false };
+        frame.outstanding -= 1;
+        self.outstanding -= 1;
+        self.ends += 1;
+        if frame.outstanding == 0 {
+            if frame.state.is_live() {
+                frame.becomes(state);
             }
+            self.live.remove(&key);
         }
+        true
     }
 
     /// A result that is not the last one arrived.
@@ -295,35 +395,47 @@ impl ClientFrames {
         self.live.values().filter_map(|frame| frame.linger_until).min()
     }
 
-    /// Ends the frames whose linger is over.
-    pub(crate) fn expire_linger(&mut self, now: Instant) {
+    /// Ends the frames whose linger is over; says how many.
+    pub(crate) fn expire_linger(&mut self, now: Instant) -> u64 {
+        if !self.lingering {
+            return 0;
+        }
         let over: Vec<FrameKey> = self
             .live
             .iter()
             .filter(|(_, frame)| frame.linger_until.is_some_and(|at| at <= now))
             .map(|(key, _)| *key)
             .collect();
-        for key in over {
-            self.ended(key);
+        for key in &over {
+            self.ended(*key, FrameState::Delivered);
         }
         self.lingering = self.live.values().any(|frame| frame.linger_until.is_some());
+        over.len() as u64
     }
 
-    /// Cancelled or discarded: later results are of no interest, the credit returns with the terminal message.
-    pub(crate) fn give_up(&mut self, key: FrameKey) {
-        if let Some(frame) = self.live.get_mut(&key) {
-            frame.cancelled = true;
-        }
+    /// Cancelled or discarded: later results are of no interest, the credit returns with the terminal message. True when
+    /// the frame was live.
+    pub(crate) fn give_up(&mut self, key: FrameKey) -> bool {
+        let live = self.live.get_mut(&key).filter(|frame| frame.state.is_live());
+        let was_live = live.map(|frame| frame.becomes(FrameState::Cancelled)).is_some();
         if !self.given_up.contains(&key) {
             if self.given_up.len() >= REMEMBERED_SUBMITS {
                 self.given_up.pop_front();
             }
             self.given_up.push_back(key);
         }
+        was_live
+    }
+
+    /// The frame of this id, in this view or any, that was given up.
+    pub(crate) fn given_up(&self, frame_id: u32, view_id: Option<u16>) -> Option<FrameKey> {
+        let wanted =
+            |key: &&FrameKey| key.frame_id == frame_id && view_id.is_none_or(|view| view == key.view_id);
+        self.given_up.iter().rev().find(wanted).copied()
     }
 
     pub(crate) fn is_given_up(&self, key: FrameKey) -> bool {
-        self.live.get(&key).is_some_and(|frame| frame.cancelled) || self.given_up.contains(&key)
+        self.state(key) == Some(FrameState::Cancelled)
     }
 
     /// The frames in flight, in order of their ids.
@@ -336,13 +448,16 @@ impl ClientFrames {
     /// Those of them that were cancelled.
     pub(crate) fn cancelled_keys(&self) -> Vec<FrameKey> {
         let mut keys = self.live_keys();
-        keys.retain(|key| self.live.get(key).is_some_and(|frame| frame.cancelled));
+        keys.retain(|key| self.live.get(key).is_some_and(|frame| frame.state == FrameState::Cancelled));
         keys
     }
 
-    /// Forgets everything: the connection is gone.
-    pub(crate) fn clear(&mut self) {
+    /// Ends everything: the connection is gone. Says how many frames that cost.
+    pub(crate) fn lose_all(&mut self) -> u64 {
+        let lost = self.outstanding as u64;
         self.live.clear();
         self.outstanding = 0;
+        self.ends += lost;
+        lost
     }
 }

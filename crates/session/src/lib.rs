@@ -25,12 +25,14 @@
 #![forbid(unsafe_code)]
 
 mod answer;
+mod answering;
 mod cache;
 mod client;
 mod drain;
 mod error;
 mod event;
 mod flow;
+mod frame_state;
 mod frames;
 mod limits;
 mod machine;
@@ -41,20 +43,24 @@ mod raw;
 mod server;
 mod settings;
 mod state;
+mod stats;
 mod transmit;
 
+pub use answering::UNANSWERED;
 pub use drain::Drained;
 pub use error::{CommandError, Fault, constant_time_eq, whole_millis};
 pub use event::{
     Ended, EndedBy, Established, Event, FailedFrame, HandshakeFailure, ReceivedHello, ReceivedResult,
     ReceivedSubmit, RejectedPacket,
 };
-pub use flow::{Credit, CreditScope};
-pub use frames::{FrameKey, FrameState, SubmittedTiles};
+pub use flow::{Credit, CreditPolicy, CreditScope, Hold, HoldReason};
+pub use frame_state::{FRAME_TRANSITIONS, FrameState, FrameTransition};
+pub use frames::{FrameKey, SubmittedTiles};
 pub use limits::*;
 pub use machine::{Machine, TransportEnd};
 pub use migrate::{MAX_KEPT_BYTES, MIGRATION_GRACE, Migration, MigrationAnswer, Moved, ReceivedMigration};
 pub use patch::Parameters;
 pub use settings::{Admission, ClientSettings, DropFrame, ServerSettings, negotiate};
 pub use state::{ConnectionState, Side, TRANSITIONS, Transition, permitted};
+pub use stats::FrameStats;
 pub use transmit::{Arrival, HeaderVerdict, Lane, Origin, Transmit};

@@ -53,6 +53,19 @@ pub const MAX_QUEUED_REPLIES: usize = 1024;
 /// reading: the peer says CLOSE only when they were acknowledged.
 pub const QUIET_GRACE: Duration = Duration::from_millis(50);
 
+/// Cancels a server remembers that came before their submits, which happens on QUIC only: a submit has a stream of its
+/// own, and a small one on the control stream overtakes it. As many as a client may have on their way at once.
+pub const MAX_EARLY_CANCELS: usize = 1024;
+
+/// How long a client holds a submit back for a number that was only announced in the handshake, while no running frame
+/// ends. Servers announce 1 unless told otherwise and enforce nothing; one that collects frames before it answers
+/// would wait for ever for the frame that we hold back. Long enough for any answer that is under way.
+pub const ANNOUNCED_CREDIT_PATIENCE: Duration = Duration::from_millis(500);
+
+/// How long a client holds a submit back for credit that was granted or for the end of a pause, unless told otherwise.
+/// A server that means it says so more often than this.
+pub const CREDIT_TIMEOUT: Duration = Duration::from_secs(30);
+
 /// Answered submits whose tile ids are remembered, so that a result may leave them out. Unanswered ones are
 /// always remembered; they are bounded by the receive queue.
 pub const REMEMBERED_SUBMITS: usize = 4096;

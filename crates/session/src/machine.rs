@@ -13,8 +13,8 @@ use crate::limits::{DRAIN_TIME, MAX_QUEUED_REPLIES};
 use crate::server::ServerRole;
 use crate::state::permitted;
 use crate::{
-    Arrival, CommandError, ConnectionState, Ended, EndedBy, Event, Fault, HeaderVerdict, Lane, Origin, Side,
-    Transmit,
+    Arrival, CommandError, ConnectionState, Ended, EndedBy, Event, Fault, FrameKey, FrameState, FrameStats,
+    HeaderVerdict, Lane, Origin, Side, Transmit,
 };
 
 /// One connection, as one side sees it. See the crate documentation for how to drive it.
@@ -164,6 +164,24 @@ impl Machine {
         self.frames_sent
     }
 
+    /// What became of the session's frames so far.
+    pub fn frame_stats(&self) -> FrameStats {
+        match &self.role {
+            Role::Raw => FrameStats::default(),
+            Role::Server(role) => role.stats,
+            Role::Client(role) => role.stats,
+        }
+    }
+
+    /// Where a frame stands; `None` for one that is not known (any more).
+    pub fn frame_state(&self, key: FrameKey) -> Option<FrameState> {
+        match &self.role {
+            Role::Raw => None,
+            Role::Server(role) => role.frames.state(key),
+            Role::Client(role) => role.frames.state(key),
+        }
+    }
+
     /// Frames in flight: unanswered ones on a server, unended ones on a client.
     pub fn live_frames(&self) -> usize {
         match &self.role {
@@ -208,6 +226,7 @@ impl Machine {
         }
         match self.check_state(header) {
             Ok(()) if self.turns_away(header) => HeaderVerdict::Skip,
+            Ok(()) if self.refuse_beyond_credit(header) => HeaderVerdict::Skip,
             Ok(()) if self.wants_no_body(header.msg_type) => HeaderVerdict::ReadHead,
             Ok(()) => HeaderVerdict::Read(lane_of(header.msg_type)),
             Err(Refusal::Ignore) => HeaderVerdict::Skip,
@@ -309,7 +328,7 @@ impl Machine {
             (EndedBy::Transport, end.text.clone())
         };
         self.end(Ended { by, fault: None, reason });
-        self.state = ConnectionState::Closed;
+        self.enter(ConnectionState::Closed);
         self.shut_down = true;
         self.drain_until = None;
         self.out.clear();
@@ -398,7 +417,11 @@ impl Machine {
 
     /// The next thing to tell the application.
     pub fn poll_event(&mut self) -> Option<Event> {
-        self.events.pop_front()
+        let event = self.events.pop_front();
+        if let (Some(Event::Submit(submit)), Role::Server(role)) = (&event, &mut self.role) {
+            role.frames.handed_over(FrameKey::from(&submit.packet.header));
+        }
+        event
     }
 
     /// When [`Machine::handle_timeout`] wants to be called, if nothing happens before.
@@ -541,11 +564,18 @@ impl Machine {
         Refusal::Fault(Box::new(fault))
     }
 
+    /// Changes the state, as the table says.
+    pub(crate) fn enter(&mut self, next: ConnectionState) {
+        if self.state == next || self.state == ConnectionState::Closed {
+            return;
+        }
+        debug_assert!(self.state.leads_to(next), "{:?} -> {next:?}", self.state);
+        self.state = next;
+    }
+
     /// No new frames; running ones have until the drain time is over.
     pub(crate) fn enter_draining(&mut self, now: Instant) {
-        if self.state != ConnectionState::Closed {
-            self.state = ConnectionState::Draining;
-        }
+        self.enter(ConnectionState::Draining);
         if self.drain_until.is_none() && !self.shut_down {
             self.drain_until = Some(now + DRAIN_TIME);
         }
@@ -567,10 +597,11 @@ impl Machine {
         self.deliver_held_drops();
         match &mut self.role {
             Role::Raw => {}
-            Role::Client(role) => role.frames.clear(),
+            Role::Client(role) => role.stats.frames_dropped += role.frames.lose_all(),
             // What was not answered by now never will be: nothing can be sent any more (R-LIFE-2).
             Role::Server(role) => {
                 let lost = role.frames.take_owed();
+                role.stats.frames_dropped += lost.len() as u64;
                 if let Some(drain) = &mut role.drain {
                     drain.lost = lost.len();
                 }
@@ -586,9 +617,7 @@ impl Machine {
             return;
         }
         self.drain_until = None;
-        if self.state != ConnectionState::Closed {
-            self.state = ConnectionState::Draining;
-        }
+        self.enter(ConnectionState::Draining);
         self.out.push_back(Transmit::Shutdown { code, reason: reason.to_owned() });
     }
 }

@@ -6,10 +6,9 @@ use bytes::Bytes;
 use nnrp_wire::rules::RuleId;
 use nnrp_wire::{
     CacheAckMetadata, CacheAckStatus, CacheInvalidateMetadata, CacheInvalidateScope, CachePut, ClientHello,
-    EncodedPacket, ErrorCode, FlowUpdateMetadata, FlowUpdateScopeKind, FrameBody, FrameSubmitMetadata,
-    Header, HeaderFlags, MessageType, Packet, PayloadKind, ResultClass, ResultHintBudgetPolicy,
-    ResultHintCongestionState, ResultHintMetadata, ResultHintReason, ResultPushMetadata, ServerHelloAck,
-    SessionPatch, TransportId, TransportProbeAckMetadata, TransportProbeMetadata,
+    EncodedPacket, ErrorCode, FlowUpdateFlags, FlowUpdateMetadata, FlowUpdateScopeKind, Header, HeaderFlags,
+    MessageType, Packet, PayloadKind, ResultHintCongestionState, ResultHintMetadata, ServerHelloAck,
+    ServerHelloAckMetadata, SessionPatch, TransportProbeAckMetadata, TransportProbeMetadata,
 };
 
 use crate::cache::{Cache, Key};
@@ -24,29 +23,31 @@ use crate::patch::{Parameters, Patches};
 use crate::pings::Pings;
 use crate::settings::{check_session_id, result_kinds};
 use crate::{
-    Admission, Arrival, CommandError, ConnectionState, Credit, DropFrame, Ended, EndedBy, Event, Fault,
-    FrameKey, Lane, Origin, ReceivedHello, ReceivedMigration, ReceivedSubmit, ServerSettings, Side,
-    SubmittedTiles, negotiate,
+    Admission, Arrival, CommandError, ConnectionState, Credit, Ended, EndedBy, Event, Fault, FrameStats,
+    Lane, Origin, ReceivedHello, ReceivedMigration, ServerSettings, Side, negotiate,
 };
 
 #[derive(Debug)]
 pub(crate) struct ServerRole {
     pub(crate) frames: ServerFrames,
+    pub(crate) stats: FrameStats,
     pub(crate) settings: ServerSettings,
+    /// Frames at once, where credit is enforced.
+    pub(crate) bound: u16,
     hello: Option<ClientHello>,
     probes: u32,
     /// What RESULT_HINTs of this session last said about congestion; a drop's hint repeats it.
-    congestion: ResultHintCongestionState,
-    cache: Cache,
+    pub(crate) congestion: ResultHintCongestionState,
+    pub(crate) cache: Cache,
     patches: Option<Patches>,
     /// Advice of the client about its results, to tell newer from older (R-FLOW-6).
     advice: Credit,
     pings: Pings,
     started: Option<Instant>,
     /// What was announced as accepted; other kinds are refused (R-NEG-2).
-    accepted_kinds: PayloadKind,
+    pub(crate) accepted_kinds: PayloadKind,
     /// What the client takes in results; others must not be sent (R-NEG-3).
-    result_kinds: PayloadKind,
+    pub(crate) result_kinds: PayloadKind,
     /// When the client's authentication runs out.
     authenticated_until: Option<Instant>,
     /// A client that wants to go on with a session over this connection, until it is answered.
@@ -56,36 +57,6 @@ pub(crate) struct ServerRole {
     /// The epoch of the newest FLOW_UPDATE of session scope that was sent.
     pub(crate) flow_epoch: u32,
     pub(crate) drain: Option<Drain>,
-}
-
-impl ServerRole {
-    /// Frames and results sent as raw packets change the same state as the ones sent by name.
-    pub(crate) fn track_sent(&mut self, packet: &Packet) -> Result<(), CommandError> {
-        let key = FrameKey::from(&packet.header);
-        match packet.header.msg_type {
-            MessageType::ResultDrop => self.frames.answered(key),
-            MessageType::ResultPush => {
-                let metadata = ResultPushMetadata::decode(&packet.metadata)?;
-                if is_terminal(&metadata, packet.header.flags) {
-                    self.frames.answered(key);
-                }
-            }
-            MessageType::FlowUpdate => {
-                if let Ok(update) = FlowUpdateMetadata::decode(&packet.metadata)
-                    && update.scope_kind == FlowUpdateScopeKind::Session
-                {
-                    self.flow_epoch = self.flow_epoch.max(update.credit_epoch);
-                }
-            }
-            _ => {}
-        }
-        Ok(())
-    }
-}
-
-/// Whether a result ends its frame (wire reference 11.3).
-pub(crate) fn is_terminal(metadata: &ResultPushMetadata, flags: HeaderFlags) -> bool {
-    metadata.result_class != ResultClass::Partial || flags.contains(HeaderFlags::EOS)
 }
 
 /// The key of a CACHE_PUT whose other fields break a rule: the first three numbers of its metadata.
@@ -106,6 +77,19 @@ fn refused_object((cache_namespace, cache_key_hi, cache_key_lo): Key, code: Erro
     }
 }
 
+/// Tells the client that the number in its acknowledgement is a bound. Epoch 0 leaves every other to the application.
+fn enforced_grant(agreed: &ServerHelloAckMetadata) -> EncodedPacket {
+    let update = FlowUpdateMetadata {
+        scope_kind: FlowUpdateScopeKind::Session,
+        session_credit: agreed.max_concurrent_frames,
+        flow_flags: FlowUpdateFlags::CREDIT_VALID,
+        ..FlowUpdateMetadata::default()
+    };
+    let mut header = Header::new(MessageType::FlowUpdate);
+    header.session_id = agreed.session_id;
+    header_and_metadata(header, &update.encode())
+}
+
 /// A packet without a body.
 pub(crate) fn header_and_metadata(header: Header, metadata: &[u8]) -> EncodedPacket {
     Packet::build(header, Bytes::copy_from_slice(metadata), Bytes::new()).encode()
@@ -120,6 +104,8 @@ impl Machine {
         self.limits.max_sections = settings.max_sections;
         self.role = Role::Server(Box::new(ServerRole {
             frames: ServerFrames::default(),
+            stats: FrameStats::default(),
+            bound: settings.max_concurrent_frames,
             settings,
             hello: None,
             probes: 0,
@@ -144,6 +130,7 @@ impl Machine {
         if let Role::Server(role) = &mut self.role {
             self.limits.max_body_bytes = settings.max_body_bytes;
             self.limits.max_sections = settings.max_sections;
+            role.bound = settings.max_concurrent_frames;
             role.settings = settings;
         }
     }
@@ -187,8 +174,12 @@ impl Machine {
         role.authenticated_until = admission.token_ttl.and_then(|ttl| now.checked_add(ttl));
         role.kept = role.settings.migration.allows(&hello.auth_block).then(KeptResults::default);
         self.session_id = agreed.session_id;
-        self.state = ConnectionState::Active;
+        let grant = role.settings.enforce_credit.then(|| enforced_grant(agreed));
+        self.enter(ConnectionState::Active);
         self.transmit(Lane::Control, Origin::Library, packet);
+        if let Some(grant) = grant {
+            self.reply(grant);
+        }
         Ok(ack)
     }
 
@@ -209,77 +200,6 @@ impl Machine {
             reason: "the client's authentication has run out".into(),
         });
         self.enter_draining(now);
-    }
-
-    /// Sends one RESULT_PUSH. The frame need not be known (R-LIFE-5).
-    ///
-    /// # Errors
-    ///
-    /// [`CommandError::State`] before the session exists or when it is over; [`CommandError::Invalid`] when the
-    /// packet's metadata does not decode; [`CommandError::Refused`] for a payload kind the client does not take
-    /// (R-NEG-3).
-    pub fn push_result(&mut self, packet: EncodedPacket) -> Result<(), CommandError> {
-        let metadata = ResultPushMetadata::decode(&packet.metadata())?;
-        let role = self.server_session("sending a result")?;
-        let (carried, taken) = (metadata.payload_kind_bitmap, role.result_kinds);
-        if !taken.contains(carried) {
-            let text = format!("the result carries {carried}, the client takes {taken} (R-NEG-3)");
-            return Err(CommandError::Refused(text));
-        }
-        if is_terminal(&metadata, packet.header().flags) {
-            role.frames.answered(FrameKey::from(packet.header()));
-        }
-        self.transmit(Lane::Frame, Origin::Application, packet);
-        Ok(())
-    }
-
-    /// Ends a frame without a result. A reason goes ahead in a RESULT_HINT. Returns the bytes of the RESULT_DROP.
-    ///
-    /// # Errors
-    ///
-    /// [`CommandError::State`] before the session exists or when it is over.
-    pub fn push_drop(&mut self, drop: &DropFrame) -> Result<usize, CommandError> {
-        self.drop_frame(drop, Origin::Application)
-    }
-
-    /// The same for a frame the application has let go of: the library's own packet, outside the write buffer.
-    ///
-    /// # Errors
-    ///
-    /// As [`Machine::push_drop`].
-    pub fn drop_unanswered(&mut self, drop: &DropFrame) -> Result<usize, CommandError> {
-        self.drop_frame(drop, Origin::Library)
-    }
-
-    fn drop_frame(&mut self, drop: &DropFrame, origin: Origin) -> Result<usize, CommandError> {
-        let role = self.server_session("dropping a frame")?;
-        role.frames.answered(FrameKey { view_id: drop.view_id, frame_id: drop.frame_id });
-        Ok(self.transmit_drop(drop, origin))
-    }
-
-    /// RESULT_DROP, behind the hint that gives its reason; the bytes of the former.
-    pub(crate) fn transmit_drop(&mut self, drop: &DropFrame, origin: Origin) -> usize {
-        let congestion = match &self.role {
-            Role::Server(role) => role.congestion,
-            _ => ResultHintCongestionState::None,
-        };
-        if let Some(reason) = drop.reason.filter(|reason| *reason != ResultHintReason::None) {
-            let hint = ResultHintMetadata {
-                applied_budget_policy: ResultHintBudgetPolicy::Drop,
-                congestion_state: congestion,
-                reason,
-                retry_after_ms: 0,
-            };
-            let header = self.frame_header(MessageType::ResultHint, drop);
-            let packet = header_and_metadata(header, &hint.encode());
-            self.transmit(Lane::Control, origin, packet);
-        }
-        let mut header = self.frame_header(MessageType::ResultDrop, drop);
-        header.flags = drop.flags;
-        let packet = Packet::build(header, Bytes::new(), Bytes::new()).encode();
-        let bytes = packet.len();
-        self.transmit(Lane::Frame, origin, packet);
-        bytes
     }
 
     /// Sends RESULT_HINT about the frame named in `header`, or about the session when its `frame_id` is 0.
@@ -313,42 +233,8 @@ impl Machine {
         }
     }
 
-    /// The tiles the newest submit of this frame asked for.
-    pub fn submitted_tiles(&self, key: FrameKey) -> Option<SubmittedTiles> {
-        match &self.role {
-            Role::Server(role) => role.frames.tiles(key),
-            _ => None,
-        }
-    }
-
-    /// Whether the client cancelled this frame.
-    pub fn is_cancelled(&self, key: FrameKey) -> bool {
-        match &self.role {
-            Role::Server(role) => role.frames.is_cancelled(key),
-            _ => false,
-        }
-    }
-
-    /// Whether this frame still waits for its answer.
-    pub fn owes_answer(&self, key: FrameKey) -> bool {
-        match &self.role {
-            Role::Server(role) => role.frames.is_live(key),
-            _ => false,
-        }
-    }
-
-    fn frame_header(&self, message: MessageType, drop: &DropFrame) -> Header {
-        let mut header = Header::new(message);
-        header.session_id = self.session_id;
-        header.frame_id = drop.frame_id;
-        header.view_id = drop.view_id;
-        header.route_id = drop.route_id;
-        header.trace_id = drop.trace_id;
-        header
-    }
-
     /// The server role, when results may be sent.
-    fn server_session(&mut self, what: &'static str) -> Result<&mut ServerRole, CommandError> {
+    pub(crate) fn server_session(&mut self, what: &'static str) -> Result<&mut ServerRole, CommandError> {
         self.check_open(what)?;
         let state = self.state;
         match &mut self.role {
@@ -357,34 +243,6 @@ impl Machine {
             }
             _ => Err(CommandError::State { what, state }),
         }
-    }
-
-    /// RESULT_DROP for every frame still unanswered: the session is closing and nobody shall wait for ever.
-    pub(crate) fn drop_owed_frames(&mut self) {
-        let Role::Server(role) = &mut self.role else { return };
-        for key in role.frames.take_owed() {
-            let mut header = Header::new(MessageType::ResultDrop);
-            header.session_id = self.session_id;
-            header.frame_id = key.frame_id;
-            header.view_id = key.view_id;
-            let packet = Packet::build(header, Bytes::new(), Bytes::new()).encode();
-            self.transmit(Lane::Frame, Origin::Library, packet);
-        }
-    }
-
-    /// RESULT_DROP for a submit that was refused before it became a frame.
-    pub(crate) fn send_drop_for(&mut self, refused: &Header) {
-        self.note_submit(refused);
-        let mut header = Header::new(MessageType::ResultDrop);
-        header.session_id = self.session_id;
-        header.frame_id = refused.frame_id;
-        header.view_id = refused.view_id;
-        header.trace_id = refused.trace_id;
-        self.transmit(
-            Lane::Frame,
-            Origin::Library,
-            Packet::build(header, Bytes::new(), Bytes::new()).encode(),
-        );
     }
 }
 
@@ -399,7 +257,7 @@ impl Machine {
                 self.on_cancel(&header);
                 Ok(())
             }
-            MessageType::FlowUpdate => self.on_client_flow_update(packet.clone()),
+            MessageType::FlowUpdate => self.on_client_flow_update(now, packet.clone()),
             MessageType::TransportProbe => self.on_probe(now, &packet),
             MessageType::SessionMigrate => self.on_migrate(now, &packet),
             MessageType::SessionPatch => self.on_patch(now, &packet),
@@ -424,8 +282,10 @@ impl Machine {
 
     pub(crate) fn server_deadline(&self) -> Option<Instant> {
         let next = match &self.role {
-            Role::Server(role) if self.state == ConnectionState::Active => {
-                [role.pings.deadline(), role.authenticated_until].into_iter().flatten().min()
+            Role::Server(role) => {
+                let active = self.state == ConnectionState::Active;
+                let own = [role.pings.deadline(), role.authenticated_until].into_iter().flatten().min();
+                [own.filter(|_| active), role.frames.next_deadline()].into_iter().flatten().min()
             }
             _ => None,
         };
@@ -433,6 +293,7 @@ impl Machine {
     }
 
     pub(crate) fn server_timeout(&mut self, now: Instant) {
+        self.expire_frames(now);
         let session_id = self.session_id;
         if let Role::Server(role) = &self.role
             && self.state == ConnectionState::Active
@@ -470,7 +331,7 @@ impl Machine {
         if let Role::Server(role) = &mut self.role {
             role.hello = Some(hello.clone());
         }
-        self.state = ConnectionState::Negotiating;
+        self.enter(ConnectionState::Negotiating);
         if let Some(fault) = self.hello_too_late() {
             return Err(fault.made_fatal());
         }
@@ -478,78 +339,11 @@ impl Machine {
         Ok(())
     }
 
-    fn on_submit(&mut self, now: Instant, packet: Packet, arrival: Arrival) -> Result<(), Fault> {
-        if self.transport == TransportId::Quic && arrival == Arrival::Control {
-            let text = "FRAME_SUBMIT on the control stream: on QUIC each frame has a stream of its own";
-            return Err(Fault::found(RuleId::QUIC_2, MessageType::FrameSubmit, text));
-        }
-        if !self.judge_submit(&packet.header)? {
-            return Ok(());
-        }
-        let metadata = FrameSubmitMetadata::decode(&packet.metadata)?;
-        self.check_kinds(&metadata)?;
-        let body = FrameBody::decode_submit(&metadata, &packet.body, &[])?;
-        body.check_limits(&self.limits)?;
-        let body = self.resolve_references(now, body)?;
-        self.note_submit(&packet.header);
-        if let Role::Server(role) = &mut self.role {
-            role.frames.submitted(FrameKey::from(&packet.header), &body);
-            if let Some(drain) = &mut role.drain {
-                drain.taken += 1;
-            }
-        }
-        let submit = ReceivedSubmit { packet, metadata, body, received_at: now };
-        self.emit(Event::Submit(Box::new(submit)));
-        Ok(())
-    }
-
-    /// R-NEG-2: kinds the handshake left out are not taken.
-    fn check_kinds(&self, metadata: &FrameSubmitMetadata) -> Result<(), Fault> {
-        let Role::Server(role) = &self.role else { return Ok(()) };
-        let (carried, accepted) = (metadata.payload_kind_bitmap, role.accepted_kinds);
-        if accepted.contains(carried) {
-            return Ok(());
-        }
-        let text = format!("the frame carries {carried}, the handshake left {accepted}");
-        Err(Fault::found(RuleId::NEG_2, MessageType::FrameSubmit, text))
-    }
-
-    /// Puts the objects a frame refers to in the place of its references (R-OBJ-24, R-OBJ-25).
-    fn resolve_references(&mut self, now: Instant, mut body: FrameBody) -> Result<FrameBody, Fault> {
-        let Role::Server(role) = &mut self.role else { return Ok(body) };
-        if !role.settings.enable_cache {
-            return Ok(body);
-        }
-        for reference in body.references() {
-            let Some(object) = role.cache.resolve(now, &reference) else {
-                let text = format!(
-                    "{} {}/{:08x}{:08x} is not installed in this session: send it inline",
-                    reference.object_kind,
-                    reference.cache_namespace,
-                    reference.cache_key_hi,
-                    reference.cache_key_lo
-                );
-                return Err(Fault::found(RuleId::OBJ_24, MessageType::FrameSubmit, text));
-            };
-            body = body.with_resolved(reference.object_kind, object)?;
-        }
-        Ok(body)
-    }
-
-    fn on_cancel(&mut self, header: &Header) {
-        let key = FrameKey::from(header);
-        if let Role::Server(role) = &mut self.role
-            && role.frames.cancel(key)
-        {
-            self.emit(Event::Cancelled(key));
-        }
-    }
-
-    fn on_client_flow_update(&mut self, packet: Packet) -> Result<(), Fault> {
+    fn on_client_flow_update(&mut self, now: Instant, packet: Packet) -> Result<(), Fault> {
         let update = FlowUpdateMetadata::decode(&packet.metadata)?;
         self.check_flow_scope(&packet.header, &update)?;
         if let Role::Server(role) = &mut self.role
-            && role.advice.apply(&update)
+            && role.advice.apply(now, &update)
         {
             self.emit(Event::FlowUpdate(packet, update));
         }

@@ -15,9 +15,10 @@ use nnrp_wire::rules::RuleId;
 
 use crate::error::whole_millis;
 use crate::limits::{
-    HANDSHAKE_TIMEOUT, KEEPALIVE_INTERVAL, KEEPALIVE_TIMEOUT, MAX_CACHE_BYTES, MAX_CACHE_ENTRIES,
+    CREDIT_TIMEOUT, HANDSHAKE_TIMEOUT, KEEPALIVE_INTERVAL, KEEPALIVE_TIMEOUT, MAX_CACHE_BYTES,
+    MAX_CACHE_ENTRIES,
 };
-use crate::{CommandError, Fault, MIGRATION_GRACE, Migration};
+use crate::{CommandError, CreditPolicy, Fault, MIGRATION_GRACE, Migration};
 
 /// Profiles this implementation speaks: bit 0, tensor.
 const SUPPORTED_PROFILES: u32 = 0x1;
@@ -36,8 +37,14 @@ const SUPPORTED_OBJECTS: u32 = 0x1FF;
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct ServerSettings {
-    /// Frames a client may have in flight: announced as the initial credit, not enforced.
+    /// Frames a client may have in flight: announced as the initial credit, enforced only with `enforce_credit`.
     pub max_concurrent_frames: u16,
+    /// Whether a frame beyond the credit is refused (R-SUB-11) instead of handed to the application.
+    pub enforce_credit: bool,
+    /// Whether a frame whose `latency_budget_ms` runs out is dropped (R-LIFE-3) and later results of it are not sent.
+    pub expire_frames: bool,
+    /// Whether a frame is refused whose id belongs to one without an answer yet (R-SUB-10).
+    pub strict_frame_ids: bool,
     /// Tensor sections in one frame; a frame with more is refused (R-LIM-4).
     pub max_sections: u16,
     /// Largest body of a submit in bytes, announced and enforced (R-LIM-1).
@@ -79,6 +86,9 @@ impl Default for ServerSettings {
     fn default() -> Self {
         ServerSettings {
             max_concurrent_frames: 1,
+            enforce_credit: false,
+            expire_frames: false,
+            strict_frame_ids: false,
             max_sections: limits::MAX_SECTIONS,
             max_body_bytes: limits::MAX_BODY_BYTES,
             answer_probes: true,
@@ -130,6 +140,10 @@ pub struct ClientSettings {
     pub keepalive_timeout: Option<Duration>,
     /// Largest body of a result in bytes.
     pub max_body_bytes: u32,
+    /// How to treat the server's credit and pauses.
+    pub credit: CreditPolicy,
+    /// How long a submit may be held back before it fails; `None` = for ever.
+    pub credit_timeout: Option<Duration>,
 }
 
 impl Default for ClientSettings {
@@ -139,6 +153,8 @@ impl Default for ClientSettings {
             keepalive_interval: Some(KEEPALIVE_INTERVAL),
             keepalive_timeout: Some(KEEPALIVE_TIMEOUT),
             max_body_bytes: limits::MAX_BODY_BYTES,
+            credit: CreditPolicy::default(),
+            credit_timeout: Some(CREDIT_TIMEOUT),
         }
     }
 }

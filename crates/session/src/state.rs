@@ -31,6 +31,13 @@ pub enum ConnectionState {
     Closed,
 }
 
+impl ConnectionState {
+    /// Whether the table has a row from here to `next`.
+    pub fn leads_to(self, next: ConnectionState) -> bool {
+        TRANSITIONS.iter().any(|row| row.from == self && row.to == next)
+    }
+}
+
 /// One row of the state table.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Transition {

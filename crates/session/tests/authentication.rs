@@ -44,6 +44,7 @@ fn frames_it_still_waits_for_are_dropped_first() {
     pair.submit(1);
     pair.client.events.clear();
     pair.advance(TTL);
+    assert!(matches!(pair.client.event(), Some(Event::Hint(..))), "the reason comes first");
     let Some(Event::Result(result)) = pair.client.event() else { panic!() };
     assert!(result.push.is_none());
     assert!(matches!(pair.client.event(), Some(Event::Ended(_))));

@@ -40,7 +40,10 @@ fn a_server_that_closes_drops_what_it_owes() {
     pair.client.events.clear();
     pair.server.machine.close(pair.now, "");
     pair.drive();
-    assert_eq!(pair.server.sent_types(), [MessageType::ResultDrop, MessageType::Close]);
+    assert_eq!(
+        pair.server.sent_types(),
+        [MessageType::ResultHint, MessageType::ResultDrop, MessageType::Close]
+    );
     assert_eq!(pair.server.shut_down, None, "the client closes first");
     pair.advance(DRAIN_TIME);
     assert!(pair.client.events.iter().any(|event| matches!(event, Event::Result(r) if r.push.is_none())));

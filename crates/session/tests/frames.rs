@@ -177,6 +177,7 @@ fn a_cancelled_frame_is_announced_once_and_its_results_are_thrown_away() {
     assert!(matches!(pair.server.event(), Some(Event::Cancelled(key)) if key == FrameKey::new(1)));
     assert!(pair.server.event().is_none());
     assert!(pair.server.machine.is_cancelled(FrameKey::new(1)));
+    pair.client.events.clear();
     assert!(push(&mut pair, &packets::result(1)).is_none());
     assert_eq!(pair.client.machine.live_frames(), 0, "the credit returns with the terminal message");
     // The id is free for a new frame.

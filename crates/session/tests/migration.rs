@@ -295,7 +295,7 @@ fn credit_and_cancels_lost_with_the_old_path_are_repeated() {
     pair.server.machine.send_packet(packet).unwrap();
     pair.lose();
     migrate(&mut pair, TransportId::Tcp);
-    assert_eq!(pair.client.machine.credit().unwrap().session, 9);
+    assert_eq!(pair.client.machine.credit().unwrap().session(), 9);
     assert!(matches!(pair.server.event(), Some(Event::Cancelled(key)) if key == FrameKey::new(1)));
 }
 

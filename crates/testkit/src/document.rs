@@ -2,11 +2,11 @@
 
 use std::fmt::Write;
 
-use nnrp_session::TRANSITIONS;
+use nnrp_session::{ConnectionState, FRAME_TRANSITIONS, Side, TRANSITIONS, permitted};
 use nnrp_wire::codes::{CodeTable, ENUMS, MASKS};
 use nnrp_wire::{
-    Answer, BodyRule, Channel, Direction, FieldKind, FieldSpec, METADATA, RULES, Reserved, Revision,
-    StructSpec,
+    Answer, BodyRule, Channel, Direction, FieldKind, FieldSpec, METADATA, MessageType, RULES, Reserved,
+    Revision, StructSpec,
 };
 
 /// First line of every page.
@@ -150,8 +150,9 @@ fn rules() -> String {
 }
 
 fn states() -> String {
-    let mut page =
-        format!("{GENERATED}# Connection states\n\n```mermaid\nstateDiagram-v2\n    [*] --> Init\n");
+    let mut page = format!("{GENERATED}# States\n\n");
+    page += "A connection carries one session, and both share these states. Ping, Pong, Close and Error may always arrive.\n\n\
+             ## Connection and session\n\n```mermaid\nstateDiagram-v2\n    [*] --> Init\n";
     for row in TRANSITIONS {
         let _ = writeln!(page, "    {:?} --> {:?}: {}", row.from, row.to, row.on);
     }
@@ -159,5 +160,48 @@ fn states() -> String {
     for row in TRANSITIONS {
         let _ = writeln!(page, "| {:?} | {} | {:?} |", row.from, row.on, row.to);
     }
+    page += "\n| message | a server takes it in | a client takes it in |\n| --- | --- | --- |\n";
+    for spec in Revision::Current.messages() {
+        let [server, client] = [Side::Server, Side::Client].map(|side| taken_in(side, spec.message));
+        let _ = writeln!(page, "| {} | {server} | {client} |", spec.message);
+    }
+    page += "\n## Frames\n\nA frame is named by session, view and frame id; views never share a lifecycle. Submitted, Processing and Ready are\n\
+             live. Nothing leaves Delivered, Dropped, Cancelled and Expired. A cancelled frame's credit returns with its terminal\n\
+             message.\n";
+    for (side, who) in [(Side::Client, "client"), (Side::Server, "server")] {
+        let rows = || FRAME_TRANSITIONS.iter().filter(|row| row.side == side);
+        let begin = if side == Side::Client { "Announced" } else { "Submitted" };
+        let _ = write!(page, "\n### On the {who}\n\n```mermaid\nstateDiagram-v2\n    [*] --> {begin}\n");
+        for row in rows() {
+            let _ = writeln!(page, "    {:?} --> {:?}: {}", row.from, row.to, row.on);
+        }
+        let mut ends: Vec<String> =
+            rows().filter(|row| row.to.is_terminal()).map(|row| format!("{:?}", row.to)).collect();
+        ends.sort_unstable();
+        ends.dedup();
+        for end in ends {
+            let _ = writeln!(page, "    {end} --> [*]");
+        }
+        page += "```\n\n| from | on | to |\n| --- | --- | --- |\n";
+        for row in rows() {
+            let _ = writeln!(page, "| {:?} | {} | {:?} |", row.from, row.on, row.to);
+        }
+    }
     page
+}
+
+/// The states in which `side` takes a message, in words.
+fn taken_in(side: Side, message: MessageType) -> String {
+    use ConnectionState as S;
+    let states = [S::Init, S::Negotiating, S::Active, S::Draining];
+    let taken: Vec<String> = states
+        .into_iter()
+        .filter(|state| permitted(side, *state, message))
+        .map(|state| format!("{state:?}"))
+        .collect();
+    match taken.len() {
+        0 => "never".into(),
+        len if len == states.len() => "always".into(),
+        _ => taken.join(", "),
+    }
 }

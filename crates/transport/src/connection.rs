@@ -6,9 +6,9 @@ use std::sync::{Arc, Weak};
 use std::time::Duration;
 
 use bytes::Bytes;
-use nnrp_session::{CommandError, ConnectionState, EndedBy, FrameKey, Machine, Side};
+use nnrp_session::{CommandError, ConnectionState, EndedBy, FrameKey, FrameStats, Machine, Side};
 use nnrp_wire::{FlowUpdateMetadata, Header, Packet, ResultHintMetadata, TransportId};
-use tokio::sync::broadcast;
+use tokio::sync::{broadcast, watch};
 
 use crate::error::{Closed, ReceiveError, SendError};
 use crate::inbox::{Filter, Item, Receive};
@@ -40,6 +40,8 @@ pub struct ConnectionStats {
     pub packets_refused: u64,
     /// Control packets thrown away because nobody read them.
     pub control_discarded: u64,
+    /// What became of the session's frames.
+    pub frames: FrameStats,
 }
 
 /// One connection. Cloning shares it; when the last clone is dropped the connection is closed best-effort.
@@ -227,9 +229,14 @@ impl Connection {
         self.shared().flow_updates.subscribe()
     }
 
-    /// FRAME_CANCELs from now on.
+    /// Frames that nobody waits for any more, from now on: cancelled by the client, or expired.
     pub fn cancels(&self) -> broadcast::Receiver<FrameKey> {
         self.shared().cancels.subscribe()
+    }
+
+    /// Changes whenever a submit that is held back may be worth another try.
+    pub fn credit_changes(&self) -> watch::Receiver<u64> {
+        self.shared().credit.subscribe()
     }
 
     /// Waits until everything sent so far has left: written to the socket (TCP), acknowledged by the peer
@@ -321,6 +328,7 @@ impl Connection {
             bytes_sent: counters.bytes_sent.load(Ordering::Relaxed),
             packets_refused: counters.packets_refused.load(Ordering::Relaxed),
             control_discarded: self.shared().inbox.discarded(),
+            frames: self.shared().lock().frame_stats(),
         }
     }
 }

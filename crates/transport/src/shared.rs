@@ -54,6 +54,8 @@ pub(crate) struct Shared {
     pub(crate) hints: broadcast::Sender<(Packet, ResultHintMetadata)>,
     pub(crate) flow_updates: broadcast::Sender<(Packet, FlowUpdateMetadata)>,
     pub(crate) cancels: broadcast::Sender<FrameKey>,
+    /// [`Machine::credit_changes`], for submits that wait.
+    pub(crate) credit: watch::Sender<u64>,
     pub(crate) ended: watch::Sender<Option<Closed>>,
     /// The transport connection that carries it now.
     link: watch::Sender<Arc<Link>>,
@@ -113,6 +115,7 @@ impl Shared {
             hints: broadcast::Sender::new(SUBSCRIPTION_BACKLOG),
             flow_updates: broadcast::Sender::new(SUBSCRIPTION_BACKLOG),
             cancels: broadcast::Sender::new(SUBSCRIPTION_BACKLOG),
+            credit: watch::Sender::new(0),
             ended: watch::Sender::new(None),
             link: watch::Sender::new(link.clone()),
             left: Mutex::default(),
@@ -214,6 +217,8 @@ impl Shared {
 
     pub(crate) fn publish(&self, machine: &mut Machine, room: &mut Room) {
         self.unwritten_replies.store(machine.unwritten_replies(), Ordering::Relaxed);
+        let credit = machine.credit_changes();
+        self.credit.send_if_modified(|last| std::mem::replace(last, credit) != credit);
         while let Some(event) = machine.poll_event() {
             let item = match event {
                 Event::Packet(packet, _) | Event::Control(packet) => Item::Packet(packet),
@@ -249,7 +254,7 @@ impl Shared {
                     let _ = self.flow_updates.send((packet.clone(), update));
                     Item::Packet(packet)
                 }
-                Event::Cancelled(key) => {
+                Event::Cancelled(key) | Event::Expired(key) => {
                     let _ = self.cancels.send(key);
                     continue;
                 }

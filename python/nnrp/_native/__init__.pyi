@@ -43,8 +43,8 @@ _T_co = TypeVar("_T_co", covariant=True)
 _Address: TypeAlias = tuple[str, int]
 #: The numbers of a header in wire order, without the magic.
 _HeaderValues: TypeAlias = tuple[int, int, int, int, int, int, int, int, int, int, int, int]
-#: Frames at once, cache, sections, body bytes.
-_HelloTerms: TypeAlias = tuple[int, bool, int, int]
+#: Frames at once, cache, sections, body bytes; whether credit is enforced, frames expire, ids are strict.
+_HelloTerms: TypeAlias = tuple[int, bool, int, int, bool, bool, bool]
 #: Certificate, private key, roots of client certificates (``None``: not asked for), whether clients need one.
 _ServerTls: TypeAlias = tuple[bytes, bytes, bytes | None, bool]
 #: Name to verify, roots (``None``: the platform's), whether to verify, certificate and key to show; PEM.
@@ -129,6 +129,9 @@ class Result:
     @property
     def drop_reason(self) -> int | None:
         """Why the frame was dropped, if a hint said so."""
+    @property
+    def beyond_policy(self) -> bool:
+        """Whether it applied a policy that its frame did not allow."""
 
 @final
 class Connection:
@@ -271,6 +274,8 @@ class ServerSession:
         """Send a RESULT_HINT with packed metadata; yields the bytes of its packet."""
     def frame_cancelled(self, frame_id: int, view_id: int) -> bool:
         """Return whether the client cancelled a frame."""
+    def cancelled(self, frame_id: int, view_id: int) -> Operation[None]:
+        """Wait until nobody wants a frame any more."""
     def close(self) -> Operation[None]:
         """Say CLOSE; wait until what was sent before has left."""
     def patched(self) -> dict[str, int]:
@@ -291,8 +296,15 @@ class ClientSession:
     @property
     def model_name(self) -> str:
         """The model name the server told."""
-    def submit(self, arguments: dict[str, Any]) -> Operation[int]:
-        """Submit a frame; yields its stream id."""
+    @property
+    def credit_policy(self) -> str:
+        """How the server's credit and pauses are treated."""
+    def set_credit_policy(self, policy: str) -> None:
+        """Treat them differently from now on."""
+    def stats(self) -> dict[str, int]:
+        """Return counters by name."""
+    def submit(self, arguments: dict[str, Any], timeout: float | None) -> Operation[int]:
+        """Submit a frame, held back for so many seconds at most; yields its stream id."""
     def receive_result(
         self, timeout: float | None, frame_id: int | None, view_id: int | None
     ) -> Operation[Result]:

@@ -22,6 +22,11 @@ class Gate:
         self._open = True
         self._waiting: list[asyncio.Future[None]] = []
 
+    @property
+    def is_open(self) -> bool:
+        """Whether nobody has to wait."""
+        return self._open
+
     def close(self) -> None:
         """Make tasks wait."""
         with self._lock:

@@ -80,6 +80,14 @@ class Result:
         return None
 
     @property
+    def beyond_policy(self) -> bool:
+        """Whether the server applied a ``budget_policy`` that the frame did not allow.
+
+        Such a result is delivered all the same. Of one that came after the frame's last it is not known.
+        """
+        return False
+
+    @property
     def payload_kinds(self) -> tuple[PayloadKind, ...]:
         """The kinds of payload in it, one member each."""
         return tuple(self._kinds)
@@ -207,6 +215,11 @@ class LazyResult(LazyFrozen, Result):
         """Why the frame was dropped, if the server said so."""
         reason = self._source.drop_reason
         return ResultHintReason(reason) if reason is not None else None
+
+    @property
+    def beyond_policy(self) -> bool:
+        """Whether the server applied a ``budget_policy`` that the frame did not allow."""
+        return self._source.beyond_policy
 
 
 def received_result(native: _native.Result) -> Result:

@@ -5,7 +5,8 @@ from __future__ import annotations
 import asyncio
 import hashlib
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Generic, Self, TypeVar
+from types import MappingProxyType
+from typing import TYPE_CHECKING, Any, Generic, Literal, Self, TypeVar
 
 from nnrp._lazy import packet_from_native
 from nnrp.client._state import client_state
@@ -33,13 +34,14 @@ from nnrp.core import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Callable
+    from collections.abc import AsyncIterator, Callable, Mapping
     from types import TracebackType
 
     from nnrp import _native
     from nnrp._opening import Opening
     from nnrp.adapters.quic import NnrpQuicConnection, QuicConfiguration
     from nnrp.adapters.tcp import NnrpTcpClientConfiguration, NnrpTcpConnection
+    from nnrp.client._state import Gate
     from nnrp.client.router import ResultRouter
 
 __all__ = ["ClientSession"]
@@ -141,7 +143,8 @@ class ClientSession:
         frame with several results this returns the first; :meth:`receive_result` gets the others.
 
         Raises:
-            TimeoutError: there was no result in time; :meth:`receive_result` can still get it.
+            TimeoutError: there was no result in time, which :meth:`receive_result` can still get; or the
+                frame was held back and not sent, see :meth:`submit_frame`.
             TypeError: ``request`` is no :class:`SubmitRequest`; nothing is sent.
             ValueError: the request does not make a frame; nothing is sent.
             NnrpProtocolError: the server refused the frame.
@@ -152,10 +155,9 @@ class ClientSession:
         """
         loop = asyncio.get_running_loop()
         deadline = None if timeout is None else loop.time() + timeout
+        await self.send_submit(request, timeout=timeout)
+        left = None if deadline is None else max(deadline - loop.time(), 0.0)
         try:
-            async with asyncio.timeout(timeout):
-                await self.send_submit(request)
-            left = None if deadline is None else max(deadline - loop.time(), 0.0)
             return await self.receive_result(left, frame_id=request.frame_id, view_id=request.view_id)
         except TimeoutError:
             if timeout is None:
@@ -192,18 +194,25 @@ class ClientSession:
         """
         return ResultStream(self, request, timeout)
 
-    async def submit_nowait(self, request: SubmitRequest) -> None:
+    async def submit_nowait(self, request: SubmitRequest, *, timeout: float | None = None) -> None:
         """Do the same as :meth:`submit_frame`; kept for programs written for older releases."""
-        await self.send_submit(request)
+        await self.send_submit(request, timeout=timeout)
 
-    async def submit_frame(self, request: SubmitRequest) -> None:
+    async def submit_frame(self, request: SubmitRequest, *, timeout: float | None = None) -> None:
         """Submit a frame without waiting for a result, which :meth:`receive_result` gets.
 
         This is the one to use for that; :meth:`submit_nowait` and :meth:`send_submit` do the same and are
-        kept for programs written for older releases. Waits while submitting is paused or the send buffer is
-        full.
+        kept for programs written for older releases. Waits while submitting is paused, while the server's
+        credit holds the frame back (:attr:`credit_policy`), and while the send buffer is full. Frames that
+        are held back go out in the order of these calls.
+
+        Args:
+            request: the frame.
+            timeout: seconds to wait for all of that; 0 sends now or not at all. If ``None``, the server may
+                hold the frame back for 30 s, and the rest has no limit.
 
         Raises:
+            TimeoutError: the frame could not go out in time; nothing is sent, and the message says why.
             TypeError: ``request`` is no :class:`SubmitRequest`; nothing is sent.
             ValueError: the request does not make a frame, or its deadline has passed; nothing is sent.
             NnrpConnectionClosedError: the connection has ended.
@@ -211,16 +220,59 @@ class ClientSession:
         Cancelling sends all of it or nothing.
 
         """
-        await self.send_submit(request)
+        await self.send_submit(request, timeout=timeout)
 
-    async def send_submit(self, request: SubmitRequest) -> int:
+    async def send_submit(self, request: SubmitRequest, *, timeout: float | None = None) -> int:
         """Do the same as :meth:`submit_frame` and return the id of the frame's stream.
 
         Kept for programs written for older releases.
         """
         state = client_state(self.connection)
-        await state.gate.wait()
-        return await state.native.submit(submit_arguments(request, state.default_budget_ms))
+        if not state.gate.is_open:
+            timeout = await self._pass_gate(state.gate, timeout)
+        return await state.native.submit(submit_arguments(request, state.default_budget_ms), timeout)
+
+    async def _pass_gate(self, gate: Gate, timeout: float | None) -> float | None:
+        """Wait for the end of :meth:`pause_submit`; return what is left of the timeout."""
+        loop = asyncio.get_running_loop()
+        began = loop.time()
+        try:
+            async with asyncio.timeout(timeout):
+                await gate.wait()
+        except TimeoutError:
+            raise TimeoutError("the frame was not sent: pause_submit() is in force") from None
+        return None if timeout is None else max(timeout - (loop.time() - began), 0.0)
+
+    @property
+    def credit_policy(self) -> Literal["honour", "strict", "fail", "ignore"]:
+        """How to treat the server's credit and pauses; may be set at any time.
+
+        - ``"honour"``, the default: submits wait. What a FLOW_UPDATE says binds: a number of frames, a pause,
+          a time to retry. The ``max_concurrent_frames`` of the handshake holds a frame back while others end,
+          and for at most half a second while none does, because servers announce 1 unless told otherwise and
+          nobody enforces it: one that collects frames before it answers would wait for ever.
+        - ``"strict"``: the number of the handshake binds too.
+        - ``"fail"``: nothing waits; a frame that may not go out now raises ``TimeoutError``.
+        - ``"ignore"``: nothing is held back. A server that enforces its credit drops what is too much.
+
+        A frame counts until its first terminal answer *arrives*; whether it was received by the application
+        does not matter, so one task may submit many frames first and receive their results afterwards.
+        Packets sent with :meth:`send_submit_packet` are not held back.
+
+        Raises:
+            ValueError: set to anything else.
+
+        """
+        return client_state(self.connection).native.credit_policy  # type: ignore[return-value]
+
+    @credit_policy.setter
+    def credit_policy(self, policy: Literal["honour", "strict", "fail", "ignore"]) -> None:
+        client_state(self.connection).native.set_credit_policy(policy)
+
+    @property
+    def stats(self) -> Mapping[str, int]:
+        """Counters: packets and bytes in both directions, and what became of the frames."""
+        return MappingProxyType(client_state(self.connection).native.stats())
 
     async def receive_result(
         self, timeout: float | None = None, *, frame_id: int | None = None, view_id: int | None = None

@@ -46,8 +46,8 @@ class Terms:
     """How one call admits clients."""
 
     profile: ServerProfile
-    #: The profile's values as they were at the call.
-    settings: tuple[int, bool, int, int]
+    #: The profile's values as they were at the call; whether credit is enforced, frames expire, ids are strict.
+    settings: tuple[int, bool, int, int, bool, bool, bool]
     model_name: str
     session_id: int | None
     extra_extensions: tuple[ControlExtensionEntry, ...]

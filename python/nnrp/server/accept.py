@@ -75,6 +75,9 @@ async def accept_server_session(
     on_rejected: Literal["continue", "raise"] | None = None,
     session_resolver: SessionResolver | None = None,
     listener: ServerListener | None = None,
+    enforce_credit: bool = False,
+    expire_frames: bool = False,
+    strict_frame_ids: bool = False,
 ) -> ServerSession:
     """Wait for a client, shake hands, and return its session.
 
@@ -105,6 +108,14 @@ async def accept_server_session(
             (``"continue"``, the default on a listener and impossible on a connection).
         session_resolver: decides about session id and model name after the validator; may be async.
         listener: another name of the first parameter.
+        enforce_credit: whether ``profile.max_concurrent_frames`` is a bound. A frame beyond it, or beyond a
+            higher number granted with :meth:`ServerSession.send_flow_update`, is dropped as ``QUEUE_FULL``
+            and never seen here. If not, such frames are received like any other.
+        expire_frames: whether a frame without an answer is dropped as ``BUDGET_EXCEEDED`` when its
+            ``latency_budget_ms`` is over. ``await received.cancelled()`` then returns, results that come
+            later are not sent, and a frame nobody has received yet never is.
+        strict_frame_ids: whether a frame is refused while another with its id and view has no answer. If not,
+            both are received, and the id is over after two answers.
 
     Raises:
         TimeoutError: no client came in time.
@@ -134,6 +145,7 @@ async def accept_server_session(
         session_resolver=session_resolver,
         handshake_timeout=handshake_timeout,
         raises=on_rejected == "raise",
+        frame_rules=(enforce_credit, expire_frames, strict_frame_ids),
     )
     if on_rejected not in ("continue", "raise", None):
         raise ValueError(f'on_rejected must be "continue" or "raise", not {on_rejected!r}')
@@ -163,6 +175,9 @@ async def accept_server_connection(
     session_resolver: SessionResolver | None = None,
     auth_validator: AuthValidator | None = None,
     extra_extensions: tuple[ControlExtensionEntry, ...] = (),
+    enforce_credit: bool = False,
+    expire_frames: bool = False,
+    strict_frame_ids: bool = False,
 ) -> ServerSession:
     """Shake hands on an accepted connection whose first packet may have been read already.
 
@@ -176,6 +191,9 @@ async def accept_server_connection(
         session_resolver: likewise.
         auth_validator: likewise.
         extra_extensions: likewise.
+        enforce_credit: likewise.
+        expire_frames: likewise.
+        strict_frame_ids: likewise.
 
     Raises:
         TimeoutError: the client did not finish in time.
@@ -195,6 +213,7 @@ async def accept_server_connection(
         session_resolver=session_resolver,
         handshake_timeout=timeout,
         raises=True,
+        frame_rules=(enforce_credit, expire_frames, strict_frame_ids),
     )
     return await _accept_connection(connection, terms, timeout, first_packet)
 
@@ -209,6 +228,7 @@ def _terms(
     session_resolver: SessionResolver | None,
     handshake_timeout: float,
     raises: bool,
+    frame_rules: tuple[bool, bool, bool],
 ) -> Terms:
     chosen = profile if profile is not None else ServerProfile()
     check_profile(chosen)
@@ -221,7 +241,13 @@ def _terms(
         raise ValueError("handshake_timeout must be a number")
     return Terms(
         chosen,
-        (chosen.max_concurrent_frames, bool(chosen.enable_cache), chosen.max_sections, chosen.max_body_bytes),
+        (
+            chosen.max_concurrent_frames,
+            bool(chosen.enable_cache),
+            chosen.max_sections,
+            chosen.max_body_bytes,
+            *frame_rules,
+        ),
         model_name,
         session_id,
         tuple(extra_extensions),

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 from nnrp._lazy import LazyFrozen, packet_from_native, section_from_view, tensor_body_from_native
 from nnrp.client.request import SubmitRequest, typed_payloads_from_native
 from nnrp.core import (
+    BudgetPolicy,
     CacheObjectKind,
     ClientHelloMetadata,
     ControlExtensionEntry,
@@ -76,6 +77,30 @@ class ReceivedSubmit:
     request: SubmitRequest
     tensor_body: TensorBodyView | None = None
 
+    async def cancelled(self) -> None:
+        """Wait until nobody wants the answer: the frame was cancelled or expired, or the session ended.
+
+        For work that should stop then, run it beside this::
+
+            work = asyncio.create_task(infer(received.request))
+            gone = asyncio.create_task(received.cancelled())
+            await asyncio.wait({work, gone}, return_when=asyncio.FIRST_COMPLETED)
+
+        A cancelled frame still has to end: answer it or ``await session.send_result_drop(frame_id)``.
+
+        Raises:
+            RuntimeError: the frame does not come from a session.
+
+        """
+        raise RuntimeError("this frame was not received by a session")
+
+    def allows(self, policy: BudgetPolicy) -> bool:
+        """Return whether the client accepts a result that makes use of ``policy`` instead of a complete one.
+
+        A frame that would need what is not allowed is dropped instead; sending does not check it.
+        """
+        return policy in self.metadata.budget_policy
+
 
 def hello_context(native: _native.PendingSession) -> ClientHelloContext:
     """Return the hello of a client that waits to be admitted."""
@@ -106,8 +131,9 @@ def _metadata(submit: LazySubmit) -> FrameSubmitMetadata:
 class LazySubmit(LazyFrozen, ReceivedSubmit):
     """A received submit whose parts are decoded when they are read."""
 
-    __slots__ = ("_source",)
+    __slots__ = ("_session", "_source")
 
+    _session: _native.ServerSession
     _source: _native.Submit
     _public = ReceivedSubmit
     _build: ClassVar = {
@@ -117,10 +143,21 @@ class LazySubmit(LazyFrozen, ReceivedSubmit):
         "tensor_body": lambda self: tensor_body_from_native(self._source.body),
     }
 
+    async def cancelled(self) -> None:
+        """Wait until nobody wants the answer."""
+        session = getattr(self, "_session", None)
+        if session is None:
+            await ReceivedSubmit.cancelled(self)
+        else:
+            await session.cancelled(self._source.frame_id, self.packet.header.view_id)
 
-def received_submit(native: _native.Submit) -> ReceivedSubmit:
-    """Return the public object over a received submit."""
-    return LazySubmit._from_source(native)
+
+def received_submit(native: _native.Submit, session: _native.ServerSession | None = None) -> ReceivedSubmit:
+    """Return the public object over a submit that ``session`` received."""
+    submit = LazySubmit._from_source(native)
+    if session is not None:
+        object.__setattr__(submit, "_session", session)
+    return submit
 
 
 def _sections(request: LazyRequest) -> tuple[Any, ...]:

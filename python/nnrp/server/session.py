@@ -162,7 +162,7 @@ class ServerSession:
         native = _native_session(self.connection)
         if native is None:
             return await _packets.receive_submit(self, timeout)
-        return received_submit(await native.receive(timeout))
+        return received_submit(await native.receive(timeout), native)
 
     async def send_result(
         self,
@@ -442,7 +442,7 @@ class ServerSession:
 
     @property
     def stats(self) -> Mapping[str, int]:
-        """Counters: packets and bytes in both directions, refused and discarded packets."""
+        """Counters: packets and bytes in both directions, what was refused, what became of the frames."""
         native = _native_session(self.connection)
         return MappingProxyType(native.stats() if native is not None else {})
 

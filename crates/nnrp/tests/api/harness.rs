@@ -113,8 +113,13 @@ pub(crate) async fn session_with(kind: Kind, settings: ServerSettings) -> Ends {
         let (client, server) = tokio::join!(ClientSession::open(client, ClientConfig::new()), accept);
         return Ends { client: client.unwrap(), server, listener: None };
     }
-    let config =
-        ServerConfig::new().max_body_bytes(settings.max_body_bytes).max_sections(settings.max_sections);
+    let config = ServerConfig::new()
+        .max_body_bytes(settings.max_body_bytes)
+        .max_sections(settings.max_sections)
+        .max_concurrent_frames(settings.max_concurrent_frames)
+        .enforce_credit(settings.enforce_credit)
+        .expire_frames(settings.expire_frames)
+        .strict_frame_ids(settings.strict_frame_ids);
     let server = Server::start(kind, config).await;
     let (client, accepted) = tokio::join!(server.dial(kind, ClientConfig::new()), server.listener.accept());
     Ends { client: client.unwrap(), server: accepted.unwrap(), listener: Some(server) }

@@ -37,7 +37,7 @@ use crate::client::ClientRole;
 use crate::machine::{Machine, Role, lane_of};
 use crate::{
     Arrival, ClientSettings, CommandError, ConnectionState, Ended, EndedBy, Event, FailedFrame, Fault,
-    FrameKey, HandshakeFailure, HeaderVerdict, Lane, Origin, Side, Transmit, TransportEnd,
+    FrameKey, FrameState, HandshakeFailure, HeaderVerdict, Lane, Origin, Side, Transmit, TransportEnd,
 };
 use results::is_flow_update;
 use submits::Verdict;
@@ -114,8 +114,8 @@ impl Machine {
     pub(crate) fn on_migrate(&mut self, now: Instant, packet: &Packet) -> Result<(), Fault> {
         let request = SessionMigrate::decode(packet)?;
         let transport = self.transport;
+        self.enter(ConnectionState::Negotiating);
         let Role::Server(role) = &mut self.role else { return Ok(()) };
-        self.state = ConnectionState::Negotiating;
         let off = role.settings.migration == Migration::Off;
         let metadata = request.metadata;
         let received = ReceivedMigration { packet: packet.clone(), request };
@@ -336,7 +336,7 @@ impl Machine {
         let mut role = ClientRole::new(now, settings);
         role.migrating = true;
         self.role = Role::Client(Box::new(role));
-        self.state = ConnectionState::Negotiating;
+        self.enter(ConnectionState::Negotiating);
         self.transmit(Lane::Control, Origin::Library, request.clone().encode());
         Ok(())
     }
@@ -504,7 +504,7 @@ impl Machine {
             return;
         }
         let unwanted = role.frames.is_given_up(key);
-        role.frames.ended(key);
+        role.ended(key, FrameState::Dropped);
         role.frames.give_up(key);
         if !unwanted {
             let mut fault =

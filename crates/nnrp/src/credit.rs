@@ -1,0 +1,133 @@
+//! Submits that wait: for credit, for the end of a pause, and for each other.
+
+use std::time::{Duration, Instant};
+
+use nnrp_session::{CommandError, CreditPolicy, Hold, HoldReason};
+use nnrp_transport::{Connection, SendError, Sent, clock};
+use nnrp_wire::{EncodedPacket, FrameClass};
+use tokio::sync::{Mutex, MutexGuard, watch};
+
+/// The queues of submits. A fair lock each: whoever holds it is at the head.
+#[derive(Debug)]
+pub(crate) struct Waiting {
+    frames: Mutex<()>,
+    /// Frames of class discardable have a queue of their own, because a server may take those and no others.
+    discardable: Mutex<()>,
+    /// How long a submit may be held back; `None` = for ever.
+    limit: Option<Duration>,
+}
+
+impl Waiting {
+    pub(crate) fn new(limit: Option<Duration>) -> Self {
+        Waiting { frames: Mutex::default(), discardable: Mutex::default(), limit }
+    }
+
+    /// Sends a submit when its turn has come and the server lets it. `limit` in place of the session's own covers the wait
+    /// for room in the write buffer too. Cancel-safe: all of it is sent or nothing.
+    pub(crate) async fn submit(
+        &self,
+        connection: &Connection,
+        packet: EncodedPacket,
+        class: FrameClass,
+        limit: Option<Duration>,
+    ) -> Result<Sent, SendError> {
+        let policy = connection.with(|machine, _| machine.credit_policy());
+        let mut patience = match limit {
+            Some(_) => Patience { since: Some(clock::now()), limit, counted: false },
+            None if policy == CreditPolicy::Fail => Patience::new(Some(Duration::ZERO)),
+            None => Patience::new(self.limit),
+        };
+        let room_until = limit.and_then(|_| patience.until());
+        let queue = if class == FrameClass::Discardable { &self.discardable } else { &self.frames };
+        let _turn = match policy {
+            CreditPolicy::Ignore => None,
+            _ => Some(patience.turn(queue).await?),
+        };
+        loop {
+            // Subscribed before the attempt, so that no change falls in between.
+            let changes = connection.credit_changes();
+            let attempt = connection.command_frame(packet.len(), |machine, now| {
+                machine.check_credit(now, class)?;
+                machine.submit(packet.clone())
+            });
+            let sent = tokio::select! {
+                biased;
+                sent = attempt => sent,
+                () = clock::sleep_until(room_until) => {
+                    return Err(patience.given_up(Hold::new(HoldReason::BufferFull)));
+                }
+            };
+            match sent {
+                Err(SendError::Command(CommandError::Held(hold))) => {
+                    patience.wait(connection, changes, hold).await?;
+                }
+                done => return done,
+            }
+        }
+    }
+}
+
+/// How long one submit has been held back and may be.
+struct Patience {
+    since: Option<Instant>,
+    limit: Option<Duration>,
+    counted: bool,
+}
+
+impl Patience {
+    /// Begins to run when the submit is first held back.
+    fn new(limit: Option<Duration>) -> Self {
+        Patience { since: None, limit, counted: false }
+    }
+
+    /// When it is over. Begins to run.
+    fn until(&mut self) -> Option<Instant> {
+        let since = *self.since.get_or_insert_with(clock::now);
+        self.limit.and_then(|limit| since.checked_add(limit))
+    }
+
+    /// Waits for the head of the queue.
+    async fn turn<'a>(&mut self, queue: &'a Mutex<()>) -> Result<MutexGuard<'a, ()>, SendError> {
+        if let Ok(turn) = queue.try_lock() {
+            return Ok(turn);
+        }
+        let until = self.until();
+        tokio::select! {
+            biased;
+            turn = queue.lock() => Ok(turn),
+            () = clock::sleep_until(until) => {
+                Err(self.given_up(Hold::new(HoldReason::Queued)))
+            }
+        }
+    }
+
+    /// Waits until a submit that was held back is worth another try.
+    async fn wait(
+        &mut self,
+        connection: &Connection,
+        mut changes: watch::Receiver<u64>,
+        hold: Hold,
+    ) -> Result<(), SendError> {
+        if !std::mem::replace(&mut self.counted, true) {
+            connection.with(|machine, _| machine.note_held());
+        }
+        let until = self.until();
+        if until.is_some_and(|until| until <= clock::now()) {
+            return Err(self.given_up(hold));
+        }
+        tokio::select! {
+            // The next attempt finds out, and says how the session ended.
+            _ = connection.closed() => {}
+            _ = changes.changed() => {}
+            () = clock::sleep_until(hold.until) => {}
+            () = clock::sleep_until(until) => {}
+        }
+        Ok(())
+    }
+
+    fn given_up(&self, mut hold: Hold) -> SendError {
+        let waited = self.since.map_or(Duration::ZERO, |since| clock::now().saturating_duration_since(since));
+        hold.waited = if self.limit == Some(Duration::ZERO) { Duration::ZERO } else { waited };
+        SendError::Command(CommandError::Held(hold))
+    }
+}
