@@ -6,6 +6,7 @@ use std::time::{Duration, Instant};
 use bytes::Bytes;
 use nnrp_session::{
     Admission, ClientSettings, DRAIN_TIME, DropFrame, Event, Fault, FrameKey, ServerSettings, Side,
+    UNANSWERED,
 };
 use nnrp_wire::{
     BudgetPolicy, CacheInvalidateMetadata, CacheInvalidateScope, CacheObjectKind, CachePut, CachePutFlags,
@@ -39,6 +40,9 @@ const QUIET_AFTER: Duration = Duration::from_secs(90);
 /// Bits of the first byte: the server's application decides about its client when a step says so.
 const SLOW: u8 = 0x18;
 
+/// Frames a client may have in flight, where that is enforced: few enough to be exceeded.
+const CREDIT: u16 = 4;
+
 const DELAYS_MS: [u64; 4] = [0, 1, 20, 150];
 const JITTERS_MS: [u64; 4] = [0, 1, 20, 100];
 const LOSSES: [u64; 4] = [0, 1, 5, 20];
@@ -57,8 +61,12 @@ pub struct Outcome {
     pub ended_with_session: u64,
     /// Frames given up by their client.
     pub given_up: u64,
-    /// Frames refused by the library.
+    /// Frames refused by the library: cache misses, and submits that crossed a close.
     pub refused: u64,
+    /// Frames whose budget ran out.
+    pub expired: u64,
+    /// Frames beyond the credit.
+    pub beyond_credit: u64,
     /// Replies to patches, objects, probes and pings.
     pub replies: u64,
     /// 1 for a script whose link broke.
@@ -74,6 +82,8 @@ impl std::ops::AddAssign for Outcome {
         self.ended_with_session += other.ended_with_session;
         self.given_up += other.given_up;
         self.refused += other.refused;
+        self.expired += other.expired;
+        self.beyond_credit += other.beyond_credit;
         self.replies += other.replies;
         self.broken += other.broken;
         self.closed_early += other.closed_early;
@@ -149,7 +159,9 @@ impl Stage {
         let seed = u64::from_le_bytes([s0, s1, s2, s3, s4, 0, 0, 0]);
         let mut world = World::new(kind, conditions, seed);
         let mut settings = ServerSettings::default();
-        settings.max_concurrent_frames = 16;
+        settings.max_concurrent_frames = CREDIT;
+        settings.expire_frames = size & 16 != 0;
+        settings.enforce_credit = size & 32 != 0;
         settings.keepalive_interval = (first & 2 != 0).then_some(Duration::from_secs(1));
         world.server.machine.serve(settings);
         let mut hello = packets::hello();
@@ -165,7 +177,7 @@ impl Stage {
         let _ = world.client.machine.open(world.now, &hello, settings);
         Stage {
             world,
-            story: Story::default(),
+            story: Story { bound: (size & 32 != 0).then_some(CREDIT), ..Story::default() },
             head,
             hello: None,
             next_ids: [1; 3],
@@ -392,6 +404,10 @@ impl Stage {
     }
 }
 
+fn dropped_for(reason: ResultHintReason) -> Answer {
+    Answer::Drop(Some(reason))
+}
+
 fn session_header(message: MessageType) -> Header {
     let mut header = Header::new(message);
     header.session_id = 1;
@@ -549,7 +565,7 @@ impl Stage {
             self.world.server.machine.close(now, "script");
             for key in std::mem::take(&mut self.story.open) {
                 if let Some(story) = self.story.frames.get_mut(&key) {
-                    story.answers.push(Answer::Drop(None));
+                    story.answers.push(dropped_for(UNANSWERED));
                 }
             }
         }
@@ -603,6 +619,8 @@ impl Stage {
             ended_with_session: count(|story| story.ends == 0 && !story.given_up),
             given_up: count(|story| story.given_up),
             refused: count(|story| story.answers.contains(&Answer::Refused)),
+            expired: count(|story| story.answers.contains(&dropped_for(ResultHintReason::BudgetExceeded))),
+            beyond_credit: count(|story| story.answers.contains(&dropped_for(ResultHintReason::QueueFull))),
             replies: replies.map(|(_, replies)| *replies).sum(),
             broken: u64::from(self.world.link.is_broken()),
             closed_early: u64::from(early),

@@ -60,6 +60,12 @@ impl FrameStory {
         }
     }
 
+    /// Whether the server's application saw it, or had no need to.
+    fn arrived(&self, bound: bool) -> bool {
+        let refused = matches!(self.answers.as_slice(), [Answer::Refused | Answer::Drop(_)]);
+        self.seen == 1 || refused || (bound && self.given_up)
+    }
+
     /// What the client has still to hear.
     fn missing(&self) -> usize {
         self.answers.len() - self.received.min(self.answers.len())
@@ -96,6 +102,10 @@ pub struct Story {
     pub server_closed: bool,
     /// The link broke.
     pub broken: bool,
+    /// Frames the server takes at once; `None` where credit is not enforced.
+    pub bound: Option<u16>,
+    /// What the last flow update granted the client.
+    pub granted: Option<u16>,
     /// Hints the client got.
     pub hints: u64,
 }
@@ -140,7 +150,10 @@ impl Story {
             }
             Event::Rejected(rejected) => return Err(format!("the client refused {rejected:?}")),
             Event::Hint(..) => self.hints += 1,
+            // The one an enforcing server begins with.
+            Event::FlowUpdate(_, update) if self.bound.is_some() && update.credit_epoch == 0 => {}
             Event::FlowUpdate(_, update) => {
+                self.granted = Some(update.session_credit);
                 let expected = self.updates.pop_front();
                 ensure(expected == Some(update), || format!("{update:?} instead of {expected:?}"))?;
             }
@@ -162,6 +175,10 @@ impl Story {
         };
         ensure(!story.given_up, || format!("a result of {key} after it was given up"))?;
         story.refused_unheard(unheard);
+        if self.bound.is_some() && story.seen == 0 && story.answers.is_empty() {
+            // Beyond the credit (R-SUB-11).
+            story.answers.push(Answer::Drop(Some(ResultHintReason::QueueFull)));
+        }
         let mut number = story.received;
         if self.broken {
             // Some of what was sent is lost; what has arrived is still in order.
@@ -223,6 +240,12 @@ impl Story {
                 ensure(story.cancelled && story.cancels == 1, || {
                     format!("{key} was cancelled again: {story:?}")
                 })?;
+            }
+            Event::Expired(key) => {
+                self.open.retain(|open| *open != key);
+                let story = self.frames.get_mut(&key).ok_or("an unknown frame expired")?;
+                ensure(!story.answered(), || format!("{key} expired after its answer: {story:?}"))?;
+                story.answers.push(Answer::Drop(Some(ResultHintReason::BudgetExceeded)));
             }
             Event::Rejected(rejected) => return self.server_refused(&rejected),
             Event::Control(packet) => {
@@ -291,6 +314,9 @@ impl Story {
             ensure(replies <= MAX_QUEUED_REPLIES + REPLY_SLACK, || format!("{replies} unwritten replies"))?;
         }
         ensure(client.live_frames() <= self.frames.len(), || "frames live that were never sent".into())?;
+        if let Some(bound) = self.bound.filter(|_| self.granted.is_none() && self.updates.is_empty()) {
+            ensure(self.open.len() <= usize::from(bound), || format!("{} frames at once", self.open.len()))?;
+        }
         if self.server_ended.is_none() && !self.server_closed {
             ensure(server.live_frames() == self.open.len(), || {
                 format!("the server owes {} answers, not {}", server.live_frames(), self.open.len())
@@ -306,8 +332,8 @@ impl Story {
     /// The promise that was broken.
     pub fn check_quiet(&self, client: &Machine, server: &Machine) -> Told {
         for (key, story) in &self.frames {
-            let seen = story.seen == 1 || story.answers == [Answer::Refused];
-            ensure(seen, || format!("{key} never reached the server: {story:?}"))?;
+            let arrived = story.arrived(self.bound.is_some());
+            ensure(arrived, || format!("{key} never reached the server: {story:?}"))?;
             if !story.given_up {
                 // A drop after the client has counted partial results as the answer says nothing new (R-LIFE-1).
                 let lingered = story.missing() == 1
@@ -321,6 +347,10 @@ impl Story {
         }
         ensure(client.live_frames() == 0, || format!("{} frames stay live", client.live_frames()))?;
         ensure(server.live_frames() == 0, || format!("{} answers stay owed", server.live_frames()))?;
+        let credit = client.credit().map(nnrp_session::Credit::session);
+        ensure(self.granted.is_none() || self.granted == credit, || {
+            format!("granted {:?}, in force {credit:?}", self.granted)
+        })?;
         ensure(self.updates.is_empty(), || format!("flow updates were lost: {:?}", self.updates))?;
         for (message, (asked, replies)) in self.client_asked.iter().chain(&self.server_asked) {
             // PINGs may have been datagrams.
@@ -345,8 +375,8 @@ impl Story {
                 })?;
             }
             if !self.server_closed {
-                let seen = story.seen == 1 || story.answers == [Answer::Refused];
-                ensure(seen, || format!("{key}: submitted before the close and lost: {story:?}"))?;
+                let arrived = story.arrived(self.bound.is_some());
+                ensure(arrived, || format!("{key}: submitted before the close and lost: {story:?}"))?;
             }
         }
         Ok(())

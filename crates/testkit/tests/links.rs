@@ -31,6 +31,7 @@ fn any_script_keeps_every_promise(kind: LinkKind) {
                 assert!(outcome.frames > 5 * count && outcome.answers > 3 * count, "{outcome:?}");
                 assert!(outcome.broken > count / 20 && outcome.closed_early > count / 20, "{outcome:?}");
                 assert!(outcome.refused > 0 && outcome.given_up > 0 && outcome.replies > 0, "{outcome:?}");
+                assert!(outcome.expired > 0 && outcome.beyond_credit > 0, "{outcome:?}");
             }
         }
     }
