@@ -46,7 +46,8 @@ class Terms:
     """How one call admits clients."""
 
     profile: ServerProfile
-    #: The profile's values as they were at the call; whether credit is enforced, frames expire, ids are strict.
+    #: The profile's values as they were at the call; whether credit is enforced, frames expire, and live
+    #: ids are refused.
     settings: tuple[int, bool, int, int, bool, bool, bool]
     model_name: str
     session_id: int | None
