@@ -88,6 +88,7 @@ async def test_a_client_that_may_in_is_not_lost_with_the_call(network):
         with pytest.raises(asyncio.CancelledError):
             await accepting
         gate.open.set()
+        await asyncio.wait_for(asyncio.gather(*reception_of(listener)._deciding), STEP)
         async with asyncio.timeout(STEP):
             async with await accept_server_session(listener, auth_validator=gate.coroutine) as server:
                 assert server.hello.auth_block == b"slow"

@@ -1,10 +1,11 @@
-//! Credentials show up in no log, at whatever level, and in nothing that is printed for a person.
+//! Credentials show up in no log, at whatever level, and in nothing that is printed for a person; who asks for none says so.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "tests fail by panicking")]
 
 use std::fmt::{Debug, Write};
 use std::net::{Ipv4Addr, SocketAddr};
 use std::sync::{Arc, Mutex};
 
+use futures_util::FutureExt;
 use nnrp::{
     ClientConfig, ClientSession, Identity, Listener, QuicOptions, ServerConfig, TcpOptions, Trust, Verdict,
     development_certificate,
@@ -82,7 +83,7 @@ async fn shake_hands(listener: &Listener, dial: impl AsyncFn(ClientConfig) -> bo
 #[tokio::test]
 async fn no_log_shows_an_auth_block() {
     let log = Everything::default();
-    tracing::subscriber::set_global_default(log.clone()).unwrap();
+    let _listening = tracing::subscriber::set_default(log.clone());
     let config = || {
         let asked = std::sync::atomic::AtomicUsize::new(0);
         ServerConfig::new().authenticate(move |hello| {
@@ -117,6 +118,28 @@ async fn no_log_shows_an_auth_block() {
     assert!(text.contains("authentication refused"), "the log misses what it should show");
     assert!(text.contains("TRACE quinn"), "the log misses what libraries say");
     check(&text);
+}
+
+#[tokio::test]
+async fn a_listener_that_lets_everybody_in_says_so_once() {
+    let log = Everything::default();
+    let _listening = tracing::subscriber::set_default(log.clone());
+    let warnings = || log.0.lock().unwrap().matches("everybody who reaches this address is let in").count();
+    let bind = |host: Ipv4Addr, config| {
+        Listener::bind_tcp(SocketAddr::from((host, 0)), TcpOptions::default(), config)
+    };
+    for quiet in [
+        bind(Ipv4Addr::LOCALHOST, ServerConfig::new()).await.unwrap(),
+        bind(Ipv4Addr::UNSPECIFIED, ServerConfig::new().authenticate(async |_| true)).await.unwrap(),
+    ] {
+        assert!(quiet.accept().now_or_never().is_none());
+    }
+    assert_eq!(warnings(), 0);
+    let open = bind(Ipv4Addr::UNSPECIFIED, ServerConfig::new()).await.unwrap();
+    for _ in 0..2 {
+        assert!(open.accept().now_or_never().is_none());
+    }
+    assert_eq!(warnings(), 1);
 }
 
 #[test]
