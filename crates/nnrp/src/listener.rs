@@ -221,9 +221,9 @@ impl Listener {
         let _ = self.inner().closed.subscribe().wait_for(|closed| *closed).await;
     }
 
-    /// True after [`Listener::close`].
+    /// Whether nobody is accepted any more: after [`Listener::close`], and once [`Listener::drain`] has begun.
     pub fn is_closed(&self) -> bool {
-        *self.inner().closing.borrow()
+        *self.inner().closing.borrow() || self.inner().draining.borrow().is_some()
     }
 
     /// The next session, handshake, authentication and all. A refused or failed client is logged, told why, and

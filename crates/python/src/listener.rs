@@ -4,7 +4,7 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use nnrp::wire::{ControlExtension, ControlExtensionFlags, ErrorCode};
-use nnrp::{Admission, HandshakeOptions, ServerConfig, ServerSettings};
+use nnrp::{Admission, Drained, HandshakeOptions, ServerConfig, ServerSettings};
 use pyo3::exceptions::PyRuntimeError;
 use pyo3::prelude::*;
 use pyo3::types::PyBytes;
@@ -45,6 +45,12 @@ pub(crate) fn settings(
     settings.max_sections = max_sections;
     settings.max_body_bytes = limits.max_frame_size.map_or(max_body_bytes, |size| size.min(max_body_bytes));
     settings
+}
+
+/// What a drain did, as Python gets it.
+pub(crate) fn counts(py: Python<'_>, drained: Drained) -> PyResult<Py<PyAny>> {
+    let counts = (drained.answered, drained.dropped, drained.refused, drained.lost);
+    Ok(counts.into_pyobject(py)?.into_any().unbind())
 }
 
 /// A bound socket that clients connect to.
@@ -129,6 +135,13 @@ impl Listener {
     fn close(&self) -> PyResult<()> {
         self.listener.get()?.close();
         Ok(())
+    }
+
+    /// Ends every session in order; yields how many frames were answered, dropped, refused and lost.
+    fn drain(&self, timeout: f64, reason: String) -> PyResult<Operation> {
+        let timeout = time_limit(timeout)?;
+        let listener = self.listener.get()?.clone();
+        Operation::new(async move { listener.drain(timeout, &reason).await }, counts)
     }
 
     /// Waits until the socket is closed.

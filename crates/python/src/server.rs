@@ -13,12 +13,12 @@ use crate::codec::values::Arguments;
 use crate::connection::Connection;
 use crate::errors;
 use crate::frame;
-use crate::listener::Limits;
+use crate::listener::{Limits, counts};
 use crate::open::Held;
 use crate::operation::Operation;
 use crate::packet::{Packet, Submit};
 use crate::runtime::Owned;
-use crate::wait::Patience;
+use crate::wait::{Patience, time_limit};
 
 /// A session.
 #[pyclass(frozen, module = "nnrp._native")]
@@ -137,6 +137,13 @@ impl ServerSession {
     fn close(&self) -> PyResult<Operation> {
         let session = self.0.get()?.session.clone();
         Operation::new(async move { session.close("").await }, |py, ()| Ok(py.None()))
+    }
+
+    /// Ends the session in order; yields as `Listener.drain` does.
+    fn drain(&self, timeout: f64, reason: String) -> PyResult<Operation> {
+        let timeout = time_limit(timeout)?;
+        let session = self.0.get()?.session.clone();
+        Operation::new(async move { session.drain(timeout, &reason).await }, counts)
     }
 
     /// The values that SESSION_PATCH can change, as they are now.

@@ -43,6 +43,8 @@ _T_co = TypeVar("_T_co", covariant=True)
 _Address: TypeAlias = tuple[str, int]
 #: The numbers of a header in wire order, without the magic.
 _HeaderValues: TypeAlias = tuple[int, int, int, int, int, int, int, int, int, int, int, int]
+#: Frames answered, dropped, refused and lost.
+_Drained: TypeAlias = tuple[int, int, int, int]
 #: Frames at once, cache, sections, body bytes; whether credit is enforced, frames expire, ids are strict.
 _HelloTerms: TypeAlias = tuple[int, bool, int, int, bool, bool, bool]
 #: Certificate, private key, roots of client certificates (``None``: not asked for), whether clients need one.
@@ -210,6 +212,8 @@ class Listener:
         """Use other certificates for the handshakes to come; raise and change nothing if they are bad."""
     def close(self) -> None:
         """Stop accepting."""
+    def drain(self, timeout: float, reason: str) -> Operation[_Drained]:
+        """End every session in order; yields how many frames were answered, dropped, refused and lost."""
     def wait_closed(self) -> Operation[None]:
         """Wait until the socket is closed."""
 
@@ -278,6 +282,8 @@ class ServerSession:
         """Wait until nobody wants a frame any more."""
     def close(self) -> Operation[None]:
         """Say CLOSE; wait until what was sent before has left."""
+    def drain(self, timeout: float, reason: str) -> Operation[_Drained]:
+        """End the session in order; yields as ``Listener.drain`` does."""
     def patched(self) -> dict[str, int]:
         """Return the values that SESSION_PATCH can change, as they are now."""
     def stats(self) -> dict[str, int]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Generic, Self, TypeVar
 from weakref import WeakSet
 
@@ -19,6 +20,35 @@ if TYPE_CHECKING:
     from nnrp.server._reception import Receptions
 
 _C = TypeVar("_C", bound=Connection)
+
+#: What clients are told, unless told otherwise.
+DRAIN_REASON = "the server is shutting down"
+
+
+@dataclass(frozen=True, slots=True)
+class Drained:
+    """What became of the frames of a session, or of all sessions of a listener, that was drained.
+
+    Attributes:
+        answered: frames the server had when the drain began, and has answered since.
+        dropped: frames it had and has not answered in time; dropped as ``SERVER_BUSY``.
+        refused: frames that came later; dropped as ``SERVER_BUSY``, unread.
+        lost: frames whose client left, or was lost, before they were answered.
+
+    """
+
+    answered: int = 0
+    dropped: int = 0
+    refused: int = 0
+    lost: int = 0
+
+    def __add__(self, other: Drained) -> Drained:
+        return Drained(
+            self.answered + other.answered,
+            self.dropped + other.dropped,
+            self.refused + other.refused,
+            self.lost + other.lost,
+        )
 
 
 class Listener(Generic[_C]):
@@ -142,6 +172,25 @@ class Listener(Generic[_C]):
         connection = self._connection_type._wrap(native)
         self._accepted.add(connection)
         return connection
+
+    async def drain(self, timeout: float = 30.0, reason: str = DRAIN_REASON) -> Drained:
+        """Take the listener out of service without losing a frame, then close it.
+
+        - Accepting ends: calls that wait get the closed error. Clients that still come are refused with ERROR
+          ``SERVER_BUSY`` and ``reason``.
+        - Clients are asked to submit nothing more. A frame that comes all the same is dropped as
+          ``SERVER_BUSY``, and ``receive_submit`` does not see it.
+        - A session closes with its last answer; what is not answered within ``timeout`` seconds is dropped
+          as ``SERVER_BUSY``. A partial result is no answer: the one that ends its frame is.
+
+        The application has nothing to do but to go on serving: ``receive_submit`` raises the closed error
+        when its session is over. Returns when all clients have everything, at the latest five seconds after
+        ``timeout``. Connections accepted raw on which there is no session are left alone.
+
+        Cancelling leaves the sessions to go on draining. Calling again waits for them, and can shorten the
+        time they have, but not lengthen it.
+        """
+        return Drained(*await self._native.drain(timeout, reason))
 
     async def wait_closed(self) -> None:
         """Wait until the listener is closed. Cancel-safe."""

@@ -1,5 +1,6 @@
 """Serving clients: accept sessions, receive frames, send results."""
 
+from nnrp.adapters._listener import Drained
 from nnrp.server._validation import Admit, Busy, tokens_equal
 from nnrp.server.accept import (
     AuthValidator,
@@ -11,6 +12,7 @@ from nnrp.server.accept import (
 from nnrp.server.batching import MicroBatcher
 from nnrp.server.context import ClientHelloContext, ReceivedSubmit
 from nnrp.server.profile import ServerProfile
+from nnrp.server.serving import serve_sessions
 from nnrp.server.session import ServerSession
 
 __all__ = [
@@ -18,6 +20,7 @@ __all__ = [
     "AuthValidator",
     "Busy",
     "ClientHelloContext",
+    "Drained",
     "MicroBatcher",
     "ReceivedSubmit",
     "ServerProfile",
@@ -26,5 +29,6 @@ __all__ = [
     "SessionResolver",
     "accept_server_connection",
     "accept_server_session",
+    "serve_sessions",
     "tokens_equal",
 ]

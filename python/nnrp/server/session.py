@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, Self
 from nnrp import _native
 from nnrp._lazy import packet_from_native
 from nnrp.adapters._connection import Connection
+from nnrp.adapters._listener import DRAIN_REASON, Drained
 from nnrp.adapters.quic import NnrpQuicConnection  # noqa: TC001  # get_type_hints() needs them
 from nnrp.adapters.tcp import NnrpTcpConnection  # noqa: TC001
 from nnrp.core import (
@@ -403,6 +404,17 @@ class ServerSession:
             await _packets.close(self.connection)
         else:
             await native.close()
+
+    async def drain(self, timeout: float = 30.0, reason: str = DRAIN_REASON) -> Drained:
+        """End this session in order, as :meth:`~nnrp.adapters.NnrpQuicListener.drain` ends all of a listener.
+
+        Go on receiving and answering meanwhile, in another task.
+        """
+        native = _native_session(self.connection)
+        if native is None:
+            await self.close()
+            return Drained()
+        return Drained(*await native.drain(timeout, reason))
 
     def frame_cancelled(self, frame_id: int, view_id: int = 0) -> bool:
         """Return whether the client has cancelled a frame."""

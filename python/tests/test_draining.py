@@ -1,0 +1,182 @@
+"""Going away without losing a frame."""
+
+import asyncio
+import contextlib
+import os
+import signal
+import sys
+import textwrap
+import time
+from collections import Counter
+from pathlib import Path
+
+import pytest
+from frames import STEP, echo, frame
+
+from nnrp import NnrpConnectionClosedError
+from nnrp.core import ErrorCode, ResultHintReason
+from nnrp.errors import NnrpProtocolError
+from nnrp.server import Drained, accept_server_session, serve_sessions
+
+
+async def test_what_was_submitted_is_answered_and_what_comes_later_is_refused(network):
+    async with network.serve() as listener:
+        accepting = asyncio.create_task(accept_server_session(listener, timeout=STEP))
+        async with network.dial(listener.port) as client, await accepting as server:
+            await client.submit_frame(frame(1))
+            received = await server.receive_submit(STEP)
+            draining = asyncio.create_task(listener.drain(STEP, "new version"))
+            with pytest.raises(NnrpProtocolError) as refused:
+                await network.dial(listener.port)
+            assert refused.value.error_code is ErrorCode.SERVER_BUSY
+            assert "new version" in str(refused.value)
+            with pytest.raises(NnrpConnectionClosedError):
+                await accept_server_session(listener)
+            assert not draining.done()
+            await server.send_result(frame_id=received.metadata.frame_id, sections=received.request.sections)
+            assert await asyncio.wait_for(draining, STEP) == Drained(answered=1)
+            assert (await client.receive_result(STEP)).is_push
+            with pytest.raises(NnrpConnectionClosedError):
+                await server.receive_submit(STEP)
+
+
+async def test_what_is_not_answered_in_time_is_dropped_with_a_reason(network):
+    async with network.pair() as (server, client):
+        await client.submit_frame(frame(1))
+        await server.receive_submit(STEP)
+        assert await server.drain(0.0) == Drained(dropped=1)
+        dropped = await client.receive_result(STEP)
+        assert (dropped.is_drop, dropped.drop_reason) == (True, ResultHintReason.SERVER_BUSY)
+
+
+async def test_a_second_signal_cuts_it_short(network):
+    at_work = asyncio.Event()
+
+    async def never(session):
+        await session.receive_submit()
+        at_work.set()
+        await session.receive_submit()
+
+    async with network.serve() as listener:
+        serving = asyncio.create_task(serve_sessions(listener, handler=never, drain_timeout=3600.0))
+        async with network.dial(listener.port) as client:
+            await client.submit_frame(frame(1))
+            await asyncio.wait_for(at_work.wait(), STEP)
+            os.kill(os.getpid(), signal.SIGTERM)
+            with pytest.raises(NnrpConnectionClosedError):
+                await accept_server_session(listener, timeout=STEP)
+            os.kill(os.getpid(), signal.SIGINT)
+            assert await asyncio.wait_for(serving, STEP) == Drained(dropped=1)
+            assert (await client.receive_result(STEP)).is_drop
+
+
+async def test_a_handler_that_fails_ends_its_session_only(network, caplog):
+    async def handle(session):
+        if session.session_id == 1:
+            raise LookupError("defect")
+        await echo(session)
+
+    stop = asyncio.Event()
+    async with network.serve() as listener:
+        serving = asyncio.create_task(serve_sessions(listener, handler=handle, stop=stop))
+        async with network.dial(listener.port, requested_session_id=1) as client:
+            with pytest.raises(NnrpConnectionClosedError):
+                await client.receive_result(STEP)
+        async with network.dial(listener.port, requested_session_id=2) as client:
+            assert (await client.submit(frame(1), timeout=STEP)).is_push
+        stop.set()
+        assert await asyncio.wait_for(serving, STEP) == Drained()
+    assert "defect" in caplog.text
+
+
+async def test_wrong_arguments_are_the_callers(tcp):
+    async with tcp.serve() as listener:
+        with pytest.raises(TypeError):
+            await serve_sessions(listener, handler=echo, no_such_keyword=1)
+        with pytest.raises(ValueError, match="session_id"):
+            await serve_sessions(listener, handler=echo, session_id=-1)
+
+
+async def test_closing_the_listener_ends_it_too(network):
+    async with network.serve() as listener:
+        serving = asyncio.create_task(serve_sessions(listener, handler=echo))
+        async with network.dial(listener.port) as client:
+            assert (await client.submit(frame(1), timeout=STEP)).is_push
+        await listener.close()
+        assert await asyncio.wait_for(serving, STEP) == Drained()
+
+
+SERVER = """
+import asyncio, sys
+from conftest import Network
+from nnrp.adapters import DevelopmentCertificate
+from nnrp.server import ServerProfile, serve_sessions
+
+network = Network(sys.argv[1], DevelopmentCertificate(sys.argv[2].encode(), sys.argv[3].encode()))
+
+async def handle(session):
+    while True:
+        received = await session.receive_submit()
+        await asyncio.sleep(0.002)  # the model
+        await session.send_result(frame_id=received.metadata.frame_id, sections=received.request.sections)
+
+async def main():
+    async with network.serve() as listener:
+        print(listener.port, flush=True)
+        profile = ServerProfile(max_concurrent_frames=32)
+        print(await serve_sessions(listener, handler=handle, profile=profile, drain_timeout=20.0))
+
+asyncio.run(main())
+"""
+
+
+async def busy_client(network, port, counts, under_load):
+    """Submit frames until the session ends, and account for every one of them."""
+    async with network.dial(port, requested_session_id=0) as client:
+
+        async def submit():
+            with contextlib.suppress(NnrpConnectionClosedError):
+                for frame_id in range(1, 1 << 20):
+                    await client.submit_frame(frame(frame_id, b"x" * (frame_id % 5000)))
+                    counts["submitted"] += 1
+                    await asyncio.sleep(0)
+
+        submitting = asyncio.create_task(submit())
+        answered = set()
+        with contextlib.suppress(NnrpConnectionClosedError):
+            while True:
+                result = await client.receive_result(STEP)
+                assert result.frame_id not in answered
+                answered.add(result.frame_id)
+                if result.is_push:
+                    assert result.sections[0].payload_slices()[0] == b"x" * (result.frame_id % 5000)
+                    counts["results"] += 1
+                    if counts["results"] == 100:
+                        under_load.set()
+                else:
+                    assert result.drop_reason is ResultHintReason.SERVER_BUSY
+                    counts["refused"] += 1
+        await asyncio.wait_for(submitting, STEP)
+
+
+async def test_a_server_under_load_that_gets_sigterm_loses_nothing(network, certificate):
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join([str(Path(__file__).parent), *sys.path])}
+    keys = (certificate.certificate.decode(), certificate.private_key.decode())
+    server = await asyncio.create_subprocess_exec(
+        *(sys.executable, "-W", "error", "-c", textwrap.dedent(SERVER), network.transport, *keys),
+        stdout=asyncio.subprocess.PIPE,
+        env=environment,
+    )
+    port = int(await asyncio.wait_for(server.stdout.readline(), 30))
+    counts = Counter()
+    under_load = asyncio.Event()
+    clients = [asyncio.create_task(busy_client(network, port, counts, under_load)) for _ in range(3)]
+    await asyncio.wait_for(under_load.wait(), 30)
+    server.send_signal(signal.SIGTERM)
+    told = time.monotonic()
+    await asyncio.wait_for(asyncio.gather(*clients), 30)
+    out, _ = await asyncio.wait_for(server.communicate(), 30)
+    assert server.returncode == 0
+    assert time.monotonic() - told < 25
+    assert counts["results"] + counts["refused"] == counts["submitted"], counts
+    assert b"dropped=0" in out, out
