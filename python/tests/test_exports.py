@@ -11,9 +11,9 @@ import nnrp
 
 NAMES = {
     "nnrp.server": """
-        Admit AuthValidator Busy ClientHelloContext MicroBatcher ReceivedSubmit ServerProfile ServerSession
-        ServerSessionAcceptResolution SessionResolver accept_server_connection accept_server_session
-        tokens_equal
+        Admit AuthValidator Busy ClientHelloContext Drained MicroBatcher ReceivedSubmit ServerProfile
+        ServerSession ServerSessionAcceptResolution SessionResolver accept_server_connection
+        accept_server_session serve_sessions tokens_equal
     """,
     "nnrp.server.transport": """
         ClientHelloContext ReceivedSubmit ServerConnection ServerListener ServerProfile ServerSession
