@@ -6,6 +6,7 @@
 
 mod faults {
     pub(crate) mod bad_network;
+    pub(crate) mod cut;
     pub(crate) mod killed;
     pub(crate) mod rebinding;
     pub(crate) mod relayed;

@@ -1,5 +1,13 @@
-//! What the tests of this workspace share: two machines in one thread under a virtual clock ([`Pair`]),
-//! packets to send them ([`packets`]), and the reference pages ([`document`]).
+//! What the tests of this workspace share.
+//!
+//! | module | is |
+//! | --- | --- |
+//! | [`Pair`], [`packets`] | two machines in one thread under a virtual clock, and packets to send them |
+//! | [`link`], [`Node`], [`World`] | the same over a network that delays, cuts, loses, reorders and breaks, from a seed |
+//! | [`script`], [`story`], [`campaign`] | random scripts over such links, what must hold of them, and many of them |
+//! | [`relay`] | a bad network between real sockets |
+//! | [`check`] | properties for fuzz targets |
+//! | [`document`] | the reference pages |
 #![forbid(unsafe_code)]
 
 pub mod campaign;
