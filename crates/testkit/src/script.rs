@@ -224,7 +224,7 @@ impl Stage {
             216..=223 => self.stall(a, b),
             224..=229 => self.another_result(a),
             230..=235 => self.pause_reading(a, b),
-            236..=239 => self.unwanted(a),
+            236..=239 => self.unwanted(a, b),
             240..=247 => {
                 if self.hello.take().is_some() {
                     if a < 16 {
@@ -519,11 +519,16 @@ impl Stage {
         }
     }
 
-    /// Messages a peer may not send: they are refused, and cost nobody else anything.
-    fn unwanted(&mut self, who: u8) {
-        if who & 1 == 0 && self.story.established.1 {
-            let _ = self.world.server.machine.send_packet(packets::bare(MessageType::ResultDrop, 1));
-        }
+    /// What says nothing new: a drop of a frame that never was, or a second one (R-LIFE-4).
+    fn unwanted(&mut self, how: u8, which: u8) {
+        let dropped = |story: &FrameStory| matches!(story.answers.last(), Some(Answer::Drop(_)));
+        let keys: Vec<FrameKey> =
+            self.story.frames.iter().filter(|(_, story)| dropped(story)).map(|(key, _)| *key).collect();
+        let drop = match nth(&keys, which).filter(|_| how & 1 == 0) {
+            Some(key) => DropFrame { frame_id: key.frame_id, view_id: key.view_id, ..DropFrame::default() },
+            None => DropFrame::default(),
+        };
+        let _ = self.world.server.machine.push_drop(&drop);
     }
 }
 
