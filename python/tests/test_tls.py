@@ -103,9 +103,14 @@ async def test_the_validator_reads_the_certificate(encrypted, camera, coroutine)
             pass
 
 
-async def test_a_client_without_the_required_certificate_learns_why(encrypted, camera):
+async def test_a_client_without_the_required_certificate_learns_why(encrypted, camera, caplog):
     async with encrypted.serve(cadata=camera.certificate) as listener:
         error = await refusal(encrypted, listener)
+        async with asyncio.timeout(STEP):
+            while not (said := [line for line in caplog.records if "TLS handshake" in line.message]):  # noqa: ASYNC110
+                await asyncio.sleep(0.01)
+        assert (said[0].name, said[0].levelname) == ("nnrp.server", "WARNING")
+        assert HOST in said[0].message
         assert error.tls_fault == "client_certificate_required"
         assert "give one to connect with" in str(error)
         error = await refusal(encrypted, listener, **showing(create_development_certificate()))

@@ -419,9 +419,11 @@ async fn finish_tcp(inner: Arc<Inner>, handshake: TcpHandshake, accepted: Accept
 
 /// Says why a client did not get past the transport's handshake. One that only knocked is no news.
 fn log_failed(error: &ConnectError) {
-    match error.tls_fault() {
-        None | Some(TlsFault::Truncated) => tracing::debug!(%error, "a client left in its TLS handshake"),
-        Some(_) => tracing::warn!(%error, "a TLS handshake failed"),
+    match error {
+        ConnectError::Handshake { address, reason, fault: Some(fault) } if *fault != TlsFault::Truncated => {
+            tracing::warn!(peer = %address, %fault, "a client failed in its TLS handshake: {reason}");
+        }
+        _ => tracing::debug!(%error, "a client left in its handshake"),
     }
 }
 

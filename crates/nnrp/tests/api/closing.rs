@@ -116,7 +116,7 @@ pub(crate) async fn a_client_caught_in_its_handshake_by_the_end_of_the_listener_
 
 // Rules R-HELLO-7, R-LIM-9
 pub(crate) async fn a_silent_client_does_not_keep_its_socket(kind: Kind) {
-    let config = ServerConfig::new().handshake_timeout(std::time::Duration::from_millis(50));
+    let config = ServerConfig::new().handshake_timeout(std::time::Duration::from_millis(500));
     let server = Server::start(kind, config).await;
     let silent = server.dial_raw(kind).await;
     let accepting = server.listener.accept();
