@@ -21,6 +21,7 @@ ALLOWED: dict[str, tuple[set[str], set[str] | None]] = {
     "nnrp": ({"nnrp-wire", "nnrp-session", "nnrp-transport"}, None),
     "nnrp-python": ({"nnrp"}, None),
     "nnrp-testkit": ({"nnrp-wire", "nnrp-session", "nnrp-transport"}, None),
+    "nnrp-attacks": ({"nnrp", "nnrp-testkit"}, None),
 }
 
 

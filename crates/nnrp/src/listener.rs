@@ -30,6 +30,11 @@ pub const MAX_PENDING_HANDSHAKES: usize = 1024;
 /// costs them a round trip.
 const RETRY_FROM: usize = 8;
 
+/// QUIC connections that are nobody's, in multiples of the places for pending ones: in their handshake, or closed and kept for a
+/// while by the transport. Beyond it nobody new is heard; each costs some 20 KiB, and a client that closes with its first
+/// packet leaves one for two minutes.
+const MAX_LINGERING: usize = 4;
+
 /// Connections beyond the pending ones that are told that the server is busy. Telling takes a transport handshake;
 /// clients beyond these are refused by the transport, without a word.
 const MAX_TURNED_AWAY: usize = 64;
@@ -437,7 +442,12 @@ async fn accept_quic(inner: Arc<Inner>, acceptor: QuicAcceptor) {
         };
         let Some(incoming) = incoming else { break };
         // Under pressure a client first has to show that it is where it says: spoofed addresses take no place.
-        let crowded = inner.pending.taken() > inner.config.max_pending_handshakes / RETRY_FROM;
+        let (lingering, places) = (acceptor.lingering(), inner.config.max_pending_handshakes);
+        if lingering > MAX_LINGERING * places {
+            incoming.ignore();
+            continue;
+        }
+        let crowded = inner.pending.taken().max(lingering) > places / RETRY_FROM;
         if crowded && !incoming.remote_address_validated() {
             let _ = incoming.retry();
             continue;

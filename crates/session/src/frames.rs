@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use nnrp_wire::{BudgetPolicy, FrameBody, FrameSubmitMetadata, Header, ResultHintReason, TileIds};
 
-use crate::limits::{MAX_EARLY_CANCELS, MIN_PARTIAL_LINGER, REMEMBERED_SUBMITS};
+use crate::limits::{MAX_EARLY_CANCELS, MIN_PARTIAL_LINGER, REMEMBERED_SUBMITS, REMEMBERED_TILE_BYTES};
 use crate::{FrameState, Side};
 
 /// What names a frame inside a session. Views never share a lifecycle.
@@ -66,6 +66,14 @@ impl SubmittedTiles {
         if contiguous { SubmittedTiles::Range { base, count } } else { SubmittedTiles::List(ids.collect()) }
     }
 
+    /// Memory beside the value itself.
+    fn bytes(&self) -> usize {
+        match self {
+            SubmittedTiles::Range { .. } => 0,
+            SubmittedTiles::List(ids) => size_of_val::<[u16]>(ids),
+        }
+    }
+
     /// Number of tiles.
     pub fn len(&self) -> usize {
         match self {
@@ -96,6 +104,8 @@ pub(crate) struct ServerFrames {
     answered: VecDeque<(FrameKey, u64)>,
     generation: u64,
     live: usize,
+    /// Bytes of the tile ids of all frames, live and answered.
+    tile_bytes: usize,
     /// When which live frame's budget is over, where frames expire.
     deadlines: BTreeSet<(Instant, FrameKey)>,
     /// Cancels of frames that have not come yet, oldest first.
@@ -145,7 +155,9 @@ impl ServerFrames {
             generation: self.generation,
             deadline,
         };
+        self.tile_bytes += fresh.tiles.bytes();
         if let Some(old) = self.frames.insert(key, fresh) {
+            self.tile_bytes -= old.tiles.bytes();
             if let Some(at) = old.deadline {
                 self.deadlines.remove(&(at, key));
             }
@@ -155,6 +167,7 @@ impl ServerFrames {
         }
         self.deadlines.extend(deadline.map(|at| (at, key)));
         self.live += 1;
+        self.forget();
         let early = self.early_cancels.iter().position(|cancelled| *cancelled == key);
         early.and_then(|at| self.early_cancels.remove(at)).is_some() && self.cancel(key) == Cancel::Live
     }
@@ -186,13 +199,21 @@ impl ServerFrames {
             self.deadlines.remove(&(at, key));
         }
         self.answered.push_back((key, frame.generation));
-        if self.answered.len() > REMEMBERED_SUBMITS
-            && let Some((old, generation)) = self.answered.pop_front()
-            && self.frames.get(&old).is_some_and(|f| f.owed == 0 && f.generation == generation)
-        {
-            self.frames.remove(&old);
-        }
+        self.forget();
         true
+    }
+
+    /// Forgets the oldest answered frames until no more than [`REMEMBERED_SUBMITS`] are left and their ids take
+    /// no more room than they may.
+    fn forget(&mut self) {
+        while self.answered.len() > REMEMBERED_SUBMITS || self.tile_bytes > REMEMBERED_TILE_BYTES {
+            let Some((old, generation)) = self.answered.pop_front() else { return };
+            if self.frames.get(&old).is_some_and(|f| f.owed == 0 && f.generation == generation)
+                && let Some(forgotten) = self.frames.remove(&old)
+            {
+                self.tile_bytes -= forgotten.tiles.bytes();
+            }
+        }
     }
 
     pub(crate) fn is_live(&self, key: FrameKey) -> bool {

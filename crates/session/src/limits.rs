@@ -70,6 +70,10 @@ pub const CREDIT_TIMEOUT: Duration = Duration::from_secs(30);
 /// always remembered; they are bounded by the receive queue.
 pub const REMEMBERED_SUBMITS: usize = 4096;
 
+/// Bytes of those tile ids, for all remembered submits together: a list of 65535 ids is 128 KiB, and a client can ask for one with
+/// a bit for each id. Beyond it the oldest answered frames are forgotten early.
+pub const REMEMBERED_TILE_BYTES: usize = 1024 * 1024;
+
 /// A client counts a partially answered frame as delivered when nothing more came for at least this long
 /// (R-LIFE-1).
 pub const MIN_PARTIAL_LINGER: Duration = Duration::from_secs(1);

@@ -7,7 +7,7 @@ use nnrp_session::{DropFrame, Event, FrameKey, SubmittedTiles};
 use nnrp_testkit::{Pair, packets};
 use nnrp_wire::{
     BudgetPolicy, ErrorCode, ErrorMessage, ErrorMetadata, ErrorScope, Header, HeaderFlags, MessageType,
-    ResultClass, ResultFrame, ResultHintMetadata, ResultHintReason, Revision,
+    ResultClass, ResultFrame, ResultHintMetadata, ResultHintReason, Revision, SubmitFrame,
 };
 
 fn drop_of(frame_id: u32, reason: Option<ResultHintReason>) -> DropFrame {
@@ -260,4 +260,22 @@ fn memory_of_answered_frames_is_bounded() {
     }
     assert!(pair.server.machine.submitted_tiles(FrameKey::new(1)).is_none());
     assert!(pair.server.machine.submitted_tiles(FrameKey::new(last)).is_some());
+}
+
+#[test]
+fn tile_ids_of_answered_frames_are_remembered_up_to_a_megabyte() {
+    let mut pair = Pair::connected();
+    // Every id but one: no range says the same in two numbers, so each costs 128 KiB.
+    let tile_ids: Vec<u16> = (0..=u16::MAX).filter(|id| *id != 1).collect();
+    let session_id = pair.server.machine.session_id();
+    for frame_id in 1..=20 {
+        let frame = SubmitFrame { tile_ids: tile_ids.clone(), ..SubmitFrame::new(frame_id) };
+        let packet = frame.encode(session_id, Revision::Current).unwrap();
+        pair.client.machine.submit(packet).unwrap();
+        pair.drive();
+        pair.answer(frame_id);
+    }
+    let remembered =
+        |id: &u32| pair.server.machine.submitted_tiles(FrameKey::new(*id)).is_some_and(|t| t.len() == 65535);
+    assert_eq!((1..=20).filter(remembered).collect::<Vec<u32>>(), (13..=20).collect::<Vec<u32>>());
 }

@@ -20,6 +20,12 @@ const LARGEST_POOLED: usize = 64 * 1024 * 1024;
 /// Bytes a pool keeps at most. Four bodies of the default limit.
 const POOL_CAPACITY: usize = 128 * 1024 * 1024;
 
+/// What a body is given before any of it has arrived.
+const FIRST_PIECE: usize = 256 * 1024;
+
+/// How much larger its memory gets whenever that is full.
+const GROWTH: usize = 4;
+
 /// Recycles the memory of bodies. Cloning shares it.
 #[derive(Clone, Debug, Default)]
 pub struct BufferPool(Arc<Mutex<Shelf>>);
@@ -45,13 +51,14 @@ pub struct PoolStats {
 }
 
 impl BufferPool {
-    /// A buffer for a body of exactly `len` bytes. Physical memory is touched only as bytes arrive.
+    /// A buffer for a body of exactly `len` bytes. Memory that has to be fresh is taken as bytes arrive: a peer that only
+    /// declares a large body makes us hold [`FIRST_PIECE`].
     pub fn take(&self, len: usize) -> BodyBuffer {
         let wanted = len + ALIGNMENT;
         if !(SMALLEST_POOLED..=LARGEST_POOLED).contains(&wanted) {
-            return BodyBuffer::over(Vec::with_capacity(wanted), len, None);
+            return BodyBuffer::over(Vec::with_capacity(wanted.min(FIRST_PIECE)), len, wanted, None);
         }
-        let class = wanted.next_power_of_two();
+        let class = size_class(wanted);
         let mut shelf = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         let found = shelf.free.iter().position(|buffer| buffer.capacity() == class);
         let memory = match found {
@@ -63,11 +70,11 @@ impl BufferPool {
             }
             None => {
                 shelf.fresh += 1;
-                Vec::with_capacity(class)
+                Vec::with_capacity(class.min(FIRST_PIECE))
             }
         };
         drop(shelf);
-        BodyBuffer::over(memory, len, Some(Arc::downgrade(&self.0)))
+        BodyBuffer::over(memory, len, class, Some(Arc::downgrade(&self.0)))
     }
 
     /// Counters.
@@ -77,21 +84,28 @@ impl BufferPool {
     }
 }
 
-/// A body being received. Write with [`BodyBuffer::spare`], then [`BodyBuffer::freeze`].
+/// Sizes that buffers come in, four to each power of two: little is wasted, and the next body of about this size fits.
+fn size_class(wanted: usize) -> usize {
+    wanted.next_multiple_of(wanted.next_power_of_two() / 8)
+}
+
+/// A body being received. Write with [`BodyBuffer::put`] or [`BodyBuffer::spare`], then [`BodyBuffer::freeze`].
 #[derive(Debug)]
 pub struct BodyBuffer {
     memory: Vec<u8>,
     start: usize,
     len: usize,
+    /// What the memory may grow to.
+    capacity: usize,
     pool: Option<Weak<Mutex<Shelf>>>,
 }
 
 impl BodyBuffer {
-    fn over(mut memory: Vec<u8>, len: usize, pool: Option<Weak<Mutex<Shelf>>>) -> Self {
+    fn over(mut memory: Vec<u8>, len: usize, capacity: usize, pool: Option<Weak<Mutex<Shelf>>>) -> Self {
         memory.clear();
-        let start = memory.as_ptr().align_offset(ALIGNMENT).min(ALIGNMENT);
+        let start = aligned_start(&memory);
         memory.resize(start, 0);
-        BodyBuffer { memory, start, len, pool }
+        BodyBuffer { memory, start, len, capacity, pool }
     }
 
     /// Bytes still to come.
@@ -99,10 +113,36 @@ impl BodyBuffer {
         self.start + self.len - self.memory.len()
     }
 
-    /// Room for exactly the missing bytes.
+    /// Room for some of the missing bytes, and for no others; none only when none are missing.
     pub fn spare(&mut self) -> impl BufMut + '_ {
-        let missing = self.missing();
-        (&mut self.memory).limit(missing)
+        self.make_room(1);
+        let room = self.missing().min(self.memory.capacity() - self.memory.len());
+        (&mut self.memory).limit(room)
+    }
+
+    /// Adds bytes that have arrived; those beyond the body's length are left out.
+    pub fn put(&mut self, bytes: &[u8]) {
+        let bytes = bytes.get(..self.missing()).unwrap_or(bytes);
+        self.make_room(bytes.len());
+        self.memory.extend_from_slice(bytes);
+    }
+
+    /// Memory for `more` bytes of the body: large steps, so that what has arrived is moved a few times at most.
+    fn make_room(&mut self, more: usize) {
+        let needed = self.memory.len() + more.min(self.missing());
+        if needed <= self.memory.capacity() {
+            return;
+        }
+        let capacity = (self.memory.capacity() * GROWTH).max(needed).min(self.capacity).max(needed);
+        self.memory.reserve_exact(capacity - self.memory.len());
+        // The new place may be aligned in another way.
+        let (old, new) = (self.start, aligned_start(&self.memory));
+        if new > old {
+            self.memory.splice(..0, std::iter::repeat_n(0, new - old));
+        } else {
+            self.memory.drain(..old - new);
+        }
+        self.start = new;
     }
 
     /// The bytes received so far, as a body whose memory returns to the pool with its last view.
@@ -110,6 +150,11 @@ impl BodyBuffer {
         let start = self.start;
         Bytes::from_owner(Recycled { memory: self.memory, pool: self.pool }).slice(start..)
     }
+}
+
+/// How far from the beginning of its memory a body starts.
+fn aligned_start(memory: &[u8]) -> usize {
+    memory.as_ptr().align_offset(ALIGNMENT).min(ALIGNMENT)
 }
 
 struct Recycled {
@@ -143,7 +188,7 @@ mod tests {
         let mut buffer = pool.take(len);
         while buffer.missing() > 0 {
             let step = buffer.missing().min(1000);
-            buffer.spare().put_bytes(7, step);
+            buffer.put(&[7; 1000][..step]);
         }
         buffer.freeze()
     }
@@ -160,6 +205,39 @@ mod tests {
     }
 
     #[test]
+    fn memory_comes_with_the_bytes_and_not_with_the_promise() {
+        let pool = BufferPool::default();
+        let mut buffer = pool.take(32 << 20);
+        assert!(buffer.memory.capacity() <= FIRST_PIECE);
+        let mut written = 0;
+        while buffer.missing() > 0 {
+            let mut step = 0;
+            {
+                let mut spare = buffer.spare();
+                step += spare.remaining_mut();
+                spare.put_bytes(7, step);
+            }
+            written += step;
+            assert!(buffer.memory.capacity() <= FIRST_PIECE.max(GROWTH * (written + ALIGNMENT)));
+        }
+        assert_eq!(written, 32 << 20);
+        // Bytes beyond the end are nobody's.
+        buffer.put(b"more");
+        let body = buffer.freeze();
+        assert!(body.len() == 32 << 20 && body.iter().all(|byte| *byte == 7));
+        assert_eq!(body.as_ptr().align_offset(ALIGNMENT), 0);
+    }
+
+    #[test]
+    fn a_size_class_wastes_little() {
+        for wanted in [SMALLEST_POOLED, 70_000, (1 << 20) + ALIGNMENT, (32 << 20) + ALIGNMENT, LARGEST_POOLED]
+        {
+            let class = size_class(wanted);
+            assert!(class >= wanted && class <= wanted + wanted / 4, "{wanted}: {class}");
+        }
+    }
+
+    #[test]
     fn memory_returns_when_the_last_view_is_dropped() {
         let pool = BufferPool::default();
         let body = filled(&pool, 100_000);
@@ -168,7 +246,7 @@ mod tests {
         assert_eq!(pool.stats().idle_bytes, 0);
         drop(view);
         assert!(pool.stats().idle_bytes >= 100_000);
-        let again = filled(&pool, 90_000);
+        let again = filled(&pool, 99_000);
         assert_eq!(pool.stats(), PoolStats { idle_bytes: 0, reused: 1, fresh: 1 });
         drop(again);
     }

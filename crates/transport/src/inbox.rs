@@ -24,8 +24,14 @@ use crate::error::Closed;
 /// goes first: it is the one most likely outdated.
 pub(crate) const MAX_CONTROL_ITEMS: usize = 1024;
 
+/// Bytes of those packets: some dozens of the largest a session takes. One packet is kept whatever its size.
+pub(crate) const MAX_CONTROL_BYTES: usize = 4 * 1024 * 1024;
+
 /// Datagrams kept for an application that does not read them.
 const MAX_DATAGRAMS: usize = 1024;
+
+/// Bytes of those datagrams: as many of the usual size.
+const MAX_DATAGRAM_BYTES: usize = 2 * 1024 * 1024;
 
 /// Refused packets kept for an application that does not ask. Enough to see a pattern in; the oldest go first.
 const MAX_REFUSALS: usize = 256;
@@ -75,6 +81,14 @@ impl Item {
                 MessageType::ResultPush | MessageType::ResultDrop => Queue::Result,
                 _ => Queue::Control,
             },
+        }
+    }
+
+    /// What an application that does not take it makes us hold.
+    fn bytes(&self) -> usize {
+        match self {
+            Item::Datagram(payload) => payload.len(),
+            _ => self.packet().map_or(0, |packet| packet.metadata.len() + packet.body.len()),
         }
     }
 
@@ -193,6 +207,8 @@ struct Waiter {
 #[derive(Debug, Default)]
 struct State {
     queues: [VecDeque<Entry>; QUEUES],
+    /// Bytes of the items of each queue.
+    bytes: [usize; QUEUES],
     waiters: BTreeMap<u64, Waiter>,
     next_seq: u64,
     next_ticket: u64,
@@ -249,6 +265,8 @@ impl Inbox {
             *queue = others;
             entries.extend::<VecDeque<Entry>>(packets);
         }
+        let bytes = state.queues.each_ref().map(|queue| queue.iter().map(|entry| entry.item.bytes()).sum());
+        state.bytes = bytes;
         entries.sort_by_key(|entry| entry.seq);
         entries
             .into_iter()
@@ -263,10 +281,17 @@ impl Inbox {
     pub(crate) fn discard_results(&self, frame_id: u32, view_id: u16) -> usize {
         let mut state = self.lock();
         let wanted = Filter::ResultOf { frame_id, view_id: Some(view_id) };
-        let Some(queue) = state.queues.get_mut(Queue::Result as usize) else { return 0 };
-        let before = queue.len();
-        queue.retain(|entry| !wanted.matches(&entry.item));
-        before - queue.len()
+        let kind = Queue::Result;
+        let mut removed = 0;
+        while let Some(index) = state
+            .queues
+            .get(kind as usize)
+            .and_then(|queue| queue.iter().position(|entry| wanted.matches(&entry.item)))
+        {
+            state.remove(kind, index);
+            removed += 1;
+        }
+        removed
     }
 
     /// Items thrown away because nobody read them.
@@ -344,7 +369,10 @@ impl State {
         }
         let kind = entry.item.queue();
         self.refusals += usize::from(entry.item.is_refusal());
-        if let Some(queue) = self.queues.get_mut(kind as usize) {
+        if let (Some(queue), Some(bytes)) =
+            (self.queues.get_mut(kind as usize), self.bytes.get_mut(kind as usize))
+        {
+            *bytes += entry.item.bytes();
             let at = queue.partition_point(|queued| queued.seq < entry.seq);
             queue.insert(at, entry);
         }
@@ -352,32 +380,41 @@ impl State {
         None
     }
 
+    fn remove(&mut self, kind: Queue, index: usize) -> Option<Entry> {
+        let entry = self.queues.get_mut(kind as usize)?.remove(index)?;
+        if let Some(bytes) = self.bytes.get_mut(kind as usize) {
+            *bytes -= entry.item.bytes();
+        }
+        self.refusals -= usize::from(entry.item.is_refusal());
+        Some(entry)
+    }
+
     /// Frames are bounded by the receive budget; control packets and datagrams are bounded here.
     fn trim(&mut self, kind: Queue) {
-        let limit = match kind {
-            Queue::Control => MAX_CONTROL_ITEMS,
-            Queue::Datagram => MAX_DATAGRAMS,
+        let (most, most_bytes) = match kind {
+            Queue::Control => (MAX_CONTROL_ITEMS, MAX_CONTROL_BYTES),
+            Queue::Datagram => (MAX_DATAGRAMS, MAX_DATAGRAM_BYTES),
             Queue::Submit if self.refusals > MAX_REFUSALS => return self.forget_a_refusal(),
             _ => return,
         };
-        let Some(queue) = self.queues.get_mut(kind as usize) else { return };
-        if queue.len() <= limit {
-            return;
+        while let (Some(queue), Some(bytes)) = (self.queues.get(kind as usize), self.bytes.get(kind as usize))
+            && (queue.len() > most || (*bytes > most_bytes && queue.len() > 1))
+        {
+            let stale = queue.iter().position(|entry| {
+                entry.item.packet().is_some_and(|p| {
+                    matches!(p.header.msg_type, MessageType::ResultHint | MessageType::FlowUpdate)
+                })
+            });
+            self.remove(kind, stale.unwrap_or(0));
+            self.discarded += 1;
         }
-        let stale = queue.iter().position(|entry| {
-            entry.item.packet().is_some_and(|p| {
-                matches!(p.header.msg_type, MessageType::ResultHint | MessageType::FlowUpdate)
-            })
-        });
-        queue.remove(stale.unwrap_or(0));
-        self.discarded += 1;
     }
 
     fn forget_a_refusal(&mut self) {
-        let Some(queue) = self.queues.get_mut(Queue::Submit as usize) else { return };
-        if let Some(oldest) = queue.iter().position(|entry| entry.item.is_refusal()) {
-            queue.remove(oldest);
-            self.refusals -= 1;
+        let queue = self.queues.get(Queue::Submit as usize);
+        let oldest = queue.and_then(|queue| queue.iter().position(|entry| entry.item.is_refusal()));
+        if let Some(oldest) = oldest {
+            self.remove(Queue::Submit, oldest);
             self.discarded += 1;
         }
     }
@@ -399,9 +436,7 @@ impl State {
             }
         }
         let (_, kind, index) = best?;
-        let taken = self.queues.get_mut(kind as usize)?.remove(index)?;
-        self.refusals -= usize::from(taken.item.is_refusal());
-        Some(taken)
+        self.remove(kind, index)
     }
 
     /// Whether nothing `filter` wants can come any more.
@@ -452,6 +487,50 @@ mod tests {
     fn refusal() -> Item {
         let fault = Fault::refusal(ErrorCode::InvalidState, "no");
         Item::Rejected(Box::new(RejectedPacket { fault, packet: None }))
+    }
+
+    fn control(message: MessageType, bytes: usize) -> Item {
+        let header = nnrp_wire::Header::new(message);
+        Item::Packet(Packet::build(header, Bytes::new(), Bytes::from(vec![0; bytes])))
+    }
+
+    fn kept(inbox: &Inbox, kind: Queue) -> (usize, usize) {
+        let state = inbox.lock();
+        (state.queues[kind as usize].len(), state.bytes[kind as usize])
+    }
+
+    #[test]
+    fn control_packets_nobody_reads_are_bounded_by_number_and_by_bytes() {
+        let inbox = Inbox::default();
+        for _ in 0..2 * MAX_CONTROL_ITEMS {
+            inbox.push(control(MessageType::Pong, 0), Room::default());
+        }
+        assert_eq!(kept(&inbox, Queue::Control), (MAX_CONTROL_ITEMS, 0));
+        // Hints go first, then the oldest.
+        inbox.push(control(MessageType::ResultHint, 16), Room::default());
+        assert_eq!(kept(&inbox, Queue::Control), (MAX_CONTROL_ITEMS, 0));
+        for _ in 0..1000 {
+            inbox.push(control(MessageType::Error, 60_000), Room::default());
+        }
+        assert_eq!(kept(&inbox, Queue::Control), (69, 69 * 60_000));
+        // One packet is kept, and can be taken, whatever its size.
+        inbox.push(control(MessageType::Error, 2 * MAX_CONTROL_BYTES), Room::default());
+        assert_eq!(kept(&inbox, Queue::Control), (1, 2 * MAX_CONTROL_BYTES));
+        assert!(inbox.lock().take(Filter::Control).is_some());
+        assert_eq!(kept(&inbox, Queue::Control), (0, 0));
+    }
+
+    #[test]
+    fn datagrams_nobody_reads_are_bounded_by_number_and_by_bytes() {
+        let inbox = Inbox::default();
+        for _ in 0..2 * MAX_DATAGRAMS {
+            inbox.push(Item::Datagram(Bytes::from_static(b"small")), Room::default());
+        }
+        assert_eq!(kept(&inbox, Queue::Datagram).0, MAX_DATAGRAMS);
+        for _ in 0..100 {
+            inbox.push(Item::Datagram(Bytes::from(vec![0; 60_000])), Room::default());
+        }
+        assert_eq!(kept(&inbox, Queue::Datagram), (34, 34 * 60_000));
     }
 
     #[test]

@@ -2,6 +2,7 @@
 
 use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use nnrp_session::{IDLE_TIMEOUT, Side};
@@ -64,12 +65,31 @@ impl Default for QuicOptions {
     }
 }
 
+/// One of a number of things, until it is dropped.
+#[derive(Debug)]
+pub(crate) struct Counted(Arc<AtomicUsize>);
+
+impl Counted {
+    fn one_more(number: &Arc<AtomicUsize>) -> Self {
+        number.fetch_add(1, Ordering::Relaxed);
+        Counted(number.clone())
+    }
+}
+
+impl Drop for Counted {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, Ordering::Relaxed);
+    }
+}
+
 /// A bound QUIC endpoint that accepts connections.
 #[derive(Debug)]
 pub struct QuicAcceptor {
     endpoint: Endpoint,
     config: Arc<Current<quinn::ServerConfig>>,
     pool: BufferPool,
+    /// Connections whose driver is at work.
+    established: Arc<AtomicUsize>,
 }
 
 impl QuicAcceptor {
@@ -87,7 +107,7 @@ impl QuicAcceptor {
         let config = Current::new(&tls.into(), move |tls| server_config(tls, &options))?;
         let first = quinn::ServerConfig::clone(&config.get());
         let endpoint = endpoint(address, Some(first)).map_err(|source| BindError::Io { address, source })?;
-        Ok(QuicAcceptor { endpoint, config, pool: BufferPool::default() })
+        Ok(QuicAcceptor { endpoint, config, pool: BufferPool::default(), established: Arc::default() })
     }
 
     /// Exchanges its certificates for the handshakes to come.
@@ -129,7 +149,14 @@ impl QuicAcceptor {
             .map_err(|_| ConnectError::Timeout { address, timeout })?
             .map_err(failed)?;
         let local = self.local_addr().map_err(|source| ConnectError::Io { address, source })?;
-        Ok(start(connection, Side::Server, local, self.endpoint.clone(), self.pool.clone()))
+        let counted = Counted::one_more(&self.established);
+        Ok(start(connection, Side::Server, local, self.endpoint.clone(), self.pool.clone(), Some(counted)))
+    }
+
+    /// Connections the endpoint keeps that are not, or no more, anybody's: their handshake has not finished, or they have
+    /// been closed and linger. A client that closes with its first packet leaves one for as long as the idle timeout.
+    pub fn lingering(&self) -> usize {
+        self.endpoint.open_connections().saturating_sub(self.established.load(Ordering::Relaxed))
     }
 
     /// Accepts no more connections; existing ones live on.
@@ -170,7 +197,7 @@ pub async fn connect(
     }
     .map_err(|error| ConnectError::handshake(address, Failure::of_quic(&error, refusal.get())))?;
     let local = endpoint.local_addr().map_err(|source| ConnectError::Io { address, source })?;
-    Ok(start(connection, Side::Client, local, endpoint, BufferPool::default()))
+    Ok(start(connection, Side::Client, local, endpoint, BufferPool::default(), None))
 }
 
 fn start(
@@ -179,6 +206,7 @@ fn start(
     local: SocketAddr,
     endpoint: Endpoint,
     pool: BufferPool,
+    counted: Option<Counted>,
 ) -> Connection {
     let shown = quic.peer_identity().and_then(|shown| shown.downcast::<Vec<CertificateDer<'static>>>().ok());
     let (connection, path) = Connection::new(Parts {
@@ -191,7 +219,7 @@ fn start(
         pool,
         claimed: side == Side::Client,
     });
-    quic_driver::spawn(&path, quic, endpoint);
+    quic_driver::spawn(&path, quic, endpoint, counted);
     connection
 }
 

@@ -21,6 +21,7 @@ use crate::clock;
 use crate::inbox::{Item, Room};
 use crate::order::{ORDER_PATIENCE, Order};
 use crate::path::{FrameRoom, Path};
+use crate::quic::Counted;
 use crate::tls::Failure;
 
 /// Transmits taken from the machine at once.
@@ -42,7 +43,13 @@ const DRAIN_ROUNDS: usize = 16;
 const BIG_FRAME_BYTES: usize = 64 * 1024;
 
 /// Starts the tasks of a connection. The endpoint is kept alive as long as the connection.
-pub(crate) fn spawn(path: &Arc<Path>, quic: quinn::Connection, endpoint: quinn::Endpoint) {
+/// `counted` is dropped when the connection is closed.
+pub(crate) fn spawn(
+    path: &Arc<Path>,
+    quic: quinn::Connection,
+    endpoint: quinn::Endpoint,
+    counted: Option<Counted>,
+) {
     let path = path.clone();
     tokio::spawn(async move {
         let mut tasks = JoinSet::new();
@@ -63,7 +70,9 @@ pub(crate) fn spawn(path: &Arc<Path>, quic: quinn::Connection, endpoint: quinn::
         path.transport_lost(&end);
         let _ = writer.await;
         path.transport_closed(&end);
-        // The CONNECTION_CLOSE has to leave before the socket does.
+        // The CONNECTION_CLOSE has to leave before the socket does. On a server others keep the endpoint busy, so this lasts
+        // its time: nothing of the connection waits with it.
+        drop((path, quic, tasks, counted));
         let _ = tokio::time::timeout(DRAIN_TIME, endpoint.wait_idle()).await;
     });
 }
@@ -307,6 +316,8 @@ impl Driver {
         self.path.until_claimed().await;
         while let Ok(payload) = self.quic.read_datagram().await {
             if self.path.is_raw() {
+                // A copy of its own: what quinn hands out is a view of all that came from the socket with it.
+                let payload = Bytes::copy_from_slice(&payload);
                 self.path.session().inbox.push(Item::Datagram(payload), Room::default());
                 continue;
             }
@@ -414,7 +425,7 @@ async fn read_rest(
     while body.missing() > 0 {
         // Chunks are moved from quinn's reassembly straight into the body: the one copy there is.
         match receive.read_chunk(body.missing(), true).await? {
-            Some(chunk) => bytes::BufMut::put(&mut body.spare(), chunk.bytes),
+            Some(chunk) => body.put(&chunk.bytes),
             None => return Ok(None),
         }
     }

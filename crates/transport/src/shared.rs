@@ -28,8 +28,9 @@ pub const MAX_UNREAD_FRAMES: usize = 1024;
 /// Bytes of bodies received and not yet taken, in multiples of the largest body.
 pub const UNREAD_BODIES: usize = 8;
 
-/// Hints and flow updates a subscriber may fall behind before it misses the oldest.
-const SUBSCRIPTION_BACKLOG: usize = 1024;
+/// Hints, flow updates and cancelled frames a subscriber may fall behind before it misses the oldest. The room is taken as a whole, some
+/// 50 KiB, by the first subscriber.
+const SUBSCRIPTION_BACKLOG: usize = 256;
 
 #[derive(Debug, Default)]
 pub(crate) struct Counters {
@@ -51,9 +52,9 @@ pub(crate) struct Shared {
     /// Library packets not written yet, and the call when there are fewer; beyond the bound reading waits.
     unwritten_replies: AtomicUsize,
     replies_written: Notify,
-    pub(crate) hints: broadcast::Sender<(Packet, ResultHintMetadata)>,
-    pub(crate) flow_updates: broadcast::Sender<(Packet, FlowUpdateMetadata)>,
-    pub(crate) cancels: broadcast::Sender<FrameKey>,
+    pub(crate) hints: Subscribers<(Packet, ResultHintMetadata)>,
+    pub(crate) flow_updates: Subscribers<(Packet, FlowUpdateMetadata)>,
+    pub(crate) cancels: Subscribers<FrameKey>,
     /// [`Machine::credit_changes`], for submits that wait.
     pub(crate) credit: watch::Sender<u64>,
     pub(crate) ended: watch::Sender<Option<Closed>>,
@@ -65,6 +66,28 @@ pub(crate) struct Shared {
     pub(crate) side: Side,
     pub(crate) certificates: Vec<Bytes>,
     tls_fault: OnceLock<TlsFault>,
+}
+
+/// Who wants to hear of something, if anybody does: most sessions have no subscriber, and pay nothing for it.
+#[derive(Debug)]
+pub(crate) struct Subscribers<T>(OnceLock<broadcast::Sender<T>>);
+
+impl<T> Default for Subscribers<T> {
+    fn default() -> Self {
+        Subscribers(OnceLock::new())
+    }
+}
+
+impl<T: Clone> Subscribers<T> {
+    pub(crate) fn subscribe(&self) -> broadcast::Receiver<T> {
+        self.0.get_or_init(|| broadcast::Sender::new(SUBSCRIPTION_BACKLOG)).subscribe()
+    }
+
+    fn send(&self, news: impl FnOnce() -> T) {
+        if let Some(sender) = self.0.get() {
+            let _ = sender.send(news());
+        }
+    }
 }
 
 /// Bytes of bodies that may wait for the application: permits, and how many there are in all.
@@ -112,9 +135,9 @@ impl Shared {
             receive_bytes: Mutex::new(budget),
             unwritten_replies: AtomicUsize::new(0),
             replies_written: Notify::new(),
-            hints: broadcast::Sender::new(SUBSCRIPTION_BACKLOG),
-            flow_updates: broadcast::Sender::new(SUBSCRIPTION_BACKLOG),
-            cancels: broadcast::Sender::new(SUBSCRIPTION_BACKLOG),
+            hints: Subscribers::default(),
+            flow_updates: Subscribers::default(),
+            cancels: Subscribers::default(),
             credit: watch::Sender::new(0),
             ended: watch::Sender::new(None),
             link: watch::Sender::new(link.clone()),
@@ -247,15 +270,15 @@ impl Shared {
                     Item::Rejected(rejected)
                 }
                 Event::Hint(packet, hint) => {
-                    let _ = self.hints.send((packet.clone(), hint));
+                    self.hints.send(|| (packet.clone(), hint));
                     Item::Packet(packet)
                 }
                 Event::FlowUpdate(packet, update) => {
-                    let _ = self.flow_updates.send((packet.clone(), update));
+                    self.flow_updates.send(|| (packet.clone(), update));
                     Item::Packet(packet)
                 }
                 Event::Cancelled(key) | Event::Expired(key) => {
-                    let _ = self.cancels.send(key);
+                    self.cancels.send(|| key);
                     continue;
                 }
                 Event::PeerClosing(reason) => {
@@ -323,9 +346,10 @@ impl Shared {
         budget.permits.acquire_many_owned(wanted).await.ok()
     }
 
-    /// Waits while the peer owes us the reading of too many answers. Reading on would only make more of them.
+    /// Waits while the peer owes us the reading of too many answers. Reading on would only make more of them. Half of
+    /// what may be queued is left for what is under way: no answer is thrown away because a peer is slow.
     pub(crate) async fn replies_fit(&self) {
-        let full = || self.unwritten_replies.load(Ordering::Relaxed) > MAX_QUEUED_REPLIES;
+        let full = || self.unwritten_replies.load(Ordering::Relaxed) > MAX_QUEUED_REPLIES / 2;
         while full() {
             let written = self.replies_written.notified();
             tokio::pin!(written);

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::{Buf, Bytes, BytesMut};
+use futures_util::FutureExt;
 use nnrp_session::{Arrival, DRAIN_TIME, HeaderVerdict, Lane, Transmit, TransportEnd};
 use nnrp_wire::{Header, Packet};
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
@@ -16,8 +17,12 @@ use crate::inbox::Room;
 use crate::path::Path;
 use crate::tls::{self, Failure};
 
-/// Packets are cut out of a buffer of this size: some hundred small ones per system call.
+/// Packets of a busy peer are cut out of a buffer of this size: some hundred small ones per system call.
 const READ_BUFFER: usize = 64 * 1024;
+
+/// What a peer that says nothing is waited for with: thousands of sessions are idle at any time. Two or three small packets;
+/// who sends more gets [`READ_BUFFER`].
+const IDLE_BUFFER: usize = 1024;
 
 /// Bodies up to this size stay slices of the shared read buffer; larger ones are read straight into a buffer of
 /// their own.
@@ -39,7 +44,8 @@ where
     let reader = Reader {
         path: path.clone(),
         read,
-        buffer: BytesMut::with_capacity(READ_BUFFER),
+        buffer: BytesMut::new(),
+        chunk: IDLE_BUFFER,
         inside: false,
         idle_timeout,
     };
@@ -66,6 +72,15 @@ where
     });
 }
 
+/// A part of the read buffer that a packet takes with it. Control packets may lie about for long and must not keep a whole
+/// buffer alive; frames are counted, and soon taken.
+fn keep(lane: Lane, part: BytesMut) -> Bytes {
+    match lane {
+        Lane::Frame => part.freeze(),
+        Lane::Control => Bytes::copy_from_slice(&part),
+    }
+}
+
 /// Why reading stopped.
 enum ReadEnd {
     /// The stream ended.
@@ -83,6 +98,8 @@ struct Reader<R> {
     buffer: BytesMut,
     /// A header has been taken out of the buffer, and the rest of its packet has not arrived.
     inside: bool,
+    /// How much room the next reads get.
+    chunk: usize,
     idle_timeout: Option<Duration>,
 }
 
@@ -194,9 +211,9 @@ impl<R: AsyncRead + Unpin> Reader<R> {
             return Ok(false);
         }
         self.buffer.advance(Header::LEN);
-        let metadata = self.buffer.split_to(meta_len).freeze();
+        let metadata = keep(lane, self.buffer.split_to(meta_len));
         let body = if shared_body {
-            self.buffer.split_to(body_len).freeze()
+            keep(lane, self.buffer.split_to(body_len))
         } else {
             match self.read_large_body(body_len).await? {
                 Some(body) => body,
@@ -210,7 +227,7 @@ impl<R: AsyncRead + Unpin> Reader<R> {
     async fn read_large_body(&mut self, len: usize) -> io::Result<Option<Bytes>> {
         let mut body = self.path.link.pool.take(len);
         let already = self.buffer.len().min(len);
-        bytes::BufMut::put(&mut body.spare(), self.buffer.split_to(already));
+        body.put(&self.buffer.split_to(already));
         while body.missing() > 0 {
             let received = timed(self.idle_timeout, self.read.read_buf(&mut body.spare())).await?;
             if received == 0 {
@@ -223,25 +240,46 @@ impl<R: AsyncRead + Unpin> Reader<R> {
     /// Waits until the buffer holds `len` bytes. False at the end of the stream.
     async fn fill(&mut self, len: usize) -> io::Result<bool> {
         while self.buffer.len() < len {
-            // Keep whole packets contiguous and reads large.
-            if self.buffer.capacity() - self.buffer.len() < len.saturating_sub(self.buffer.len()).max(1) {
-                self.buffer.reserve(READ_BUFFER.max(len));
-            }
-            if timed(self.idle_timeout, self.read.read_buf(&mut self.buffer)).await? == 0 {
+            if !self.read_some(len).await? {
                 return Ok(false);
             }
         }
         Ok(true)
     }
 
+    /// Reads once, with room for a packet's first `len` bytes in one piece. False at the end of the stream.
+    async fn read_some(&mut self, len: usize) -> io::Result<bool> {
+        self.make_room(len);
+        if self.buffer.is_empty() && self.chunk > IDLE_BUFFER {
+            if let Some(received) = self.read.read_buf(&mut self.buffer).now_or_never() {
+                return Ok(received? > 0);
+            }
+            // Nothing more right now: the room goes back until there is.
+            self.buffer = BytesMut::new();
+            self.chunk = IDLE_BUFFER;
+            self.make_room(len);
+        }
+        let room = self.buffer.capacity() - self.buffer.len();
+        let received = timed(self.idle_timeout, self.read.read_buf(&mut self.buffer)).await?;
+        if received == room {
+            self.chunk = READ_BUFFER;
+        }
+        Ok(received > 0)
+    }
+
+    /// Room for a packet's first `len` bytes in one piece, and for a read that is worth its system call.
+    fn make_room(&mut self, len: usize) {
+        let wanted = if self.buffer.is_empty() { len.max(IDLE_BUFFER) } else { len };
+        if self.buffer.capacity() < wanted.max(self.buffer.len() + 1) {
+            self.buffer.reserve(self.chunk.max(len).saturating_sub(self.buffer.len()).max(1));
+        }
+    }
+
     /// Reads `len` bytes and throws them away. False at the end of the stream.
     async fn discard(&mut self, mut len: u64) -> io::Result<bool> {
         while len > 0 {
-            if self.buffer.is_empty() {
-                self.buffer.reserve(READ_BUFFER);
-                if timed(self.idle_timeout, self.read.read_buf(&mut self.buffer)).await? == 0 {
-                    return Ok(false);
-                }
+            if self.buffer.is_empty() && !self.read_some(1).await? {
+                return Ok(false);
             }
             let step = len.min(self.buffer.len() as u64);
             self.buffer.advance(usize::try_from(step).unwrap_or(usize::MAX));

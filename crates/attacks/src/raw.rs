@@ -1,0 +1,351 @@
+//! A client that does exactly what it is told: bytes on sockets, no library of ours in between.
+
+use std::net::{Ipv4Addr, SocketAddr};
+use std::sync::Arc;
+use std::time::Duration;
+
+use nnrp::wire::{Header, MessageType};
+use nnrp_testkit::packets;
+use quinn::crypto::rustls::QuicClientConfig;
+use quinn::{Endpoint, RecvStream, SendStream, TransportConfig, VarInt};
+use rustls::RootCertStore;
+use rustls::pki_types::CertificateDer;
+use rustls::pki_types::pem::PemObject;
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpStream;
+use tokio::net::tcp::{OwnedReadHalf, OwnedWriteHalf};
+
+use crate::{Kind, Result, Victim, failed};
+
+/// How long an answer may take.
+const PATIENCE: Duration = Duration::from_secs(20);
+
+/// A connection without manners.
+#[derive(Debug)]
+pub struct Raw {
+    read: Read,
+    write: Write,
+    /// The QUIC connection, for what only QUIC has.
+    pub quic: Option<quinn::Connection>,
+    _endpoint: Option<Endpoint>,
+    /// The session's id; 0 before there is one.
+    pub session: u32,
+    pings: u64,
+}
+
+#[derive(Debug)]
+enum Read {
+    Tcp(OwnedReadHalf),
+    Quic(RecvStream),
+}
+
+#[derive(Debug)]
+enum Write {
+    Tcp(OwnedWriteHalf),
+    Quic(SendStream),
+}
+
+/// Opens connections to one victim, over QUIC all from one socket.
+#[derive(Clone, Debug)]
+pub struct Dialer {
+    address: SocketAddr,
+    endpoint: Option<Endpoint>,
+}
+
+impl Dialer {
+    /// A dialer whose QUIC side behaves like `transport`.
+    ///
+    /// # Errors
+    ///
+    /// When there is no socket, or the victim's certificate cannot be trusted.
+    pub fn new(victim: &Victim, transport: TransportConfig) -> Result<Dialer> {
+        let endpoint = match victim.kind {
+            Kind::Tcp => None,
+            Kind::Quic => Some(endpoint(&victim.certificate, transport)?),
+        };
+        Ok(Dialer { address: victim.address, endpoint })
+    }
+
+    /// Connects; on QUIC the control stream is opened, which the victim sees with the first byte on it.
+    ///
+    /// # Errors
+    ///
+    /// When the victim does not take the connection.
+    pub async fn dial(&self) -> Result<Raw> {
+        self.dial_to(self.address).await
+    }
+
+    /// The same to another address, from where a relay leads to the victim.
+    ///
+    /// # Errors
+    ///
+    /// As [`Dialer::dial`].
+    pub async fn dial_to(&self, address: SocketAddr) -> Result<Raw> {
+        let Some(endpoint) = &self.endpoint else {
+            let stream = TcpStream::connect(address).await?;
+            stream.set_nodelay(true)?;
+            let (read, write) = stream.into_split();
+            let (read, write) = (Read::Tcp(read), Write::Tcp(write));
+            return Ok(Raw { read, write, quic: None, _endpoint: None, session: 0, pings: 0 });
+        };
+        let quic = endpoint.connect(address, "localhost")?.await?;
+        let (send, receive) = quic.open_bi().await?;
+        let (read, write) = (Read::Quic(receive), Write::Quic(send));
+        Ok(Raw { read, write, quic: Some(quic), _endpoint: Some(endpoint.clone()), session: 0, pings: 0 })
+    }
+
+    /// Connects and opens a session.
+    ///
+    /// # Errors
+    ///
+    /// When the victim refuses.
+    pub async fn session(&self) -> Result<Raw> {
+        let mut raw = self.dial().await?;
+        raw.hello().await?;
+        Ok(raw)
+    }
+}
+
+fn endpoint(certificate: &[u8], transport: TransportConfig) -> Result<Endpoint> {
+    let mut roots = RootCertStore::empty();
+    roots.add(CertificateDer::from_pem_slice(certificate)?)?;
+    let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
+    let mut tls = rustls::ClientConfig::builder_with_provider(provider)
+        .with_protocol_versions(&[&rustls::version::TLS13])?
+        .with_root_certificates(roots)
+        .with_no_client_auth();
+    tls.alpn_protocols = vec![b"nnrp/1".to_vec()];
+    let mut config = quinn::ClientConfig::new(Arc::new(QuicClientConfig::try_from(tls)?));
+    config.transport_config(Arc::new(transport));
+    let mut endpoint = Endpoint::client((Ipv4Addr::LOCALHOST, 0).into())?;
+    endpoint.set_default_client_config(config);
+    Ok(endpoint)
+}
+
+/// The header of a packet that says whatever is asked for.
+pub(crate) fn header(message: u8, session: u32, frame: u32, meta_len: u32, body_len: u32) -> Vec<u8> {
+    let mut bytes = b"NNRP\x01\x00".to_vec();
+    bytes.extend([message, 40, 0, 0, 0, 0]);
+    for number in [meta_len, body_len, session, frame] {
+        bytes.extend(number.to_le_bytes());
+    }
+    bytes.resize(Header::LEN, 0);
+    bytes
+}
+
+/// A whole packet.
+pub(crate) fn packet(
+    message: MessageType,
+    session: u32,
+    frame: u32,
+    metadata: &[u8],
+    body: &[u8],
+) -> Vec<u8> {
+    let len = |bytes: &[u8]| u32::try_from(bytes.len()).unwrap_or(u32::MAX);
+    let mut bytes = header(message.value(), session, frame, len(metadata), len(body));
+    bytes.extend_from_slice(metadata);
+    bytes.extend_from_slice(body);
+    bytes
+}
+
+/// The hello of an ordinary client that wants a cache of the usual size.
+pub(crate) fn hello() -> Vec<u8> {
+    let mut hello = packets::hello();
+    hello.metadata.cache_object_bitmap = 0x1FF;
+    hello.metadata.cache_namespace_count = 1;
+    hello.metadata.max_cache_entries = 256;
+    hello.metadata.max_cache_bytes = 8 << 20;
+    packets::hello_packet(&hello).to_bytes().to_vec()
+}
+
+/// A frame of some bytes.
+pub(crate) fn submit(session: u32, frame: u32) -> Vec<u8> {
+    packets::submit_packet(session, frame).to_bytes().to_vec()
+}
+
+/// A frame with a payload of `bytes` bytes.
+pub(crate) fn bulky(session: u32, frame: u32, bytes: usize) -> Vec<u8> {
+    packets::bulky_packet(session, frame, bytes).to_bytes().to_vec()
+}
+
+impl Raw {
+    /// Sends bytes where control packets go; on TCP that is where everything goes.
+    ///
+    /// # Errors
+    ///
+    /// Those of the socket.
+    pub async fn send(&mut self, bytes: &[u8]) -> Result<()> {
+        match &mut self.write {
+            Write::Tcp(write) => write.write_all(bytes).await?,
+            Write::Quic(write) => write.write_all(bytes).await?,
+        }
+        Ok(())
+    }
+
+    /// The same as long as the victim takes bytes; false when it takes none for so long.
+    ///
+    /// # Errors
+    ///
+    /// Those of the socket.
+    pub async fn send_unless_held_back(&mut self, bytes: &[u8], patience: Duration) -> Result<bool> {
+        match tokio::time::timeout(patience, self.send(bytes)).await {
+            Ok(sent) => sent.map(|()| true),
+            Err(_) => Ok(false),
+        }
+    }
+
+    /// Sends a frame: on QUIC on a stream of its own.
+    ///
+    /// # Errors
+    ///
+    /// Those of the socket.
+    pub async fn frame(&mut self, bytes: &[u8]) -> Result<()> {
+        let Some(quic) = &self.quic else { return self.send(bytes).await };
+        let mut stream = quic.open_uni().await?;
+        stream.write_all(bytes).await?;
+        stream.finish()?;
+        Ok(())
+    }
+
+    /// The same as long as the victim takes bytes; false when it takes none for so long.
+    ///
+    /// # Errors
+    ///
+    /// Those of the socket.
+    pub async fn frame_unless_held_back(&mut self, bytes: &[u8], patience: Duration) -> Result<bool> {
+        match tokio::time::timeout(patience, self.frame(bytes)).await {
+            Ok(sent) => sent.map(|()| true),
+            Err(_) => Ok(false),
+        }
+    }
+
+    /// The next packet of the control stream, or of the one stream there is.
+    ///
+    /// # Errors
+    ///
+    /// At the end of the stream.
+    pub async fn next(&mut self) -> Result<(Header, Vec<u8>)> {
+        match &mut self.read {
+            Read::Tcp(read) => read_packet(read).await,
+            Read::Quic(read) => read_packet(read).await,
+        }
+    }
+
+    /// The next packet of this type, whatever comes before it.
+    ///
+    /// # Errors
+    ///
+    /// When it does not come.
+    pub async fn until(&mut self, message: MessageType) -> Result<(Header, Vec<u8>)> {
+        let waiting = async {
+            loop {
+                let (header, rest) = self.next().await?;
+                if header.msg_type == message {
+                    return Ok((header, rest));
+                }
+            }
+        };
+        match tokio::time::timeout(PATIENCE, waiting).await {
+            Ok(found) => found,
+            Err(_) => failed(format!("no {message} within {PATIENCE:?}")),
+        }
+    }
+
+    /// Waits until the victim has ended the connection.
+    ///
+    /// # Errors
+    ///
+    /// When it does not.
+    pub async fn until_closed(&mut self) -> Result<()> {
+        let waiting = async { while self.next().await.is_ok() {} };
+        match tokio::time::timeout(PATIENCE, waiting).await {
+            Ok(()) => Ok(()),
+            Err(_) => failed("the victim keeps the connection"),
+        }
+    }
+
+    /// Says hello and waits to be let in.
+    ///
+    /// # Errors
+    ///
+    /// When the victim refuses.
+    pub async fn hello(&mut self) -> Result<()> {
+        self.send(&hello()).await?;
+        self.session = self.until(MessageType::ServerHelloAck).await?.0.session_id;
+        Ok(())
+    }
+
+    /// Asks whether the victim is there and waits for this very answer.
+    ///
+    /// # Errors
+    ///
+    /// When it does not come.
+    pub async fn ping(&mut self) -> Result<()> {
+        self.pings += 1;
+        let trace = self.pings;
+        let mut ping = header(MessageType::Ping.value(), self.session, 0, 0, 0);
+        ping.truncate(32);
+        ping.extend(trace.to_le_bytes());
+        self.send(&ping).await?;
+        while self.until(MessageType::Pong).await?.0.trace_id != trace {}
+        Ok(())
+    }
+
+    /// Sends a frame and waits for its result.
+    ///
+    /// # Errors
+    ///
+    /// When it does not come.
+    pub async fn echo(&mut self, frame: u32) -> Result<()> {
+        self.frame(&submit(self.session, frame)).await?;
+        let Some(quic) = self.quic.clone() else {
+            while self.until(MessageType::ResultPush).await?.0.frame_id != frame {}
+            return Ok(());
+        };
+        let waiting = async {
+            loop {
+                let mut stream = quic.accept_uni().await?;
+                // A stream that was reset brings nothing.
+                if let Ok((header, _)) = read_packet(&mut stream).await
+                    && (header.msg_type, header.frame_id) == (MessageType::ResultPush, frame)
+                {
+                    return Ok(());
+                }
+            }
+        };
+        match tokio::time::timeout(PATIENCE, waiting).await {
+            Ok(found) => found,
+            Err(_) => failed(format!("no result of frame {frame} within {PATIENCE:?}")),
+        }
+    }
+
+    /// The QUIC connection.
+    ///
+    /// # Errors
+    ///
+    /// On TCP.
+    pub fn quic(&self) -> Result<quinn::Connection> {
+        self.quic.clone().ok_or_else(|| "this attack needs QUIC".into())
+    }
+
+    /// Tells the victim that nothing it says on the control stream will be read.
+    ///
+    /// # Errors
+    ///
+    /// On TCP, and when the stream is over.
+    pub fn stop_control(&mut self) -> Result<()> {
+        match &mut self.read {
+            Read::Tcp(_) => failed("this attack needs QUIC"),
+            Read::Quic(read) => Ok(read.stop(VarInt::from_u32(0))?),
+        }
+    }
+}
+
+async fn read_packet(read: &mut (impl AsyncRead + Unpin)) -> Result<(Header, Vec<u8>)> {
+    let mut bytes = [0; Header::LEN];
+    read.read_exact(&mut bytes).await?;
+    let header = Header::decode(&bytes)?;
+    let mut rest = vec![0; header.meta_len as usize + header.body_len as usize];
+    read.read_exact(&mut rest).await?;
+    Ok((header, rest))
+}
