@@ -60,6 +60,11 @@ interop: $(STAMPS)/package $(STAMPS)/dev-requirements $(STAMPS)/rc2 ## Against t
 	$(call say,"Interop with nnrp-py 1.0.0rc2")
 	@NNRP_RC2_PYTHON=$(abspath $(RC2_VENV)/bin/python) $(PY) -m pytest -c interop/pytest.ini -q interop
 
+.PHONY: soak
+soak: $(STAMPS)/package ## Sessions of every kind for SOAK_SECONDS (default 60); nothing may grow, every frame is answered
+	$(call say,"Soak")
+	@$(PY) tools/soak.py --seconds $(or $(SOAK_SECONDS),60)
+
 ##@ Checks
 .PHONY: lint
 lint: rust-lint python-lint ## Formatting, lints, types, documentation, architecture

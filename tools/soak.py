@@ -182,6 +182,8 @@ def quantities(arguments: argparse.Namespace, process: Process) -> list[Verdict]
     verdicts = []
     for what, name, scale, allowed in (
         ("resident_bytes", "MiB resident", MIB, memory),
+        ("allocated_bytes", "MiB allocated", MIB, arguments.megabytes),
+        ("python_blocks", "Python objects", 1000, arguments.objects),
         ("descriptors", "descriptors", 1, arguments.things),
         ("threads", "threads", 1, 1.0),
         ("tasks", "tasks", 1, arguments.things),
@@ -283,6 +285,7 @@ def parse(argv: list[str] | None = None) -> argparse.Namespace:
         default=0.05,
         help="the same as a share of the highest; the larger counts (0.05)",
     )
+    add("--objects", type=float, default=5.0, help="Python's memory blocks that may be gained, thousands (5)")
     add("--things", type=float, default=8.0, help="descriptors or tasks that may be gained (default 8)")
     add("--report", type=float, default=30.0, help="seconds between reports without a terminal (default 30)")
     add("--output", type=Path, default=Path("build/soak"), help="folder for JSON and chart (build/soak)")

@@ -188,8 +188,12 @@ class Client:
         self.seed: int = order["seed"]
         self._ports: dict[str, int] = order["ports"]
         self.transports = tuple(self._ports)
-        quic = create_quic_client_configuration(cadata=order["certificate"].encode())
-        self._configurations = {"quic": quic, "tcp": create_tcp_client_configuration()}
+        authority = {"cadata": order["certificate"].encode()}
+        self._configurations = {
+            "quic": create_quic_client_configuration(**authority),
+            "tcp": create_tcp_client_configuration(),
+            "tls": create_tcp_client_configuration(**authority),
+        }
 
     async def dial(self, transport: str) -> ClientSession:
         """A new session."""

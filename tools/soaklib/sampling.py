@@ -6,6 +6,7 @@ Linux only: ``/proc`` is where the numbers are.
 from __future__ import annotations
 
 import asyncio
+import ctypes
 import gc
 import json
 import os
@@ -37,6 +38,38 @@ def _resident_bytes() -> int:
     return int((_PROC / "statm").read_text(encoding="ascii").split()[1]) * _PAGE
 
 
+#: All of them ``size_t``, in the order of the C structure.
+_MALLINFO_FIELDS = (
+    *("arena", "ordblks", "smblks", "hblks", "hblkhd"),
+    *("usmblks", "fsmblks", "uordblks", "fordblks", "keepcost"),
+)
+
+
+class _MallInfo(ctypes.Structure):
+    """What glibc's ``mallinfo2`` returns."""
+
+    _fields_ = tuple((name, ctypes.c_size_t) for name in _MALLINFO_FIELDS)
+
+
+def _mallinfo() -> Any:
+    library = ctypes.CDLL(None)
+    if not hasattr(library, "mallinfo2"):
+        return None
+    library.mallinfo2.restype = _MallInfo
+    return library.mallinfo2
+
+
+_MALLINFO = _mallinfo()
+
+
+def _allocated_bytes() -> int:
+    """What native code has allocated and not freed; 0 where the allocator does not say."""
+    if _MALLINFO is None:
+        return 0
+    info = _MALLINFO()
+    return int(info.uordblks + info.hblkhd)
+
+
 def _count(folder: str) -> int:
     return len(list((_PROC / folder).iterdir()))
 
@@ -60,6 +93,8 @@ class Sampler:
         return {
             "seconds": round(time.monotonic() - self._started, 3),
             "resident_bytes": _resident_bytes(),
+            "allocated_bytes": _allocated_bytes(),
+            "python_blocks": sys.getallocatedblocks(),
             "descriptors": _count("fd"),
             "threads": _count("task"),
             "tasks": len(asyncio.all_tasks()),

@@ -108,12 +108,15 @@ async def _end_of_input() -> None:
 
 async def serve(server: Server, order: dict[str, Any], sampler: Sampler, before: dict[str, Any]) -> None:
     """Serve over every transport until there is no more input, and all clients have gone."""
-    quic = create_quic_server_configuration(order["certificate"].encode(), order["private_key"].encode())
+    keys = {"certificate": order["certificate"].encode(), "private_key": order["private_key"].encode()}
+    quic = create_quic_server_configuration(**keys)
+    tls = create_tcp_server_configuration(**keys)
     async with (
         serve_quic("127.0.0.1", 0, quic) as over_quic,
         serve_tcp("127.0.0.1", 0, create_tcp_server_configuration()) as over_tcp,
+        serve_tcp("127.0.0.1", 0, tls) as over_tls,
     ):
-        listeners: dict[str, ServerListener] = {"quic": over_quic, "tcp": over_tcp}
+        listeners: dict[str, ServerListener] = {"quic": over_quic, "tcp": over_tcp, "tls": over_tls}
         say(ports={name: listener.port for name, listener in listeners.items()}, before=before)
         tasks = [asyncio.create_task(server.accept(listener)) for listener in listeners.values()]
         tasks.append(asyncio.create_task(sampler.run(order["interval"])))
