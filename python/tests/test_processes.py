@@ -2,47 +2,16 @@
 
 import asyncio
 import os
+import signal
 import subprocess
 import sys
-import textwrap
 import time
-from pathlib import Path
 
 import pytest
 from frames import STEP, frame
+from programs import ENVIRONMENT, PATIENCE, run, server
 
 from nnrp.errors import NnrpConnectionClosedError
-
-PREAMBLE = """
-import asyncio, os, sys, threading, warnings
-from conftest import Network
-from frames import STEP, echo, frame
-from nnrp.adapters import DevelopmentCertificate, create_development_certificate
-from nnrp.server import accept_server_session
-if len(sys.argv) > 2:
-    certificate = DevelopmentCertificate(sys.argv[2].encode(), sys.argv[3].encode())
-else:
-    certificate = create_development_certificate()
-network = Network(sys.argv[1], certificate)
-"""
-
-ENVIRONMENT = {
-    **os.environ,
-    "PYTHONPATH": os.pathsep.join((str(Path(__file__).parent), os.environ.get("PYTHONPATH", ""))),
-}
-
-
-def command(program, *arguments):
-    return [sys.executable, "-W", "error", "-c", PREAMBLE + textwrap.dedent(program), *arguments]
-
-
-def run(program, transport):
-    """Run a program in an interpreter of its own; it must end by itself, and silently."""
-    done = subprocess.run(
-        command(program, transport), capture_output=True, text=True, timeout=30, check=False, env=ENVIRONMENT
-    )
-    assert (done.returncode, done.stderr) == (0, ""), done.stdout
-    return done.stdout.split()
 
 
 @pytest.fixture(params=["quic", "tcp", "tls"])
@@ -72,7 +41,7 @@ def test_exiting_with_everything_open_ends(transport):
     assert run(program, transport) == ["1"]
 
 
-async def test_the_result_sent_right_before_the_exit_arrives(network, certificate):
+async def test_the_result_sent_right_before_the_exit_arrives(network):
     program = """
     warnings.simplefilter("ignore", ResourceWarning)
     async def main():
@@ -83,18 +52,167 @@ async def test_the_result_sent_right_before_the_exit_arrives(network, certificat
         return listener, session
     kept = asyncio.run(main())
     """
-    keys = (certificate.certificate.decode(), certificate.private_key.decode())
-    server = await asyncio.create_subprocess_exec(
-        *command(program, network.transport, *keys), stdout=subprocess.PIPE, env=ENVIRONMENT
+    async with server(program, network) as (process, port):
+        async with network.dial(port) as client:
+            result = await client.submit(frame(1, b"x" * 300_000), timeout=STEP)
+            assert result.sections[0].tile_payloads == (b"x" * 300_000,)
+        assert await asyncio.wait_for(process.wait(), PATIENCE) == 0
+
+
+SERVE_FOR_EVER = """
+warnings.simplefilter("ignore", ResourceWarning)
+async def handle(session):
+    async with session:
+        async for received in session:
+            await session.send_result(frame_id=received.metadata.frame_id)
+async def main():
+    kept = []
+    async with network.serve() as listener:
+        print(listener.port, flush=True)
+        while True:
+            session = await accept_server_session(listener)
+            kept.append(asyncio.create_task(handle(session)))
+try:
+    {run}
+except KeyboardInterrupt:
+    pass
+"""
+
+
+@pytest.mark.parametrize(
+    "how",
+    {
+        "interrupt": "asyncio.run(main())",
+        "exit in a task": """
+    async def leave():
+        asyncio.get_running_loop().add_signal_handler(2, sys.exit, 0)
+        await main()
+    asyncio.run(leave())""",
+        "daemon thread": """
+    threading.Thread(target=asyncio.run, args=(main(),), daemon=True).start()
+    threading.Event().wait()""",
+    }.items(),
+    ids=lambda item: item[0],
+)
+async def test_an_interrupted_server_ends_quietly_within_a_second(network, how):
+    async with server(SERVE_FOR_EVER.replace("{run}", how[1]), network) as (process, port):
+        async with network.dial(port) as client:
+            await client.submit(frame(1), timeout=STEP)
+            interrupted = time.monotonic()
+            process.send_signal(signal.SIGINT)
+            # The client learns at once, before its own side is closed.
+            await asyncio.wait_for(client.connection.wait_closed(), GENEROUS_SECOND)
+            assert await asyncio.wait_for(process.wait(), PATIENCE) == 0
+            took = time.monotonic() - interrupted
+        assert (await process.stderr.read()).decode() == ""
+        assert took < GENEROUS_SECOND
+
+
+GENEROUS_SECOND = 3.0
+"""What is meant is one second; a machine that runs other tests beside this one gets three."""
+
+
+def test_a_hundred_runs_in_one_process(transport):
+    program = """
+    async def main():
+        async with network.pair() as (server, client):
+            await client.submit_frame(frame(1))
+            await echo(server)
+            return (await client.receive_result(STEP)).frame_id
+    before = None
+    for number in range(100):
+        assert asyncio.run(main()) == 1
+        if number == 9:
+            before = len(os.listdir("/proc/self/fd")), threading.active_count()
+    after = len(os.listdir("/proc/self/fd")), threading.active_count()
+    assert after[0] <= before[0] + 8, (before, after)
+    assert after[1] == before[1], (before, after)
+    print("done")
+    """
+    assert run(program, transport) == ["done"]
+
+
+def test_several_loops_in_several_threads(transport):
+    program = """
+    async def main(number):
+        async with network.pair() as (server, client):
+            for _ in range(20):
+                await client.submit_frame(frame(number))
+                await echo(server)
+                assert (await client.receive_result(STEP)).frame_id == number
+            ended.append(number)
+    ended = []
+    threads = [threading.Thread(target=asyncio.run, args=(main(number),)) for number in range(8)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    print(sorted(ended) == list(range(8)))
+    """
+    assert run(program, transport) == ["True"]
+
+
+@pytest.mark.parametrize("method", ["fork", "forkserver", "spawn"])
+def test_workers_of_multiprocessing_serve_and_dial(method, tmp_path):
+    """As programs do it: a module with a main guard, children that import it."""
+    program = tmp_path / "program.py"
+    program.write_text(WORKERS)
+    done = subprocess.run(
+        [sys.executable, program, method],
+        capture_output=True,
+        text=True,
+        timeout=PATIENCE,
+        check=False,
+        env=ENVIRONMENT,
     )
-    port = int(await asyncio.wait_for(server.stdout.readline(), 30))
-    async with network.dial(port) as client:
-        result = await client.submit(frame(1, b"x" * 300_000), timeout=STEP)
-        assert result.sections[0].tile_payloads == (b"x" * 300_000,)
-    assert await asyncio.wait_for(server.wait(), 30) == 0
+    assert (done.returncode, done.stdout, done.stderr) == (0, "[1, 2, 3]\n", "")
 
 
-async def test_every_wait_ends_when_the_server_is_killed(network, certificate):
+WORKERS = """
+import asyncio, multiprocessing, sys
+from conftest import Network
+from frames import STEP, echo, frame
+from nnrp.adapters import create_development_certificate
+
+async def main(number):
+    async with Network("tcp", None).pair() as (server, client):
+        await client.submit_frame(frame(number))
+        await echo(server)
+        return (await client.receive_result(STEP)).frame_id
+
+def work(number):
+    return asyncio.run(main(number))
+
+if __name__ == "__main__":
+    asyncio.run(main(1))  # the parent has native threads of its own before it makes children
+    with multiprocessing.get_context(sys.argv[1]).Pool(3) as pool:
+        print(sorted(pool.map(work, [1, 2, 3])))
+"""
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="there is no fork")
+def test_preloading_workers_share_nothing(transport):
+    """As gunicorn does with --preload: imported and configured once, then every worker serves."""
+    program = """
+    configuration = network.server_configuration()
+    async def main(number):
+        async with network.pair() as (server, client):
+            await client.submit_frame(frame(number))
+            await echo(server)
+            await client.receive_result(STEP)
+    workers = []
+    for number in range(3):
+        pid = os.fork()
+        if pid == 0:
+            asyncio.run(main(number))
+            os._exit(0)
+        workers.append(pid)
+    print([os.waitpid(pid, 0)[1] for pid in workers] == [0, 0, 0])
+    """
+    assert run(program, transport) == ["True"]
+
+
+async def test_every_wait_ends_when_the_server_is_killed(network):
     program = """
     async def main():
         listener = await network.serve()
@@ -107,30 +225,26 @@ async def test_every_wait_ends_when_the_server_is_killed(network, certificate):
     asyncio.run(main())
     """
     interval, patience, slack = 0.25, 2.0, 5.0
-    keys = (certificate.certificate.decode(), certificate.private_key.decode())
-    server = await asyncio.create_subprocess_exec(
-        *command(program, network.transport, *keys), stdout=subprocess.PIPE, env=ENVIRONMENT
-    )
-    port = int(await asyncio.wait_for(server.stdout.readline(), 30))
-    async with network.connect(port, keepalive_interval=interval, keepalive_timeout=patience) as connection:
-        client = await network.handshake(connection)
-        waiting = [asyncio.create_task(client.submit(frame(frame_id))) for frame_id in range(1, 8)]
-        await client.submit_frame(frame(8))
-        waiting.append(asyncio.create_task(client.receive_result(frame_id=8)))
-        assert await asyncio.wait_for(server.stdout.readline(), 30) == b"taken\n"
-        await client.ping(STEP)
+    async with server(program, network) as (process, port):
+        connecting = network.connect(port, keepalive_interval=interval, keepalive_timeout=patience)
+        async with connecting as connection:
+            client = await network.handshake(connection)
+            waiting = [asyncio.create_task(client.submit(frame(frame_id))) for frame_id in range(1, 8)]
+            await client.submit_frame(frame(8))
+            waiting.append(asyncio.create_task(client.receive_result(frame_id=8)))
+            assert await asyncio.wait_for(process.stdout.readline(), PATIENCE) == b"taken\n"
+            await client.ping(STEP)
 
-        server.kill()
-        killed = time.monotonic()
-        outcomes = await asyncio.wait_for(asyncio.gather(*waiting, return_exceptions=True), 30)
-        noticed = time.monotonic() - killed
-        for outcome in outcomes:
-            assert isinstance(outcome, NnrpConnectionClosedError), outcome
-            assert f"connection lost: 127.0.0.1:{port}: " in str(outcome)
-        assert noticed < interval + patience + slack
-        with pytest.raises(NnrpConnectionClosedError, match="connection lost"):
-            await client.submit_frame(frame(9))
-    await asyncio.wait_for(server.wait(), 30)
+            process.kill()
+            killed = time.monotonic()
+            outcomes = await asyncio.wait_for(asyncio.gather(*waiting, return_exceptions=True), PATIENCE)
+            noticed = time.monotonic() - killed
+            for outcome in outcomes:
+                assert isinstance(outcome, NnrpConnectionClosedError), outcome
+                assert f"connection lost: 127.0.0.1:{port}: " in str(outcome)
+            assert noticed < interval + patience + slack
+            with pytest.raises(NnrpConnectionClosedError, match="connection lost"):
+                await client.submit_frame(frame(9))
 
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="there is no fork")

@@ -5,23 +5,25 @@
 
 use std::collections::HashMap;
 use std::ops::Deref;
-use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, LazyLock, Mutex};
 use std::time::Duration;
 
 use nnrp::{Connection, ConnectionState};
 use pyo3::PyResult;
 use tokio::runtime::Handle;
-use tokio::sync::Notify;
 use tokio::task::JoinSet;
+use tokio::time::timeout;
 
 use crate::runtime::{self, lock};
 
+/// Open connections, and those that were let go of and still have something to deliver.
 static OPEN: LazyLock<Mutex<HashMap<u64, Connection>>> = LazyLock::new(Mutex::default);
 static NEXT_ID: AtomicU64 = AtomicU64::new(0);
-/// Connections that were let go of and still have something to deliver.
-static LINGERING: AtomicUsize = AtomicUsize::new(0);
-static LINGERED: Notify = Notify::const_new();
+
+/// How long the interpreter's exit waits, of its whole time, for a peer to close by itself after it has been told: a peer
+/// that is cut off before it has read everything may lose results.
+const PEER_CLOSES: Duration = Duration::from_millis(250);
 
 /// A connection held by Python objects. It closes when the last of them is gone.
 pub(crate) struct Held {
@@ -66,18 +68,17 @@ impl Deref for Held {
 
 impl Drop for Held {
     fn drop(&mut self) {
-        if lock(&OPEN).remove(&self.id).is_none() {
+        if !lock(&OPEN).contains_key(&self.id) {
             return; // the interpreter exits and has closed it already
         }
         let connection = self.connection.clone();
         if is_open(&connection) {
             end(&connection);
         }
-        LINGERING.fetch_add(1, Ordering::Relaxed);
+        let id = self.id;
         self.handle.spawn(async move {
             connection.gone().await;
-            LINGERING.fetch_sub(1, Ordering::Relaxed);
-            LINGERED.notify_waiters();
+            lock(&OPEN).remove(&id);
         });
     }
 }
@@ -93,26 +94,21 @@ fn end(connection: &Connection) {
 pub(crate) fn close_all(handle: &Handle, limit: Duration) {
     let open = std::mem::take(&mut *lock(&OPEN));
     handle.block_on(async {
-        let mut flushing = JoinSet::new();
-        for connection in open.into_values().filter(is_open) {
-            end(&connection);
-            flushing.spawn(async move {
+        let mut closing = JoinSet::new();
+        for connection in open.into_values() {
+            if is_open(&connection) {
+                end(&connection);
+            }
+            closing.spawn(async move {
                 connection.flush().await;
-                // Nobody will be here to see the peer close; a peer that is told need not wait for its timeout.
-                connection.abort(0, "");
-                connection.gone().await;
+                if timeout(PEER_CLOSES, connection.gone()).await.is_err() {
+                    // Nobody will be here to see the peer close; a peer that is told need not wait for its timeout.
+                    connection.abort(0, "");
+                    connection.gone().await;
+                }
             });
         }
-        let everything = async {
-            while flushing.join_next().await.is_some() {}
-            loop {
-                let lingered = LINGERED.notified();
-                if LINGERING.load(Ordering::Relaxed) == 0 {
-                    return;
-                }
-                lingered.await;
-            }
-        };
-        let _ = tokio::time::timeout(limit, everything).await;
+        let everything = async { while closing.join_next().await.is_some() {} };
+        let _ = timeout(limit, everything).await;
     });
 }

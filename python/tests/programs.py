@@ -1,0 +1,70 @@
+"""Programs that run in an interpreter of their own, as servers do."""
+
+import asyncio
+import os
+import subprocess
+import sys
+import textwrap
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+PREAMBLE = """
+import asyncio, os, sys, threading, time, warnings
+from conftest import Network
+from frames import STEP, echo, frame, section
+from nnrp.adapters import DevelopmentCertificate, create_development_certificate
+from nnrp.server import ServerProfile, accept_server_session
+if len(sys.argv) > 2:
+    certificate = DevelopmentCertificate(sys.argv[2].encode(), sys.argv[3].encode())
+else:
+    certificate = create_development_certificate()
+network = Network(sys.argv[1], certificate)
+"""
+
+ENVIRONMENT = {
+    **os.environ,
+    "PYTHONPATH": os.pathsep.join((str(Path(__file__).parent), os.environ.get("PYTHONPATH", ""))),
+}
+
+PATIENCE = 30
+"""Seconds for an interpreter to start, and to end, on a busy machine."""
+
+
+def command(program, *arguments):
+    return [sys.executable, "-W", "error", "-c", PREAMBLE + textwrap.dedent(program), *arguments]
+
+
+def run(program, transport):
+    """Run a program; it must end by itself, and silently. What it printed, in words."""
+    done = subprocess.run(
+        command(program, transport),
+        capture_output=True,
+        text=True,
+        timeout=PATIENCE,
+        check=False,
+        env=ENVIRONMENT,
+    )
+    assert (done.returncode, done.stderr) == (0, ""), done.stdout
+    return done.stdout.split()
+
+
+@asynccontextmanager
+async def server(program, network):
+    """A program that serves, and the port that is its first line; it is killed if it does not end."""
+    keys = (network.certificate.certificate.decode(), network.certificate.private_key.decode())
+    process = await asyncio.create_subprocess_exec(
+        *command(program, network.transport, *keys),
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        env=ENVIRONMENT,
+    )
+    try:
+        port = await asyncio.wait_for(process.stdout.readline(), PATIENCE)
+        if not port:
+            raise AssertionError((await process.stderr.read()).decode())
+        yield process, int(port)
+    finally:
+        if process.returncode is None:
+            process.kill()
+            await process.wait()
