@@ -79,6 +79,15 @@ class Lazy:  # noqa: PLW1641  # mutable dataclasses are not hashable either
         return (_rebuild, (self._public, plain))
 
 
+def is_built(lazy: Lazy, name: str) -> bool:
+    """Return whether a field has been read, without reading it."""
+    try:
+        object.__getattribute__(lazy, name)
+    except AttributeError:
+        return False
+    return True
+
+
 class LazyFrozen(Lazy):
     """The same for frozen dataclasses, which are hashable."""
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass, fields
 from operator import attrgetter
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from nnrp._lazy import LazyFrozen, packet_from_native, section_from_view, tensor_body_from_native
+from nnrp._lazy import LazyFrozen, is_built, packet_from_native, section_from_view, tensor_body_from_native
 from nnrp.client.request import SubmitRequest, typed_payloads_from_native
 from nnrp.core import (
     BudgetPolicy,
@@ -117,6 +117,19 @@ def hello_context(native: _native.PendingSession) -> ClientHelloContext:
     )
 
 
+def _twin(submit: LazySubmit) -> LazySubmit:
+    """Return the same submit as an object of its own, with what is decoded already.
+
+    The request of a submit reads from it: with the submit itself there would be a cycle, and megabytes of
+    body would stay until the collector comes by.
+    """
+    twin = LazySubmit._from_source(submit._source)
+    for name in ("packet", "metadata", "tensor_body"):
+        if is_built(submit, name):
+            object.__setattr__(twin, name, getattr(submit, name))
+    return twin
+
+
 def _metadata(submit: LazySubmit) -> FrameSubmitMetadata:
     source = submit._source
     values = FrameSubmitMetadata.STRUCT.unpack(source.packet.metadata)
@@ -139,7 +152,7 @@ class LazySubmit(LazyFrozen, ReceivedSubmit):
     _build: ClassVar = {
         "packet": lambda self: packet_from_native(self._source.packet),
         "metadata": _metadata,
-        "request": lambda self: LazyRequest._from_source(self),  # noqa: PLW0108  # defined below
+        "request": lambda self: LazyRequest._from_source(_twin(self)),  # defined below
         "tensor_body": lambda self: tensor_body_from_native(self._source.body),
     }
 
@@ -174,7 +187,7 @@ def _reference(request: LazyRequest, kind: CacheObjectKind) -> ObjectReferenceBl
 
 
 class LazyRequest(LazyFrozen, SubmitRequest):
-    """The request a received submit was made from; its source is the :class:`LazySubmit`."""
+    """The request a received submit was made from; its source is a :class:`LazySubmit`."""
 
     __slots__ = ("_source",)
 
