@@ -473,8 +473,14 @@ impl Stage {
 
     fn drop_frame(&mut self, which: u8, reason: u8) {
         let Some(key) = nth(&self.story.open, which) else { return };
+        let twice = reason & 6 == 0;
         let reason = (reason & 1 == 0).then_some(ResultHintReason::ServerBusy);
         self.push_drop(key, reason);
+        if twice {
+            // At once: the first may still wait for its reason (R-LIFE-4).
+            let again = DropFrame { frame_id: key.frame_id, view_id: key.view_id, ..DropFrame::default() };
+            let _ = self.world.server.machine.push_drop(&again);
+        }
     }
 
     fn push_drop(&mut self, key: FrameKey, reason: Option<ResultHintReason>) {
