@@ -94,6 +94,7 @@ pub(super) async fn duplicate_hello(victim: &Victim, scale: Scale) -> Result<()>
     let mut client = dialer(victim)?.session().await?;
     repeat(&mut client, &hello(), scale.of(20_000)).await?;
     client.until(MessageType::Error).await?;
+    client.ping().await?;
     client.echo(1).await
 }
 
