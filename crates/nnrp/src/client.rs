@@ -5,7 +5,9 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
-use nnrp_session::{CommandError, CreditPolicy, DRAIN_TIME, FailedFrame, Fault, FrameKey, ReceivedResult};
+use nnrp_session::{
+    ClientSettings, CommandError, CreditPolicy, DRAIN_TIME, FailedFrame, Fault, FrameKey, ReceivedResult,
+};
 use nnrp_transport::quic::QuicOptions;
 use nnrp_transport::tcp::TcpOptions;
 use nnrp_transport::tls::ClientTls;
@@ -21,6 +23,7 @@ use crate::config::ClientConfig;
 use crate::credit::Waiting;
 use crate::error::{ConnectError, HandshakeError, SessionError};
 use crate::handshake::CloseOnDrop;
+use crate::migrate::Records;
 use crate::server::send_flow_update;
 
 /// A session, as its client sees it. Cloning shares it; all methods may be called from any task.
@@ -34,6 +37,10 @@ struct Inner {
     ack: ServerHelloAck,
     pings: AtomicU64,
     waiting: Waiting,
+    /// What proves to the server that the session is ours, and how we ask.
+    auth_block: bytes::Bytes,
+    settings: ClientSettings,
+    records: Records,
 }
 
 /// What became of a frame.
@@ -151,9 +158,10 @@ impl ClientSession {
     ///
     /// [`HandshakeError`]; the connection is closed.
     pub async fn open(connection: Connection, config: ClientConfig) -> Result<Self, HandshakeError> {
-        let timeout = config.settings.handshake_timeout;
-        let waiting = Waiting::new(config.settings.credit_timeout);
-        let opened = connection.adopt(|machine, now| machine.open(now, &config.hello, config.settings));
+        let settings = config.settings;
+        let timeout = settings.handshake_timeout;
+        let opened = connection.adopt(|machine, now| machine.open(now, &config.hello, settings.clone()));
+        let waiting = Waiting::new(settings.credit_timeout);
         match opened {
             Ok(()) => {}
             Err(CommandError::State { .. }) if connection.ended().is_some() => {
@@ -173,6 +181,9 @@ impl ClientSession {
                 ack: established.ack,
                 pings: AtomicU64::new(0),
                 waiting,
+                auth_block: config.hello.auth_block,
+                settings,
+                records: Records::default(),
             }))),
             // Without a packet it was the clock that ended the handshake.
             Item::HandshakeFailed(failure) if failure.packet.is_none() && !failure.fault.from_peer => {
@@ -181,6 +192,15 @@ impl ClientSession {
             Item::HandshakeFailed(failure) => Err(HandshakeError::Refused(failure)),
             _ => Err(HandshakeError::Timeout(timeout)),
         }
+    }
+
+    /// What moves the session: the auth block it was opened with, and the client's settings.
+    pub(crate) fn proof(&self) -> (bytes::Bytes, ClientSettings) {
+        (self.0.auth_block.clone(), self.0.settings.clone())
+    }
+
+    pub(crate) fn records(&self) -> &Records {
+        &self.0.records
     }
 
     /// The connection underneath.

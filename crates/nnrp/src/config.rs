@@ -4,7 +4,9 @@ use std::fmt;
 use std::future::Future;
 use std::time::Duration;
 
-use nnrp_session::{ClientSettings, CreditPolicy, HANDSHAKE_TIMEOUT, ReceivedHello, ServerSettings};
+use nnrp_session::{
+    ClientSettings, CreditPolicy, HANDSHAKE_TIMEOUT, Migration, ReceivedHello, ServerSettings,
+};
 use nnrp_wire::extension::{LossToleranceExtension, TransportPolicyExtension};
 use nnrp_wire::{
     ClientHello, ClientHelloMetadata, ControlExtension, LossTolerance, PayloadKind, TransportId,
@@ -13,6 +15,7 @@ use nnrp_wire::{
 
 use crate::auth::{Authenticator, Verdict};
 use crate::listener::{BUSY_RETRY, MAX_PENDING_HANDSHAKES};
+use crate::migrate::SessionRegistry;
 
 /// What a server offers, and whom it lets in.
 #[derive(Clone)]
@@ -25,6 +28,7 @@ pub struct ServerConfig {
     pub(crate) authenticator: Option<Authenticator>,
     pub(crate) max_pending_handshakes: usize,
     pub(crate) busy_retry_after: Duration,
+    pub(crate) sessions: SessionRegistry,
 }
 
 impl Default for ServerConfig {
@@ -37,6 +41,7 @@ impl Default for ServerConfig {
             authenticator: None,
             max_pending_handshakes: MAX_PENDING_HANDSHAKES,
             busy_retry_after: BUSY_RETRY,
+            sessions: SessionRegistry::new(),
         }
     }
 }
@@ -95,6 +100,26 @@ impl ServerConfig {
     /// Tensor sections in one frame; a frame with more is refused.
     pub fn max_sections(mut self, sections: u16) -> Self {
         self.settings.max_sections = sections;
+        self
+    }
+
+    /// Whether clients may move their sessions to another connection, of this listener or of one whose configuration
+    /// shares the [`ServerConfig::session_registry`]: a clone of this one does. Off unless asked for.
+    pub fn migration(mut self, migration: Migration) -> Self {
+        self.settings.migration = migration;
+        self
+    }
+
+    /// How long a client goes on reading the connection it left; 1 s unless asked otherwise.
+    pub fn migration_grace(mut self, grace: Duration) -> Self {
+        self.settings.migration_grace = grace;
+        self
+    }
+
+    /// Where the sessions that may move are found. Every [`ServerConfig::new`] has one of its own, which its clones
+    /// share.
+    pub fn session_registry(mut self, sessions: SessionRegistry) -> Self {
+        self.sessions = sessions;
         self
     }
 

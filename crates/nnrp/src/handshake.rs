@@ -3,11 +3,16 @@
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
-use nnrp_session::{Admission, CommandError, Fault, ReceivedHello, ServerSettings};
+use nnrp_session::{
+    Admission, CommandError, Fault, HandshakeFailure, Migration, ReceivedHello, ReceivedMigration,
+    ServerSettings,
+};
 use nnrp_transport::{Connection, Filter, Item, SendError, clock};
-use nnrp_wire::ErrorCode;
+use nnrp_wire::rules::RuleId;
+use nnrp_wire::{ErrorCode, MessageType, Packet};
 
 use crate::error::HandshakeError;
+use crate::migrate::{SessionRegistry, TakenOver};
 use crate::server::ServerSession;
 use crate::waiting::Place;
 
@@ -27,6 +32,9 @@ fn fresh_session_id() -> u32 {
 pub struct PendingSession {
     connection: Connection,
     hello: ReceivedHello,
+    /// What it wants if not a session of its own.
+    migration: Option<ReceivedMigration>,
+    sessions: Option<SessionRegistry>,
     decided: bool,
     time_left: Duration,
     /// Its place among the listener's pending connections, until it is decided about.
@@ -40,18 +48,64 @@ impl PendingSession {
         time_left: Duration,
         place: Option<Place>,
     ) -> Self {
-        PendingSession { connection, hello, decided: false, time_left, _place: place }
+        PendingSession {
+            connection,
+            hello,
+            migration: None,
+            sessions: None,
+            decided: false,
+            time_left,
+            _place: place,
+        }
     }
 
-    /// Reads the hello of a connection accepted raw. What arrived before this call counts.
+    /// The same for a client that wants to go on with a session over this connection.
+    pub(crate) fn migrating(
+        connection: Connection,
+        asked: ReceivedMigration,
+        sessions: SessionRegistry,
+        time_left: Duration,
+        place: Option<Place>,
+    ) -> Self {
+        let hello = sessions.hello_of(&asked, &connection);
+        let mut pending = PendingSession::new(connection, hello, time_left, place).among(sessions);
+        pending.migration = Some(asked);
+        pending
+    }
+
+    /// The registry that the session is entered in when it may move.
+    pub(crate) fn among(mut self, sessions: SessionRegistry) -> Self {
+        self.sessions = Some(sessions);
+        self
+    }
+
+    /// Reads the hello of a connection accepted raw. What arrived before this call counts. The session cannot move: see
+    /// [`PendingSession::read_among`].
+    ///
+    /// # Errors
+    ///
+    /// As [`PendingSession::read_among`].
+    pub async fn read(
+        connection: Connection,
+        settings: ServerSettings,
+        timeout: Option<Duration>,
+    ) -> Result<Self, HandshakeError> {
+        let mut settings = settings;
+        settings.migration = Migration::Off;
+        Self::read_among(connection, settings, &SessionRegistry::new(), timeout).await
+    }
+
+    /// Reads what a client says first on a connection accepted raw: its hello, or that it wants to go on with one of
+    /// `sessions`, among which its own is entered when it may move.
     ///
     /// # Errors
     ///
     /// [`HandshakeError`]; the client has been answered and the connection closed. Not cancel-safe: dropping the
     /// future closes the connection.
-    pub async fn read(
+    pub async fn read_among(
         connection: Connection,
         settings: ServerSettings,
+        sessions: &SessionRegistry,
         timeout: Option<Duration>,
     ) -> Result<Self, HandshakeError> {
         if let Some(closed) = connection.ended() {
@@ -75,12 +129,16 @@ impl PendingSession {
                 Err(_) => return Err(HandshakeError::Timeout(timeout)),
             },
         };
+        let took = clock::now().saturating_duration_since(started);
+        let left = timeout.map_or(Duration::MAX, |timeout| timeout.saturating_sub(took));
         match item? {
             Item::Hello(hello) => {
                 guard.keep();
-                let took = clock::now().saturating_duration_since(started);
-                let left = timeout.map_or(Duration::MAX, |timeout| timeout.saturating_sub(took));
-                Ok(PendingSession::new(connection, *hello, left, None))
+                Ok(PendingSession::new(connection, *hello, left, None).among(sessions.clone()))
+            }
+            Item::Migrate(asked) => {
+                guard.keep();
+                Ok(PendingSession::migrating(connection, *asked, sessions.clone(), left, None))
             }
             Item::HandshakeFailed(failure) => {
                 // The ERROR is on its way; let it arrive.
@@ -88,6 +146,44 @@ impl PendingSession {
                 Err(HandshakeError::Refused(failure))
             }
             _ => Err(HandshakeError::Timeout(Duration::ZERO)),
+        }
+    }
+
+    /// Whether the client wants to go on with a session it has, over this connection. Authenticate it like any other: its
+    /// auth block is in [`PendingSession::hello`]. Then call [`PendingSession::migrate`] instead of
+    /// [`PendingSession::admit`]. Never so unless [`ServerSettings::migration`] is on.
+    pub fn is_migration(&self) -> bool {
+        self.migration.is_some()
+    }
+
+    /// Moves the session the client asks for to this connection, after checking that it is the client's: the auth block
+    /// and, where one was used, the client certificate are those it was opened with. Whoever serves the session goes on
+    /// without noticing.
+    ///
+    /// # Errors
+    ///
+    /// [`HandshakeError::Refused`] with a fault of R-MIG-3 or R-MIG-4; the client has been told, and the session goes on
+    /// where it is.
+    pub fn migrate(mut self) -> Result<TakenOver, HandshakeError> {
+        let (Some(asked), Some(sessions)) = (self.migration.take(), self.sessions.take()) else {
+            let fault = Fault::refusal(ErrorCode::InvalidState, "the client asks for a session of its own");
+            return Err(refused(fault, None));
+        };
+        self.decided = true;
+        let session = asked.packet.header.session_id;
+        let peer = self.connection.peer_addr();
+        let grace = self.connection.with(|machine, _| machine.migration_grace());
+        match sessions.take_over(&asked, &self.connection, grace) {
+            Ok(moved) => {
+                let (from, to) = (moved.from, self.connection.transport());
+                tracing::info!(session, %peer, %from, %to, repeated = moved.repeated, "a session has moved");
+                Ok(moved)
+            }
+            Err(fault) => {
+                tracing::warn!(session, %peer, %fault, "a client may not move a session");
+                self.connection.with(|machine, now| machine.refuse_migration(now, &fault));
+                Err(refused(fault, Some(asked.packet)))
+            }
         }
     }
 
@@ -125,11 +221,22 @@ impl PendingSession {
     /// [`HandshakeError::Closed`] when the client has left, [`HandshakeError::Send`] for values that cannot be
     /// sent or a client that cannot be served (it has then been told).
     pub fn admit(mut self, mut admission: Admission) -> Result<ServerSession, HandshakeError> {
+        if self.is_migration() {
+            let fault =
+                Fault::found(RuleId::MIG_5, MessageType::SessionMigrate, "sessions are not moved here");
+            self.send_away(fault.clone());
+            return Err(refused(fault, None));
+        }
         if admission.fallback_session_id == 0 {
             admission.fallback_session_id = fresh_session_id();
         }
         let connection = self.connection.clone();
-        match connection.with(|machine, now| machine.admit(now, &admission)) {
+        let registered = self.register(&mut admission);
+        let admitted = connection.with(|machine, now| machine.admit(now, &admission));
+        if let (Err(_), Some((sessions, id))) = (&admitted, registered) {
+            sessions.release(id);
+        }
+        match admitted {
             Ok(ack) => {
                 self.decided = true;
                 connection.open_windows();
@@ -140,6 +247,21 @@ impl PendingSession {
                 .map_or(HandshakeError::Timeout(Duration::ZERO), HandshakeError::Closed)),
             Err(error) => Err(HandshakeError::Send(SendError::Command(error))),
         }
+    }
+
+    /// Enters a session that may move among the others, under an id that none of them has.
+    fn register(&self, admission: &mut Admission) -> Option<(SessionRegistry, u32)> {
+        let sessions = self.sessions.clone()?;
+        let may_move =
+            self.connection.with(|machine, _| machine.offers_migration(&self.hello.hello.auth_block));
+        if !may_move {
+            return None;
+        }
+        let requested = self.hello.hello.metadata.requested_session_id;
+        let wanted = admission.session_id.unwrap_or(requested);
+        let id = sessions.reserve(wanted, fresh_session_id, &self.connection, &self.hello);
+        admission.session_id = Some(id);
+        Some((sessions, id))
     }
 
     /// Sends the client away: ERROR with `code` and `text`, then the connection is closed.
@@ -154,8 +276,15 @@ impl PendingSession {
 
     fn send_away(mut self, fault: Fault) {
         self.decided = true;
-        self.connection.with(|machine, now| machine.refuse_client(now, fault));
+        let migration = self.is_migration();
+        self.connection.with(|machine, now| {
+            if migration { machine.refuse_migration(now, &fault) } else { machine.refuse_client(now, fault) }
+        });
     }
+}
+
+fn refused(fault: Fault, packet: Option<Packet>) -> HandshakeError {
+    HandshakeError::Refused(Box::new(HandshakeFailure { fault, packet }))
 }
 
 /// What a client hears that comes at a bad time.

@@ -71,6 +71,7 @@
 //! | connect | [`ClientSession`], [`Connection`] for raw packets |
 //! | configure | [`ServerConfig`], [`ClientConfig`], [`QuicOptions`], [`TcpOptions`] |
 //! | encrypt, and verify both sides | [`ServerTls`], [`ClientTls`], [`Identity`], [`Trust`], [`Listener::reload_tls`] |
+//! | move a session to another connection | [`ServerConfig::migration`], [`ClientSession::migrate`] |
 //! | address a server | [`Address`]: `nnrps://host:port` |
 //! | understand a failure | [`HandshakeError`], [`TlsFault`], [`SessionError`], [`SendError`], [`Closed`] |
 //! | look at bytes | [`wire`] |
@@ -85,6 +86,7 @@ mod drain;
 mod error;
 mod handshake;
 mod listener;
+mod migrate;
 mod server;
 mod waiting;
 
@@ -98,11 +100,13 @@ pub use error::{
 };
 pub use handshake::PendingSession;
 pub use listener::{HandshakeOptions, Listener, MAX_PENDING_HANDSHAKES};
+pub use migrate::{MigrateError, MigrationRecord, SessionRegistry, TakenOver};
 pub use nnrp_session::{
     ANNOUNCED_CREDIT_PATIENCE, Admission, Arrival, CREDIT_TIMEOUT, ClientSettings, CommandError,
     ConnectionState, CreditPolicy, DRAIN_TIME, Drained, DropFrame, Ended, EndedBy, FailedFrame, Fault,
     FrameKey, FrameState, FrameStats, HANDSHAKE_TIMEOUT, HandshakeFailure, Hold, HoldReason, IDLE_TIMEOUT,
-    ReceivedHello, ReceivedResult, ReceivedSubmit, RejectedPacket, ServerSettings, Side, constant_time_eq,
+    Migration, ReceivedHello, ReceivedResult, ReceivedSubmit, RejectedPacket, ServerSettings, Side,
+    constant_time_eq,
 };
 pub use nnrp_transport::quic::QuicOptions;
 pub use nnrp_transport::tcp::TcpOptions;

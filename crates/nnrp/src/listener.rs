@@ -504,6 +504,12 @@ async fn shake_hands(inner: Arc<Inner>, connection: Connection, place: Place, op
         Ok(Item::Hello(hello)) => {
             let left = deadline.saturating_sub(inner.clock.elapsed());
             let pending = PendingSession::new(connection, *hello, left, Some(place));
+            inner.ready.push(Ready(Ok(pending.among(inner.config.sessions.clone())), None));
+        }
+        Ok(Item::Migrate(asked)) => {
+            let left = deadline.saturating_sub(inner.clock.elapsed());
+            let sessions = inner.config.sessions.clone();
+            let pending = PendingSession::migrating(connection, *asked, sessions, left, Some(place));
             inner.ready.push(Ready(Ok(pending), None));
         }
         Ok(Item::HandshakeFailed(failure)) => {
@@ -529,6 +535,12 @@ async fn decide(inner: Arc<Inner>, pending: PendingSession) {
         });
     }
     let token_ttl = match verdict {
+        // How long its authentication lasts was said when the session was opened.
+        Verdict::Admit | Verdict::AdmitFor(_) if pending.is_migration() => {
+            // What becomes of it is logged there.
+            let _ = pending.migrate();
+            return;
+        }
         Verdict::Admit => None,
         Verdict::AdmitFor(ttl) => Some(ttl),
         Verdict::Refuse => {

@@ -48,7 +48,7 @@ pub(crate) struct ClientRole {
     pub(crate) lost_path: Option<TransportEnd>,
     /// What is kept when the server lets sessions move.
     pub(crate) kept: Option<KeptSubmits>,
-    /// The frame of the newest result.
+    /// The frame of the newest result on the path in use.
     pub(crate) last_result: u32,
     pub(crate) started: Option<Instant>,
 }

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use nnrp_session::{
-    Admission, ClientSettings, ConnectionState, Ended, EndedBy, Event, FrameKey, Migration, Moved,
+    Admission, ClientSettings, ConnectionState, Ended, EndedBy, Event, Fault, FrameKey, Migration, Moved,
     ServerSettings, TransportEnd,
 };
 use nnrp_testkit::{Pair, packets};
@@ -199,6 +199,24 @@ fn a_session_moves_there_and_back_as_often_as_it_likes() {
 }
 
 #[test]
+fn what_an_earlier_path_brought_says_nothing_about_this_one() {
+    let mut pair = session(TransportId::Quic);
+    for id in [1, 2] {
+        pair.submit(id);
+        push(&mut pair, part(id, "first", ResultClass::Partial));
+    }
+    pair.drive();
+    migrate(&mut pair, TransportId::Tcp);
+    push(&mut pair, part(1, "lost", ResultClass::Partial));
+    push(&mut pair, part(2, "lost", ResultClass::Partial));
+    pair.lose();
+    // The newest result there was is of frame 2, and came before all that.
+    migrate(&mut pair, TransportId::Quic);
+    let got = results(&mut pair);
+    assert_eq!(got.iter().filter(|(_, text)| text == "lost").count(), 2, "{got:?}");
+}
+
+#[test]
 fn an_answer_says_where_to_resume_and_echoes_the_trace() {
     let mut pair = session(TransportId::Quic);
     pair.submit(821);
@@ -336,7 +354,7 @@ fn a_path_lost_while_the_session_moves_does_not_end_it() {
     pair.client.machine.handle_transport_closed(&end);
     assert_eq!(pair.client.machine.state(), ConnectionState::Active);
     // Refused: now it counts.
-    new.server.machine.refuse_migration(new.now, RuleId::MIG_4, "no");
+    new.server.machine.refuse_migration(new.now, &fault(RuleId::MIG_4, "no"));
     new.drive();
     let Some(Event::MigrationAnswered(answer)) = new.client.event() else { panic!("no answer") };
     let fault = pair.client.machine.check_migration(&answer).unwrap_err();
@@ -361,6 +379,10 @@ fn nothing_is_sent_on_the_old_path_while_the_session_moves() {
     pair.client.machine.abandon_migration();
     pair.drive();
     assert_eq!(pair.client.sent_types(), [MessageType::FrameSubmit]);
+}
+
+fn fault(rule: RuleId, text: &str) -> Fault {
+    Fault::found(rule, MessageType::SessionMigrate, text)
 }
 
 /// SESSION_MIGRATE of anybody.
@@ -414,7 +436,7 @@ fn a_session_that_is_closing_or_closed_does_not_move() {
             pair.server.machine.handle_transport_closed(&TransportEnd { clean: true, text: String::new() });
         }
         assert!(pair.server.machine.take_over(pair.now, &mut new.server.machine, Duration::ZERO).is_err());
-        new.server.machine.refuse_migration(new.now, RuleId::MIG_3, "closing");
+        new.server.machine.refuse_migration(new.now, &fault(RuleId::MIG_3, "closing"));
         new.drive();
         let Some(Event::MigrationAnswered(answer)) = new.client.event() else { panic!("no answer") };
         assert_eq!(answer.ack.metadata.accept_code, ErrorCode::InvalidState.value());

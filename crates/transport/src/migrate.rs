@@ -3,14 +3,13 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use nnrp_session::{
-    ClientSettings, CommandError, DRAIN_TIME, Fault, Machine, MigrationAnswer, Moved, QUIET_GRACE, Side,
-};
+use nnrp_session::{ClientSettings, CommandError, DRAIN_TIME, Fault, Machine, MigrationAnswer, Moved, Side};
 use nnrp_wire::Packet;
 
 use crate::clock;
 use crate::connection::Connection;
 use crate::inbox::Room;
+use crate::order::ORDER_PATIENCE;
 use crate::shared::Shared;
 
 /// Why a session did not move.
@@ -71,7 +70,7 @@ impl Connection {
         // On one stream nothing the peer counts as received is still on its way through our reading.
         if joined.is_ok() && old.quic.is_some() {
             // What has arrived on the old path comes before what the new one brings.
-            let _ = tokio::time::timeout(QUIET_GRACE, old.until_drained()).await;
+            let _ = tokio::time::timeout(ORDER_PATIENCE, old.until_drained()).await;
         }
         other.link().release();
         joined

@@ -161,6 +161,17 @@ impl Link {
     }
 }
 
+/// What a path is to its session.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Standing {
+    /// It carries the session.
+    InUse,
+    /// The session has left it last: results may still come.
+    Left,
+    /// The session has left it before that, or waits for nothing any more.
+    Forgotten,
+}
+
 /// What drivers hold. See the module.
 #[derive(Debug)]
 pub(crate) struct Path {
@@ -189,20 +200,20 @@ impl Path {
         self.side
     }
 
-    /// Runs `act` on the machine of the session this path belongs to; the flag says whether the session has left.
-    fn run<R>(&self, room: &mut Room, act: impl FnOnce(&mut Machine, bool, Instant) -> R) -> R {
+    /// Runs `act` on the machine of the session this path belongs to.
+    fn run<R>(&self, room: &mut Room, act: impl FnOnce(&mut Machine, Standing, Instant) -> R) -> R {
         loop {
             let session = self.session();
             let machine = session.lock();
             // The session changes only under its lock.
             if Arc::ptr_eq(&session, &self.session()) {
-                let left = !Arc::ptr_eq(&session.link(), &self.link);
-                return session.run(machine, room, |machine, now| act(machine, left, now));
+                let standing = session.standing(&self.link);
+                return session.run(machine, room, |machine, now| act(machine, standing, now));
             }
         }
     }
 
-    fn with<R>(&self, act: impl FnOnce(&mut Machine, bool, Instant) -> R) -> R {
+    fn with<R>(&self, act: impl FnOnce(&mut Machine, Standing, Instant) -> R) -> R {
         self.run(&mut Room::default(), act)
     }
 
@@ -212,22 +223,24 @@ impl Path {
     }
 
     pub(crate) fn handle_header(&self, bytes: &[u8; Header::LEN]) -> (HeaderVerdict, Option<Header>) {
-        self.with(|machine, left, now| {
-            if left { machine.handle_late_header(now, bytes) } else { machine.handle_header(now, bytes) }
+        self.with(|machine, standing, now| match standing {
+            Standing::InUse => machine.handle_header(now, bytes),
+            Standing::Left => machine.handle_late_header(now, bytes),
+            Standing::Forgotten => (HeaderVerdict::Stop, None),
         })
     }
 
     pub(crate) fn handle_truncated_header(&self, got: usize) {
-        self.with(|machine, left, now| {
-            if !left {
+        self.with(|machine, standing, now| {
+            if standing == Standing::InUse {
                 machine.handle_truncated_header(now, got);
             }
         });
     }
 
     pub(crate) fn handle_truncated(&self, header: &Header) {
-        self.with(|machine, left, now| {
-            if !left {
+        self.with(|machine, standing, now| {
+            if standing == Standing::InUse {
                 machine.handle_truncated(now, header);
             }
         });
@@ -247,18 +260,16 @@ impl Path {
             };
             self.link.last_frame_stream.store(stream, Ordering::Relaxed);
         }
-        self.run(&mut room, |machine, left, now| {
-            if left {
-                machine.handle_late_packet(now, packet, arrival);
-            } else {
-                machine.handle_packet(now, packet, arrival);
-            }
+        self.run(&mut room, |machine, standing, now| match standing {
+            Standing::InUse => machine.handle_packet(now, packet, arrival),
+            Standing::Left => machine.handle_late_packet(now, packet, arrival),
+            Standing::Forgotten => {}
         });
     }
 
     pub(crate) fn handle_timeout(&self) {
-        self.with(|machine, left, now| {
-            if !left {
+        self.with(|machine, standing, now| {
+            if standing == Standing::InUse {
                 machine.handle_timeout(now);
             }
         });
@@ -266,8 +277,8 @@ impl Path {
 
     /// The transport broke, or ended; packets may still be on their way through the readers.
     pub(crate) fn transport_lost(&self, end: &TransportEnd) {
-        self.with(|machine, left, _| {
-            if !left {
+        self.with(|machine, standing, _| {
+            if standing == Standing::InUse {
                 machine.handle_transport_closed(end);
             }
         });
@@ -363,8 +374,8 @@ impl Path {
     }
 
     fn pause(&self, paused: bool) {
-        self.with(|machine, left, now| {
-            if !left {
+        self.with(|machine, standing, now| {
+            if standing == Standing::InUse {
                 machine.handle_reading(now, paused);
             }
         });
@@ -407,8 +418,8 @@ impl Path {
     /// The next transmits, at most `limit`, counted as in progress until [`Path::done`].
     pub(crate) fn take_transmits(&self, limit: usize) -> (Vec<Transmit>, Option<Instant>) {
         let mut shutdown = None;
-        let (taken, deadline) = self.with(|machine, left, now| {
-            if left {
+        let (taken, deadline) = self.with(|machine, standing, now| {
+            if standing != Standing::InUse {
                 let at = self.link.closing_at();
                 if at.is_some_and(|at| at <= now) {
                     shutdown = Some(Transmit::Shutdown { code: 0, reason: String::new() });
@@ -470,8 +481,8 @@ impl Path {
     /// The peer's transport has the packet with this ticket.
     pub(crate) fn delivered(&self, ticket: u64) {
         if ticket != 0 {
-            self.with(|machine, left, _| {
-                if !left {
+            self.with(|machine, standing, _| {
+                if standing == Standing::InUse {
                     machine.handle_delivered(ticket);
                 }
             });

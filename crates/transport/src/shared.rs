@@ -15,7 +15,7 @@ use crate::buffer::BufferPool;
 use crate::clock;
 use crate::error::{Closed, SendError};
 use crate::inbox::{Inbox, Item, Room};
-use crate::path::{Link, Path};
+use crate::path::{Link, Path, Standing};
 use crate::tls::TlsFault;
 
 /// Bytes the application may have handed in before [`Connection::command`](crate::Connection::command) waits. One body of a quarter of
@@ -164,6 +164,17 @@ impl Shared {
             before.close_at(clock::now());
         }
         old
+    }
+
+    /// What this transport connection is to the session. Under the machine's lock.
+    pub(crate) fn standing(&self, link: &Arc<Link>) -> Standing {
+        if Arc::ptr_eq(&*self.link.borrow(), link) {
+            Standing::InUse
+        } else if self.left_link().as_ref().is_some_and(|left| Arc::ptr_eq(left, link)) {
+            Standing::Left
+        } else {
+            Standing::Forgotten
+        }
     }
 
     fn left_link(&self) -> MutexGuard<'_, Option<Arc<Link>>> {

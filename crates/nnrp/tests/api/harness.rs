@@ -59,9 +59,23 @@ impl Server {
         dial(kind, self.listener.local_addr(), &self.trust, config).await
     }
 
+    /// The same by way of another address.
+    pub(crate) async fn dial_at(
+        &self,
+        kind: Kind,
+        address: SocketAddr,
+        config: ClientConfig,
+    ) -> Result<ClientSession, DialError> {
+        dial(kind, address, &self.trust, config).await
+    }
+
     /// A transport connection without a word said on it.
     pub(crate) async fn dial_raw(&self, kind: Kind) -> Connection {
-        let address = self.listener.local_addr();
+        self.dial_raw_at(kind, self.listener.local_addr()).await
+    }
+
+    /// The same by way of another address.
+    pub(crate) async fn dial_raw_at(&self, kind: Kind, address: SocketAddr) -> Connection {
         let dialled = match kind {
             Kind::Quic => {
                 nnrp::quic::connect(address, "localhost", &self.trust, &QuicOptions::default(), None).await

@@ -120,38 +120,35 @@ impl Machine {
         let metadata = request.metadata;
         let received = ReceivedMigration { packet: packet.clone(), request };
         role.migration = Some(received.clone());
-        let invalid = ErrorCode::InvalidState.value();
-        if off {
-            let text = "a client asked to migrate a session, which this server does not support";
-            self.refuse_as(now, RuleId::MIG_5, NOT_SUPPORTED, text);
+        let (rule, text): (RuleId, String) = if off {
+            (RuleId::MIG_5, "a client asked to migrate a session, which this server does not support".into())
         } else if u32::try_from(metadata.last_result_frame_id).is_err() {
-            let text = "last_result_frame_id does not fit 32 bits";
-            self.refuse_as(now, RuleId::MIG_2, ErrorCode::MalformedBody.value(), text);
+            (RuleId::MIG_2, "last_result_frame_id does not fit 32 bits".into())
         } else if metadata.new_transport_id != transport {
-            let text = format!("a migration to {} came over {transport}", metadata.new_transport_id);
-            self.refuse_as(now, RuleId::MIG_10, invalid, &text);
+            (RuleId::MIG_10, format!("a migration to {} came over {transport}", metadata.new_transport_id))
         } else {
             self.emit(Event::Migrate(Box::new(received)));
-        }
+            return Ok(());
+        };
+        self.refuse_migration(now, &Fault::found(rule, MessageType::SessionMigrate, text));
         Ok(())
     }
 
-    /// Refuses the migration announced with [`Event::Migrate`]: `rule` is R-MIG-3, R-MIG-4 or R-MIG-5. The session it
+    /// Refuses the migration announced with [`Event::Migrate`]: `fault` is one of R-MIG-3, R-MIG-4 or R-MIG-5, or what
+    /// the application refuses with. The session it
     /// is about goes on where it is. The client closes the connection, or it is closed when the drain time is over.
-    pub fn refuse_migration(&mut self, now: Instant, rule: RuleId, text: &str) {
-        let code = rule.code().map_or(NOT_SUPPORTED, ErrorCode::value);
-        self.refuse_as(now, rule, code, text);
-    }
-
-    fn refuse_as(&mut self, now: Instant, rule: RuleId, code: u32, text: &str) {
+    pub fn refuse_migration(&mut self, now: Instant, fault: &Fault) {
+        let code = match fault.rule {
+            Some(RuleId::MIG_5) => NOT_SUPPORTED,
+            _ => fault.code.value(),
+        };
         let Role::Server(role) = &mut self.role else { return };
         let Some(asked) = role.migration.take() else { return };
         let ack = SessionMigrateAckMetadata { accept_code: code, ..Default::default() };
         self.answer_migration(&asked.packet.header, ack, Bytes::new());
-        let fault = Fault::found(rule, MessageType::SessionMigrate, text);
         let failure = HandshakeFailure { fault: fault.clone(), packet: Some(asked.packet) };
         self.emit(Event::HandshakeFailed(Box::new(failure)));
-        self.end(Ended { by: EndedBy::Fault, fault: Some(fault), reason: text.into() });
+        self.end(Ended { by: EndedBy::Fault, fault: Some(fault.clone()), reason: fault.text.clone() });
         self.enter_draining(now);
     }
 
@@ -161,6 +158,19 @@ impl Machine {
         header.trace_id = asked.trace_id;
         if let Ok(packet) = (SessionMigrateAck { metadata, body }).encode(header) {
             self.transmit(Lane::Control, Origin::Library, packet);
+        }
+    }
+
+    /// Whether a session opened with this auth block could move (wire reference 18.4).
+    pub fn offers_migration(&self, auth_block: &[u8]) -> bool {
+        matches!(&self.role, Role::Server(role) if role.settings.migration.allows(auth_block))
+    }
+
+    /// How long a client that moves its session here goes on reading the path it left.
+    pub fn migration_grace(&self) -> Duration {
+        match &self.role {
+            Role::Server(role) => role.settings.migration_grace,
+            _ => Duration::ZERO,
         }
     }
 
@@ -398,6 +408,8 @@ impl Machine {
         let Role::Client(role) = &mut self.role else { return moved };
         role.migrating = false;
         role.lost_path = None;
+        // It speaks of the path in use, whose order the server draws conclusions from.
+        role.last_result = 0;
         let (mut again, mut kept_waiting) = (Vec::new(), Vec::new());
         for transmit in waiting {
             match &transmit {
@@ -481,7 +493,9 @@ impl Machine {
     pub(crate) fn count_result(&mut self, now: Instant, header: &Header, late: bool) -> bool {
         let key = FrameKey::from(header);
         let Role::Client(role) = &mut self.role else { return true };
-        role.last_result = key.frame_id;
+        if !late {
+            role.last_result = key.frame_id;
+        }
         let live = role.frames.is_live(key);
         let Some(kept) = &mut role.kept else { return true };
         match if late { kept.arrived_late(key) } else { kept.arrived(key, live) } {

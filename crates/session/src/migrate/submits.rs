@@ -24,6 +24,9 @@ pub(crate) struct KeptSubmits {
     /// Since the last migration: for each frame the server knew, the number of the first result the new path brings,
     /// and how many it has brought.
     switch: Option<HashMap<FrameKey, Brought>>,
+    /// The number of the next result of each frame on the path that was left; 1 for frames that are not here. Not the
+    /// number handed out: that path may still be repeating what an earlier one had lost.
+    late: HashMap<FrameKey, u64>,
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -113,10 +116,18 @@ impl KeptSubmits {
 
     /// The same on the path the session has left: only what the new one will not bring is taken.
     pub(crate) fn arrived_late(&mut self, key: FrameKey) -> Verdict {
-        let handed_out = self.received.get(&key).copied().unwrap_or(0);
-        let first = self.switch.as_ref().and_then(|switch| switch.get(&key)).map(|brought| brought.first);
-        if first.is_some_and(|first| handed_out + 1 >= first) {
-            return Verdict::Ignore;
+        let next = self.late.entry(key).or_insert(1);
+        let number = *next;
+        *next += 1;
+        // A server that says nothing repeats nothing.
+        if let Some(switch) = &self.switch {
+            let expected = self.received.get(&key).copied().unwrap_or(0) + 1;
+            if number < expected || switch.get(&key).is_some_and(|brought| number >= brought.first) {
+                return Verdict::Ignore;
+            }
+            if number > expected {
+                return Verdict::Gap;
+            }
         }
         self.settled(key);
         self.count(key);
@@ -136,6 +147,9 @@ impl KeptSubmits {
             }
             missing
         });
+        let before = self.switch.take().unwrap_or_default();
+        self.late = self.received.iter().map(|(key, count)| (*key, count + 1)).collect();
+        self.late.extend(before.into_iter().map(|(key, brought)| (key, brought.first + brought.count)));
         self.switch = table
             .map(|table| table.into_iter().map(|(key, first)| (key, Brought { first, count: 0 })).collect());
         self.submits.values().cloned().collect()
@@ -176,6 +190,19 @@ mod tests {
         let mut kept = KeptSubmits::default();
         kept.switch(2, Some([(KEY, 3)].into()));
         assert_eq!([kept.arrived_late(KEY), kept.arrived_late(KEY)], [Verdict::Take; 2]);
+        assert_eq!(kept.arrived_late(KEY), Verdict::Ignore);
+        assert_eq!(kept.arrived(KEY, true), Verdict::Take);
+    }
+
+    #[test]
+    fn a_path_that_was_left_while_it_repeated_things_brings_none_of_them_twice() {
+        let mut kept = KeptSubmits::default();
+        assert_eq!([kept.arrived(KEY, true), kept.arrived(KEY, true)], [Verdict::Take; 2]);
+        kept.switch(2, Some([(KEY, 1)].into()));
+        assert_eq!(kept.arrived(KEY, true), Verdict::Ignore);
+        // It has the second to repeat, and a third of its own, which the next path does not repeat.
+        kept.switch(2, Some([(KEY, 4)].into()));
+        assert_eq!([kept.arrived_late(KEY), kept.arrived_late(KEY)], [Verdict::Ignore, Verdict::Take]);
         assert_eq!(kept.arrived_late(KEY), Verdict::Ignore);
         assert_eq!(kept.arrived(KEY, true), Verdict::Take);
     }
