@@ -19,6 +19,7 @@ mod api {
     pub(crate) mod harness;
     pub(crate) mod liveness;
     pub(crate) mod migration;
+    pub(crate) mod netns;
     pub(crate) mod other_peers;
     pub(crate) mod pitfalls;
     pub(crate) mod refusals;
@@ -200,4 +201,15 @@ mod tls_streams {
 mod moving {
     over_every_transport!(@on tcp Tcp migration::a_session_moves_there_and_back_while_it_works migration::nothing_is_lost_when_the_line_is_cut migration::who_waits_goes_on_waiting migration::the_path_it_left_closes_and_the_session_does_not migration::a_stranger_who_knows_the_id_gets_nothing migration::another_client_of_the_server_is_a_stranger_too migration::switched_off_the_right_token_moves_nothing migration::a_client_without_a_token_stays_where_it_is migration::a_session_that_is_over_cannot_be_moved migration::racing_for_a_session_leaves_it_with_one migration::sessions_that_may_move_have_ids_of_their_own migration::an_impatient_newcomer_harms_nobody_but_itself);
     over_every_transport!(@on quic Quic migration::a_session_moves_there_and_back_while_it_works migration::nothing_is_lost_when_the_line_is_cut migration::who_waits_goes_on_waiting migration::the_path_it_left_closes_and_the_session_does_not migration::a_stranger_who_knows_the_id_gets_nothing migration::another_client_of_the_server_is_a_stranger_too migration::switched_off_the_right_token_moves_nothing migration::a_client_without_a_token_stays_where_it_is migration::a_session_that_is_over_cannot_be_moved migration::racing_for_a_session_leaves_it_with_one migration::sessions_that_may_move_have_ids_of_their_own migration::an_impatient_newcomer_harms_nobody_but_itself);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn netns() {
+    api::harness::within_a_minute(api::netns::a_session_outlives_its_links()).await;
+}
+
+/// The other half of [`netns`], in a process of its own. Alone it does nothing.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn netns_client() {
+    api::harness::within_a_minute(api::netns::client()).await;
 }

@@ -17,7 +17,7 @@ use nnrp::{
 use super::harness::{Kind, Server, soon, text_of, text_result};
 use super::relay::Relay;
 
-const TOKEN: &[u8] = b"the token of the victim";
+pub(crate) const TOKEN: &[u8] = b"the token of the victim";
 
 /// Listeners over TCP and QUIC that share their sessions.
 struct Site {
@@ -62,7 +62,7 @@ impl Site {
     }
 }
 
-fn config() -> ServerConfig {
+pub(crate) fn config() -> ServerConfig {
     ServerConfig::new().migration(Migration::Authenticated)
 }
 
@@ -74,7 +74,7 @@ fn other(kind: Kind) -> Kind {
 const PARTS: u32 = 5;
 
 /// Answers every frame with some parts, and counts how often each ran.
-fn streams(runs: Arc<AtomicUsize>) -> impl Fn(ServerSession) + Clone + Send + Sync + 'static {
+pub(crate) fn streams(runs: Arc<AtomicUsize>) -> impl Fn(ServerSession) + Clone + Send + Sync + 'static {
     move |session: ServerSession| {
         let runs = runs.clone();
         tokio::spawn(async move {
@@ -109,7 +109,7 @@ fn token_frame(id: u32) -> SubmitFrame {
 }
 
 /// Submits `ids`, some at a time, and returns what came back for each. `done` counts finished frames.
-async fn work(
+pub(crate) async fn work(
     client: &ClientSession,
     ids: std::ops::RangeInclusive<u32>,
     done: &AtomicUsize,
@@ -137,7 +137,7 @@ async fn work(
     output
 }
 
-fn uncut(ids: std::ops::RangeInclusive<u32>) -> BTreeMap<u32, Vec<String>> {
+pub(crate) fn uncut(ids: std::ops::RangeInclusive<u32>) -> BTreeMap<u32, Vec<String>> {
     ids.map(|id| (id, (0..PARTS).map(|part| format!("{id}.{part}")).collect())).collect()
 }
 
