@@ -163,7 +163,8 @@ impl<'py> View<'py> {
         let start = (part.as_ptr() as usize).wrapping_sub(self.bytes.as_ptr() as usize);
         match start.checked_add(part.len()) {
             Some(end) if end <= self.bytes.len() => {
-                let slice = pyo3::types::PySlice::new(py, isize::try_from(start)?, isize::try_from(end)?, 1);
+                // Not PySlice::new, which never lets go of the numbers it makes (found by soaking).
+                let slice = py.get_type::<pyo3::types::PySlice>().call1((start, end))?;
                 Ok(self.view.get_item(slice)?.cast_into()?)
             }
             _ => buffer::view(py, part),
