@@ -185,8 +185,8 @@ impl ClientSession {
                 settings,
                 records: Records::default(),
             }))),
-            // Without a packet it was the clock that ended the handshake.
-            Item::HandshakeFailed(failure) if failure.packet.is_none() && !failure.fault.from_peer => {
+            // Neither the peer nor a rule it broke: it was the clock that ended the handshake.
+            Item::HandshakeFailed(failure) if failure.fault.rule.is_none() && !failure.fault.from_peer => {
                 Err(HandshakeError::Timeout(timeout))
             }
             Item::HandshakeFailed(failure) => Err(HandshakeError::Refused(failure)),

@@ -26,6 +26,7 @@ mod api {
     pub(crate) mod relay;
     pub(crate) mod reload;
     pub(crate) mod rules;
+    pub(crate) mod rules_of_servers;
     pub(crate) mod verification;
 }
 
@@ -110,6 +111,13 @@ over_every_transport! {
     pitfalls::one_a_busy_application_never_costs_the_connection,
     pitfalls::two_no_frame_is_left_without_an_answer,
     pitfalls::three_the_number_of_frames_is_soft_and_one_argument_away_from_a_bound,
+    rules_of_servers::an_answer_that_breaks_a_rule_is_no_session,
+    rules_of_servers::a_model_name_that_is_not_utf_8_is_read_with_replacements,
+    rules_of_servers::the_text_of_an_error_is_what_there_is_of_it,
+    rules_of_servers::an_error_of_an_unknown_scope_ends_the_session,
+    rules_of_servers::what_is_about_nothing_does_no_harm,
+    rules_of_servers::results_nobody_expects_like_that_are_delivered,
+    rules_of_servers::an_older_flow_update_is_not_told,
 }
 
 /// Behaviours of listeners: there is none in memory.
