@@ -261,6 +261,7 @@ fn each_policy_treats_the_announced_number_its_own_way() {
     }
 }
 
+// Rules R-SUB-11
 #[test]
 fn a_server_refuses_beyond_its_credit_only_when_told_to() {
     for enforce in [false, true] {

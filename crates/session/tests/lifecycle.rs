@@ -153,6 +153,7 @@ fn cancels_of_frames_that_never_come_are_bounded() {
     assert_eq!(cancelled, [false, true], "the oldest is forgotten");
 }
 
+// Rules R-CAN-1
 #[test]
 fn a_cancel_for_a_finished_frame_is_counted_and_ignored() {
     let mut pair = Pair::connected();
@@ -176,6 +177,7 @@ fn a_live_id_may_be_used_again_unless_ids_are_strict() {
     assert_eq!(pair.server.machine.frame_stats().ids_reused, 1);
 }
 
+// Rules R-SUB-10
 #[test]
 fn strict_ids_refuse_the_second_frame_and_leave_the_first_alone() {
     let mut pair = server(|settings| settings.strict_frame_ids = true);
@@ -196,6 +198,7 @@ fn strict_ids_refuse_the_second_frame_and_leave_the_first_alone() {
     assert!(matches!(pair.server.event(), Some(Event::Submit(_))), "an answered id may be used again");
 }
 
+// Rules R-LIFE-3
 #[test]
 fn frames_expire_only_when_asked() {
     for expire in [false, true] {
@@ -253,6 +256,7 @@ fn a_retransmit_names_its_original_and_nobody_checks_that_it_existed() {
     assert_eq!((submit.metadata.dependency_frame_id, submit.metadata.retry_of_frame), (40, 40));
 }
 
+// Rules R-RES-8
 #[test]
 fn a_result_beyond_what_its_frame_allows_is_delivered_and_marked() {
     for (allowed, beyond) in [(BudgetPolicy::NONE, true), (BudgetPolicy::ALLOW_DEGRADED, false)] {

@@ -46,8 +46,7 @@ const VIRTUAL_TIME: Level = Level {
         ("no frame with more can be encoded: crates/wire/tests/refusals.rs", "R-LIM-15"),
     ],
     missing: "\
-        R-SUB-10 R-SUB-11 R-RES-8 R-OBJ-37 R-LIFE-3 R-LOSS-1 R-CACHE-10 R-PACK-2 R-PROBE-4 R-MIG-4 \
-        R-MIG-6 R-MIG-11",
+        R-OBJ-37 R-LOSS-1 R-CACHE-10 R-PACK-2 R-PROBE-4 R-MIG-4 R-MIG-6 R-MIG-11",
 };
 
 const TRANSPORTS: Level = Level {
@@ -56,10 +55,9 @@ const TRANSPORTS: Level = Level {
     impossible: &[("no frame with more can be encoded: crates/wire/tests/refusals.rs", "R-LIM-15")],
     missing: "\
         R-QUIC-2 R-QUIC-3 R-QUIC-4 R-QUIC-5 R-QUIC-6 R-QUIC-7 R-QUIC-8 R-QUIC-9 R-QUIC-10 R-ACK-4 \
-        R-NEG-3 R-NEG-4 R-SUB-10 R-SUB-11 R-RES-8 R-MODEL-2 R-OBJ-37 R-STATE-3 R-LIFE-1 R-LIFE-2 \
-        R-LIFE-3 R-LIFE-4 R-LIFE-5 R-LOSS-1 R-CACHE-4 R-CACHE-10 R-PACK-2 R-PROBE-4 R-MIG-2 R-MIG-3 \
-        R-MIG-4 R-MIG-5 R-MIG-6 R-MIG-7 R-MIG-8 R-MIG-9 R-MIG-10 R-MIG-11 R-LIM-5 R-LIM-7 R-LIM-11 \
-        R-LIM-12",
+        R-NEG-3 R-NEG-4 R-SUB-10 R-RES-8 R-MODEL-2 R-OBJ-37 R-STATE-3 R-LIFE-1 R-LIFE-4 R-LIFE-5 \
+        R-LOSS-1 R-CACHE-4 R-CACHE-10 R-PACK-2 R-PROBE-4 R-MIG-2 R-MIG-3 R-MIG-4 R-MIG-5 R-MIG-6 \
+        R-MIG-7 R-MIG-8 R-MIG-9 R-MIG-10 R-MIG-11 R-LIM-5 R-LIM-7 R-LIM-11 R-LIM-12",
 };
 
 fn root() -> PathBuf {

@@ -37,6 +37,7 @@ pub(crate) async fn a_wait_ends_with_a_drop_that_says_why(kind: Kind) {
     assert_eq!(drop_reason(reply), Some(ResultHintReason::Superseded));
 }
 
+// Rules R-LIFE-3
 pub(crate) async fn a_wait_ends_when_the_frame_expires(kind: Kind) {
     let mut settings = ServerSettings::default();
     settings.expire_frames = true;
@@ -80,6 +81,7 @@ pub(crate) async fn a_wait_ends_when_the_server_closes(kind: Kind) {
     assert_eq!((closed.0.by, closed.0.reason.as_str()), (EndedBy::Peer, "maintenance"));
 }
 
+// Rules R-LIFE-2
 pub(crate) async fn a_wait_ends_when_the_server_is_lost(kind: Kind) {
     let ends = session(kind).await;
     let submit = submitted(&ends).await;

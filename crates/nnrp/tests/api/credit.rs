@@ -208,6 +208,7 @@ pub(crate) async fn an_enforced_credit_is_honoured_without_a_loss(kind: Kind) {
     assert_eq!(ends.server.connection().stats().frames.beyond_credit, 0);
 }
 
+// Rules R-SUB-11
 pub(crate) async fn an_enforced_credit_drops_what_is_too_much(kind: Kind) {
     let mut settings = ServerSettings::default();
     settings.max_concurrent_frames = 2;
