@@ -40,6 +40,13 @@ class PeerError(AssertionError):
     """A peer did not start, died, hung or reported a failure."""
 
 
+def _environment(python: str) -> dict[str, str]:
+    """Return the environment of a peer; a search path of ours would show the published peer our package."""
+    left_out = set() if python == sys.executable else {"PYTHONPATH"}
+    inherited = {name: value for name, value in os.environ.items() if name not in left_out}
+    return {**inherited, "PYTHONFAULTHANDLER": "1"}
+
+
 class Peer:
     """One peer process and its log."""
 
@@ -54,7 +61,7 @@ class Peer:
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=self._log,
-            env={**os.environ, "PYTHONFAULTHANDLER": "1"},
+            env=_environment(python),
         )
         assert self._process.stdin is not None
         assert self._process.stdout is not None

@@ -34,6 +34,7 @@ if TYPE_CHECKING:
     from nnrp.server import ServerSession
 
 HOST = "127.0.0.1"
+TRANSPORTS = ("quic", "tcp", "tls")
 
 
 @dataclass(frozen=True)
@@ -103,7 +104,7 @@ def certificate() -> DevelopmentCertificate:
     return create_development_certificate()
 
 
-@pytest.fixture(params=["quic", "tcp", "tls"])
+@pytest.fixture(params=TRANSPORTS)
 def network(request: pytest.FixtureRequest, certificate: DevelopmentCertificate) -> Network:
     return Network(request.param, certificate)
 

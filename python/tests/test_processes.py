@@ -8,13 +8,14 @@ import sys
 import time
 
 import pytest
+from conftest import TRANSPORTS
 from frames import STEP, frame
 from programs import ENVIRONMENT, PATIENCE, run, server
 
 from nnrp.errors import NnrpConnectionClosedError
 
 
-@pytest.fixture(params=["quic", "tcp", "tls"])
+@pytest.fixture(params=TRANSPORTS)
 def transport(request):
     return request.param
 
