@@ -242,3 +242,39 @@ fn a_put_that_breaks_a_rule_is_refused_by_its_acknowledgement() {
     assert_eq!((ack.cache_key_lo, ack.status), (5, CacheAckStatus::Rejected));
     assert_eq!(ack.detail_code, ErrorCode::MalformedBody.value());
 }
+
+#[test]
+fn a_result_that_refers_to_what_the_client_does_not_hold_fails_its_frame_only() {
+    let mut pair = Pair::connected();
+    pair.submit(1);
+    let reference = ObjectReferenceBlock {
+        object_kind: CacheObjectKind::ToolSchema,
+        cache_key_lo: 7,
+        ..ObjectReferenceBlock::default()
+    };
+    let result = nnrp_wire::ResultFrame {
+        typed_payloads: vec![nnrp_wire::TypedPayload::token_chunk("text")],
+        references: vec![reference],
+        ..nnrp_wire::ResultFrame::new(1)
+    };
+    pair.server.machine.push_result(result.encode(1, Revision::Current).unwrap()).unwrap();
+    pair.drive();
+    let Some(Event::FrameFailed(failed)) = pair.client.event() else { panic!() };
+    assert_eq!((failed.key.frame_id, failed.fault.code), (1, ErrorCode::CacheMiss));
+    assert_eq!(failed.fault.rule, Some(nnrp_wire::rules::RuleId::OBJ_37));
+    pair.echo(2);
+}
+
+#[test]
+fn a_client_refuses_what_a_server_wants_to_install() {
+    let mut pair = Pair::connected();
+    let mut header = Header::new(MessageType::CachePut);
+    header.session_id = 1;
+    let put = CachePut { metadata: camera(1), object: Bytes::from_static(b"left eye") };
+    pair.server.machine.send_packet(put.encode(header).unwrap().to_packet()).unwrap();
+    pair.drive();
+    let ack = CacheAckMetadata::decode(&pair.client.sent.last().unwrap().metadata).unwrap();
+    assert_eq!((ack.cache_key_lo, ack.status), (1, CacheAckStatus::Rejected));
+    assert_eq!(ack.detail_code, ErrorCode::UnsupportedCapability.value());
+    pair.echo(1);
+}
