@@ -285,7 +285,7 @@ impl Machine {
         self.check_kinds(&metadata)?;
         let body = FrameBody::decode_submit(&metadata, &packet.body, &[])?;
         body.check_limits(&self.limits)?;
-        let body = self.resolve_references(now, body)?;
+        let body = self.resolve_references(now, MessageType::FrameSubmit, body)?;
         self.note_submit(&packet.header);
         let key = FrameKey::from(&packet.header);
         let mut cancelled = false;
@@ -324,28 +324,6 @@ impl Machine {
         }
         let text = format!("the frame carries {carried}, the handshake left {accepted}");
         Err(Fault::found(RuleId::NEG_2, MessageType::FrameSubmit, text))
-    }
-
-    /// Puts the objects a frame refers to in the place of its references (R-OBJ-24, R-OBJ-25).
-    fn resolve_references(&mut self, now: Instant, mut body: FrameBody) -> Result<FrameBody, Fault> {
-        let Role::Server(role) = &mut self.role else { return Ok(body) };
-        if !role.settings.enable_cache {
-            return Ok(body);
-        }
-        for reference in body.references() {
-            let Some(object) = role.cache.resolve(now, &reference) else {
-                let text = format!(
-                    "{} {}/{:08x}{:08x} is not installed in this session: send it inline",
-                    reference.object_kind,
-                    reference.cache_namespace,
-                    reference.cache_key_hi,
-                    reference.cache_key_lo
-                );
-                return Err(Fault::found(RuleId::OBJ_24, MessageType::FrameSubmit, text));
-            };
-            body = body.with_resolved(reference.object_kind, object)?;
-        }
-        Ok(body)
     }
 
     pub(crate) fn on_cancel(&mut self, header: &Header) {

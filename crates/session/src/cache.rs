@@ -40,6 +40,25 @@ impl Cache {
         Cache { max_entries, max_bytes, kinds, ..Cache::default() }
     }
 
+    /// The most bytes that could be installed.
+    pub(crate) fn max_bytes(&self) -> u32 {
+        self.max_bytes
+    }
+
+    /// The answer to an object that was not even read.
+    pub(crate) fn refuse(&self, (cache_namespace, cache_key_hi, cache_key_lo): Key) -> CacheAckMetadata {
+        let code = if self.kinds == 0 { ErrorCode::UnsupportedCapability } else { ErrorCode::LimitExceeded };
+        CacheAckMetadata {
+            cache_namespace,
+            cache_key_hi,
+            cache_key_lo,
+            status: CacheAckStatus::Rejected,
+            detail_code: code.value(),
+            max_object_bytes: self.max_bytes,
+            ..CacheAckMetadata::default()
+        }
+    }
+
     /// Installs an object. Returns the acknowledgement, and the keys that had to make room for it.
     pub(crate) fn put(
         &mut self,

@@ -5,12 +5,13 @@ use std::time::{Duration, Instant};
 use bytes::Bytes;
 use nnrp_wire::rules::RuleId;
 use nnrp_wire::{
-    CacheAckMetadata, CacheAckStatus, CachePutMetadata, ClientHello, EncodedPacket, ErrorCode,
-    FlowUpdateMetadata, FrameBody, FrameSubmitMetadata, Header, HeaderFlags, MessageType, Packet,
-    ResultHintMetadata, ResultHintReason, ResultPushMetadata, ServerFlags, ServerHelloAck, TransportId,
+    ClientHello, EncodedPacket, ErrorCode, FlowUpdateMetadata, FrameBody, FrameSubmitMetadata, Header,
+    HeaderFlags, MessageType, Packet, ResultHintMetadata, ResultHintReason, ResultPushMetadata, ServerFlags,
+    ServerHelloAck, TransportId,
 };
 
 use crate::answering::is_terminal;
+use crate::cache::Cache;
 use crate::flow::Gate;
 use crate::frames::ClientFrames;
 use crate::machine::TransportEnd;
@@ -42,6 +43,8 @@ pub(crate) struct ClientRole {
     answers_pings: bool,
     /// Drops without a known reason, and how long they wait for it.
     held_drops: Vec<(Instant, ReceivedResult)>,
+    /// What the server has installed here, within what the hello offered.
+    pub(crate) cache: Cache,
     /// The session is being moved, or this connection is to take it over.
     pub(crate) migrating: bool,
     /// How the old path ended while the session was moving.
@@ -65,6 +68,7 @@ impl ClientRole {
             pings: Pings::default(),
             answers_pings: false,
             held_drops: Vec::new(),
+            cache: Cache::default(),
             migrating: false,
             lost_path: None,
             kept: None,
@@ -135,7 +139,11 @@ impl Machine {
         header.flags = HeaderFlags::ACK_REQUIRED;
         let packet = hello.encode(header)?;
         self.limits.max_body_bytes = settings.max_body_bytes;
-        self.role = Role::Client(Box::new(ClientRole::new(now, settings)));
+        let offer = &hello.metadata;
+        let mut role = ClientRole::new(now, settings);
+        role.cache =
+            Cache::new(offer.max_cache_entries, offer.max_cache_bytes, offer.cache_object_bitmap.into());
+        self.role = Role::Client(Box::new(role));
         self.enter(ConnectionState::Negotiating);
         self.transmit(Lane::Control, Origin::Library, packet);
         Ok(())
@@ -224,7 +232,8 @@ impl Machine {
                 self.on_pong(packet.clone());
                 Ok(())
             }
-            MessageType::CachePut => self.on_server_cache_put(&packet),
+            MessageType::CachePut => self.on_cache_put(now, &packet),
+            MessageType::CacheInvalidate => self.on_cache_invalidate(&packet),
             _ => packet.message().map_err(Fault::from).map(|_| {
                 self.emit(Event::Control(packet.clone()));
             }),
@@ -298,10 +307,7 @@ impl Machine {
         let key = FrameKey::from(&packet.header);
         let metadata = ResultPushMetadata::decode(&packet.metadata)?;
         let body = FrameBody::decode_result(&metadata, &packet.body, &[])?;
-        if body.references().next().is_some() {
-            let text = "the result refers to a cached object; this client offers no cache";
-            return Err(Fault::found(RuleId::OBJ_37, MessageType::ResultPush, text));
-        }
+        let body = self.resolve_references(now, MessageType::ResultPush, body)?;
         let terminal = is_terminal(&metadata, packet.header.flags);
         let Role::Client(role) = &mut self.role else { return Ok(()) };
         let unwanted = role.frames.is_given_up(key);
@@ -399,24 +405,6 @@ impl Machine {
             role.updates += 1;
             self.emit(Event::FlowUpdate(packet, update));
         }
-        Ok(())
-    }
-
-    /// This client offers no cache (R-CACHE-6); the object was not even read.
-    fn on_server_cache_put(&mut self, packet: &Packet) -> Result<(), Fault> {
-        let put = CachePutMetadata::decode(&packet.metadata)?;
-        let ack = CacheAckMetadata {
-            cache_namespace: put.cache_namespace,
-            cache_key_hi: put.cache_key_hi,
-            cache_key_lo: put.cache_key_lo,
-            status: CacheAckStatus::Rejected,
-            detail_code: ErrorCode::UnsupportedCapability.value(),
-            ..CacheAckMetadata::default()
-        };
-        let mut header = Header::new(MessageType::CacheAck);
-        header.session_id = self.session_id;
-        header.trace_id = packet.header.trace_id;
-        self.reply(Packet::build(header, Bytes::copy_from_slice(&ack.encode()), Bytes::new()).encode());
         Ok(())
     }
 

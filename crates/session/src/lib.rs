@@ -27,6 +27,7 @@
 mod answer;
 mod answering;
 mod cache;
+mod caching;
 mod client;
 mod drain;
 mod error;

@@ -227,18 +227,18 @@ impl Machine {
         match self.check_state(header) {
             Ok(()) if self.turns_away(header) => HeaderVerdict::Skip,
             Ok(()) if self.refuse_beyond_credit(header) => HeaderVerdict::Skip,
-            Ok(()) if self.wants_no_body(header.msg_type) => HeaderVerdict::ReadHead,
+            Ok(()) if self.wants_no_body(header) => HeaderVerdict::ReadHead,
             Ok(()) => HeaderVerdict::Read(lane_of(header.msg_type)),
             Err(Refusal::Ignore) => HeaderVerdict::Skip,
             Err(Refusal::Fault(fault)) => self.refuse(now, *fault, header, None),
         }
     }
 
-    /// Bodies that are never looked at (R-LIM-2), and objects for a cache that a client does not offer.
-    fn wants_no_body(&self, message: MessageType) -> bool {
-        match message {
+    /// Bodies that are never looked at (R-LIM-2), and objects larger than the cache, which may be none.
+    fn wants_no_body(&self, header: &Header) -> bool {
+        match header.msg_type {
             MessageType::TransportProbe => true,
-            MessageType::CachePut => self.side == Side::Client,
+            MessageType::CachePut => self.brings_too_much(header),
             _ => false,
         }
     }

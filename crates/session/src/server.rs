@@ -5,13 +5,12 @@ use std::time::Instant;
 use bytes::Bytes;
 use nnrp_wire::rules::RuleId;
 use nnrp_wire::{
-    CacheAckMetadata, CacheAckStatus, CacheInvalidateMetadata, CacheInvalidateScope, CachePut, ClientHello,
-    EncodedPacket, ErrorCode, FlowUpdateFlags, FlowUpdateMetadata, FlowUpdateScopeKind, Header, HeaderFlags,
-    MessageType, Packet, PayloadKind, ResultHintCongestionState, ResultHintMetadata, ServerHelloAck,
-    ServerHelloAckMetadata, SessionPatch, TransportProbeAckMetadata, TransportProbeMetadata,
+    ClientHello, EncodedPacket, ErrorCode, FlowUpdateFlags, FlowUpdateMetadata, FlowUpdateScopeKind, Header,
+    HeaderFlags, MessageType, Packet, PayloadKind, ResultHintCongestionState, ResultHintMetadata,
+    ServerHelloAck, ServerHelloAckMetadata, SessionPatch, TransportProbeAckMetadata, TransportProbeMetadata,
 };
 
-use crate::cache::{Cache, Key};
+use crate::cache::Cache;
 use crate::drain::Drain;
 use crate::frames::ServerFrames;
 use crate::limits::MAX_PROBES;
@@ -57,24 +56,6 @@ pub(crate) struct ServerRole {
     /// The epoch of the newest FLOW_UPDATE of session scope that was sent.
     pub(crate) flow_epoch: u32,
     pub(crate) drain: Option<Drain>,
-}
-
-/// The key of a CACHE_PUT whose other fields break a rule: the first three numbers of its metadata.
-fn key_of(metadata: &[u8]) -> Key {
-    let mut numbers = metadata.chunks_exact(4).map(|bytes| bytes.try_into().map_or(0, u32::from_le_bytes));
-    let mut next = || numbers.next().unwrap_or(0);
-    (next(), next(), next())
-}
-
-fn refused_object((cache_namespace, cache_key_hi, cache_key_lo): Key, code: ErrorCode) -> CacheAckMetadata {
-    CacheAckMetadata {
-        cache_namespace,
-        cache_key_hi,
-        cache_key_lo,
-        status: CacheAckStatus::Rejected,
-        detail_code: code.value(),
-        ..CacheAckMetadata::default()
-    }
 }
 
 /// Tells the client that the number in its acknowledgement is a bound. Epoch 0 leaves every other to the application.
@@ -412,44 +393,7 @@ impl Machine {
         Ok(())
     }
 
-    fn on_cache_put(&mut self, now: Instant, packet: &Packet) -> Result<(), Fault> {
-        let header = self.reply_header(MessageType::CacheAck, packet);
-        let session_id = self.session_id;
-        let Role::Server(role) = &mut self.role else { return Ok(()) };
-        let (ack, evicted) = match CachePut::decode(packet) {
-            Ok(put) => role.cache.put(now, &put.metadata, &packet.body),
-            // R-CACHE-1 to 3: what does not parse is refused by the acknowledgement it asks for.
-            Err(error) => {
-                let key = key_of(&packet.metadata);
-                (refused_object(key, error.code()), Vec::new())
-            }
-        };
-        // Before the acknowledgement: what was evicted is gone as of now.
-        for (cache_namespace, cache_key_hi, cache_key_lo) in evicted {
-            let order = CacheInvalidateMetadata {
-                invalidate_scope: CacheInvalidateScope::ObjectKey,
-                cache_namespace,
-                cache_key_hi,
-                cache_key_lo,
-                reason_code: 0,
-            };
-            let mut header = Header::new(MessageType::CacheInvalidate);
-            header.session_id = session_id;
-            self.reply(header_and_metadata(header, &order.encode()));
-        }
-        self.reply(header_and_metadata(header, &ack.encode()));
-        Ok(())
-    }
-
-    fn on_cache_invalidate(&mut self, packet: &Packet) -> Result<(), Fault> {
-        let order = CacheInvalidateMetadata::decode(&packet.metadata)?;
-        if let Role::Server(role) = &mut self.role {
-            role.cache.invalidate(&order);
-        }
-        Ok(())
-    }
-
-    fn reply_header(&self, message: MessageType, request: &Packet) -> Header {
+    pub(crate) fn reply_header(&self, message: MessageType, request: &Packet) -> Header {
         let mut header = Header::new(message);
         header.session_id = self.session_id;
         header.trace_id = request.header.trace_id;

@@ -265,16 +265,84 @@ fn a_result_that_refers_to_what_the_client_does_not_hold_fails_its_frame_only() 
     pair.echo(2);
 }
 
-#[test]
-fn a_client_refuses_what_a_server_wants_to_install() {
-    let mut pair = Pair::connected();
+/// Lets the server install an object at the client; the client's acknowledgement.
+fn put_at_client(pair: &mut Pair, metadata: CachePutMetadata, bytes: &[u8]) -> CacheAckMetadata {
     let mut header = Header::new(MessageType::CachePut);
     header.session_id = 1;
-    let put = CachePut { metadata: camera(1), object: Bytes::from_static(b"left eye") };
+    let put = CachePut { metadata, object: Bytes::copy_from_slice(bytes) };
     pair.server.machine.send_packet(put.encode(header).unwrap().to_packet()).unwrap();
     pair.drive();
-    let ack = CacheAckMetadata::decode(&pair.client.sent.last().unwrap().metadata).unwrap();
+    let ack = pair.client.sent.iter().rev().find(|p| p.header.msg_type == MessageType::CacheAck).unwrap();
+    CacheAckMetadata::decode(&ack.metadata).unwrap()
+}
+
+#[test]
+fn a_client_that_offers_no_cache_refuses_what_a_server_wants_to_install() {
+    let mut pair = Pair::connected();
+    let ack = put_at_client(&mut pair, camera(1), b"left eye");
     assert_eq!((ack.cache_key_lo, ack.status), (1, CacheAckStatus::Rejected));
     assert_eq!(ack.detail_code, ErrorCode::UnsupportedCapability.value());
     pair.echo(1);
+}
+
+/// A session whose client offers room for `bytes`.
+fn offering(bytes: u32) -> Pair {
+    let mut hello = packets::hello();
+    hello.metadata.cache_object_bitmap = 0x1FF;
+    hello.metadata.max_cache_entries = 4;
+    hello.metadata.max_cache_bytes = bytes;
+    Pair::connected_as(&hello, ServerSettings::default())
+}
+
+/// Answers frame `frame_id` with a result that refers to tile index `key`; the tiles its client sees.
+fn tiles_seen(pair: &mut Pair, frame_id: u32, key: u32) -> Result<Vec<u16>, ErrorCode> {
+    pair.submit(frame_id);
+    pair.client.events.clear();
+    let reference = ObjectReferenceBlock {
+        object_kind: CacheObjectKind::TileIndexBlock,
+        cache_key_lo: key,
+        ..ObjectReferenceBlock::default()
+    };
+    let result = nnrp_wire::ResultFrame {
+        tile_ids: Vec::new(),
+        tile_count: Some(2),
+        references: vec![reference],
+        typed_payloads: vec![nnrp_wire::TypedPayload::token_chunk("text")],
+        ..packets::result(frame_id)
+    };
+    pair.server.machine.push_result(result.encode(1, Revision::Current).unwrap()).unwrap();
+    pair.drive();
+    match pair.client.event() {
+        Some(Event::Result(result)) => Ok(result.push.unwrap().1.tile_ids().collect()),
+        Some(Event::FrameFailed(failed)) => Err(failed.fault.code),
+        other => panic!("{other:?}"),
+    }
+}
+
+#[test]
+fn a_result_may_refer_to_what_the_server_has_installed() {
+    let mut pair = offering(100);
+    let index = object(9, CacheObjectKind::TileIndexBlock, CachePutFlags::REUSABLE);
+    assert_eq!(put_at_client(&mut pair, index, &[3, 0, 7, 0]).status, CacheAckStatus::Accepted);
+    assert_eq!(tiles_seen(&mut pair, 1, 9).unwrap(), [3, 7]);
+    assert_eq!(tiles_seen(&mut pair, 2, 9).unwrap(), [3, 7]);
+    assert_eq!(tiles_seen(&mut pair, 3, 8).unwrap_err(), ErrorCode::CacheMiss);
+    let order = CacheInvalidateMetadata {
+        invalidate_scope: CacheInvalidateScope::WholeSession,
+        ..CacheInvalidateMetadata::default()
+    };
+    let order = packets::control(MessageType::CacheInvalidate, 1, &order.encode());
+    pair.server.machine.send_packet(order).unwrap();
+    pair.drive();
+    assert_eq!(tiles_seen(&mut pair, 4, 9).unwrap_err(), ErrorCode::CacheMiss);
+    pair.echo(5);
+}
+
+#[test]
+fn a_client_holds_no_more_than_it_has_offered() {
+    let mut pair = offering(10);
+    let giant = put_at_client(&mut pair, camera(1), b"more than ten bytes");
+    assert_eq!((giant.status, giant.max_object_bytes), (CacheAckStatus::Rejected, 10));
+    assert_eq!(giant.detail_code, ErrorCode::LimitExceeded.value());
+    assert_eq!(put_at_client(&mut pair, camera(1), b"ten bytes!").status, CacheAckStatus::Accepted);
 }
