@@ -1,6 +1,7 @@
 """Watching a path, and asking a server to take over a session on another one."""
 
 import asyncio
+import contextlib
 
 import pytest
 from conftest import Network
@@ -12,7 +13,13 @@ from nnrp.client import (
     PathHealthSample,
     TransportProbeResult,
 )
-from nnrp.core import TransportId
+from nnrp.core import (
+    ErrorCode,
+    SessionMigrateAckMetadata,
+    SessionMigrateMetadata,
+    TransportId,
+    build_session_migrate_packet,
+)
 from nnrp.errors import NnrpProtocolError
 from nnrp.server import accept_server_session
 
@@ -85,9 +92,88 @@ async def test_a_refused_migration_leaves_the_session_as_it_is(network, certific
         assert client.monitor_migration().active_transport_id is network.transport_id
 
 
-async def test_a_migration_goes_to_the_other_transport(tcp):
+async def test_a_migration_needs_one_target(tcp):
     async with tcp.pair() as (_, client):
-        with pytest.raises(ValueError, match="on TCP already"):
-            client.migrate_session("127.0.0.1", tcp_port=1)
         with pytest.raises(ValueError, match="exactly one"):
             client.migrate_session("127.0.0.1")
+
+
+TOKEN = b"whose session this is"
+
+
+@contextlib.asynccontextmanager
+async def movable(network, certificate):
+    """A session on ``network``, its server, and where else it can go."""
+    other = Network("tcp" if network.transport == "quic" else "quic", certificate)
+    terms = {"auth_validator": lambda block: block == TOKEN, "allow_migration": True}
+    async with network.serve() as listener, other.serve() as elsewhere:
+        accepting = asyncio.create_task(accept_server_session(listener, **terms))
+        client = await network.dial(listener.port, auth_block=TOKEN)
+        async with client, await accepting as server:
+            waiting = [
+                asyncio.create_task(accept_server_session(each, **terms)) for each in (listener, elsewhere)
+            ]
+            target, back = (
+                {f"{name}_port": each.port, f"{name}_configuration": on.client_configuration()}
+                for on, each in ((other, elsewhere), (network, listener))
+                for name in ["quic" if on.transport == "quic" else "tcp"]
+            )
+            yield server, client, target, back
+            assert not any(task.done() for task in waiting), "a migration is no new session"
+            for task in waiting:
+                task.cancel()
+
+
+async def test_a_session_goes_on_over_the_other_transport_and_back(network, certificate):
+    async with movable(network, certificate) as (server, client, target, back):
+        await client.submit_frame(frame(1))
+        waiting = asyncio.create_task(client.receive_result(STEP))
+        there = await client.migrate_session("127.0.0.1", **target, trigger="a test", timeout=STEP)
+        assert there.accepted
+        assert there.previous_transport_id is network.transport_id
+        assert there.session is client
+        assert client.transport_id is there.current_transport_id is not network.transport_id
+        await echo(server)
+        assert (await waiting).is_push
+        await client.submit_frame(frame(2))
+        await echo(server)
+        assert (await client.receive_result(STEP)).frame_id == 2
+        await client.migrate_session("127.0.0.1", **back, timeout=STEP)
+        assert client.transport_id is network.transport_id
+        await client.submit_frame(frame(3))
+        await echo(server)
+        assert (await client.receive_result(STEP)).frame_id == 3
+
+
+async def test_frame_ids_grow_after_a_migration(network, certificate):
+    async with movable(network, certificate) as (server, client, target, _):
+        await client.submit_frame(frame(821))
+        await echo(server)
+        outcome = await client.migrate_session("127.0.0.1", **target, timeout=STEP)
+        assert outcome.resume_from_frame_id == 822
+        with pytest.raises(ValueError, match="requires frame_id >= 822, got 821"):
+            await client.submit_frame(frame(821))
+        await client.submit_frame(frame(822))
+        with pytest.raises(ValueError, match="strictly increasing: 822 <= 822"):
+            await client.submit_frame(frame(822))
+
+
+async def test_the_right_id_and_a_wrong_token_move_nothing(network, certificate):
+    async with movable(network, certificate) as (server, client, _, back):
+        port = next(value for name, value in back.items() if name.endswith("_port"))
+        async with network.connect(port) as stranger:
+            metadata = SessionMigrateMetadata(
+                old_transport_id=network.transport_id,
+                new_transport_id=network.transport_id,
+                last_result_frame_id=0,
+                client_migrate_ts_us=0,
+            )
+            packet = build_session_migrate_packet(
+                metadata=metadata, session_id=client.session_id, body=b"a guess"
+            )
+            await stranger.send_control_packet(packet)
+            answer = await stranger.receive_control_packet(STEP)
+        assert SessionMigrateAckMetadata.unpack(answer.metadata).accept_code == ErrorCode.AUTH_FAILED
+        await client.submit_frame(frame(1))
+        await echo(server)
+        assert (await client.receive_result(STEP)).is_push

@@ -8,7 +8,7 @@ use std::time::Duration;
 use nnrp_session::{CommandError, Fault, ReceivedHello, ReceivedMigration, constant_time_eq};
 use nnrp_transport::{Connection, Filter, Item, MoveError, SendError, WeakConnection, clock};
 use nnrp_wire::rules::RuleId;
-use nnrp_wire::{ClientHello, MessageType, TransportId};
+use nnrp_wire::{ClientHello, Header, MessageType, Packet, TransportId};
 
 use crate::client::ClientSession;
 use crate::error::Closed;
@@ -99,9 +99,11 @@ impl SessionRegistry {
     /// it, with the auth block and the certificates presented now.
     pub(crate) fn hello_of(&self, asked: &ReceivedMigration, newcomer: &Connection) -> ReceivedHello {
         let known = self.find(asked.packet.header.session_id).map(|(_, hello)| hello.hello.clone());
+        let hello = ClientHello { auth_block: asked.request.token.clone(), ..known.unwrap_or_default() };
+        let packet = hello.encode(Header::new(MessageType::ClientHello));
         ReceivedHello {
-            packet: asked.packet.clone(),
-            hello: ClientHello { auth_block: asked.request.token.clone(), ..known.unwrap_or_default() },
+            packet: packet.map_or_else(|_| asked.packet.clone(), |packet| packet.to_packet()),
+            hello,
             peer_certificates: newcomer.peer_certificates().to_vec(),
         }
     }
@@ -181,6 +183,8 @@ pub struct MigrationRecord {
     pub grace: Option<Duration>,
     /// Submits sent again because the server had not received them.
     pub repeated: usize,
+    /// The server's SESSION_MIGRATE_ACK, if it came.
+    pub answer: Option<Packet>,
     /// Why it did not move.
     pub error: Option<MigrateError>,
 }
@@ -245,7 +249,8 @@ impl ClientSession {
     async fn attempt(&self, newcomer: Connection, trigger: String) -> MigrationRecord {
         let (from, to) = (self.connection().transport(), newcomer.transport());
         let started = clock::now();
-        let outcome = self.ask(&newcomer).await;
+        let mut answer = None;
+        let outcome = self.ask(&newcomer, &mut answer).await;
         let mut record = MigrationRecord {
             trigger,
             from,
@@ -254,6 +259,7 @@ impl ClientSession {
             resume_from_frame_id: None,
             grace: None,
             repeated: 0,
+            answer,
             error: None,
         };
         let (session, ms) = (self.id(), record.duration.as_millis());
@@ -277,7 +283,11 @@ impl ClientSession {
         record
     }
 
-    async fn ask(&self, newcomer: &Connection) -> Result<MovedTo, MigrateError> {
+    async fn ask(
+        &self,
+        newcomer: &Connection,
+        answered: &mut Option<Packet>,
+    ) -> Result<MovedTo, MigrateError> {
         let connection = self.connection();
         let (token, settings) = self.proof();
         let waits = settings.handshake_timeout;
@@ -295,6 +305,7 @@ impl ClientSession {
             Item::HandshakeFailed(failure) => return Err(MigrateError::Refused(Box::new(failure.fault))),
             _ => return Err(MigrateError::Timeout(waits)),
         };
+        *answered = Some(answer.packet.clone());
         let moved = connection.finish_migration(newcomer, &answer).await.map_err(|error| match error {
             MoveError::Fault(fault) => MigrateError::Refused(fault),
             MoveError::Command(error) => closed_or(newcomer, error),

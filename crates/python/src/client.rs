@@ -11,6 +11,7 @@ use pyo3::types::PyDict;
 use tokio::sync::Mutex;
 
 use crate::codec::values::number;
+use crate::connection::Connection;
 use crate::errors;
 use crate::frame;
 use crate::open::Held;
@@ -191,6 +192,23 @@ impl ClientSession {
     /// The FLOW_UPDATEs from now on.
     fn flow_updates(&self) -> PyResult<Subscription> {
         Ok(Subscription::new(Source::FlowUpdates(self.0.get()?.session.flow_updates())))
+    }
+
+    /// Moves the session to another connection; yields the server's answer.
+    fn migrate(&self, connection: &Connection, trigger: String) -> PyResult<Operation> {
+        let session = self.0.get()?.session.clone();
+        let newcomer = connection.held()?.connection();
+        let transport = newcomer.transport();
+        let moving = async move {
+            let moved = session.migrate_because(newcomer, trigger).await;
+            let answer = session.migrations().pop().and_then(|record| record.answer);
+            moved.map(|record| record.answer).map_err(|error| (error, answer))
+        };
+        Operation::new(moving, move |py, moved| match moved {
+            Ok(Some(answer)) => Ok(Py::new(py, Packet::new(answer))?.into_any()),
+            Ok(None) => Ok(py.None()),
+            Err((error, answer)) => Err(errors::migration(py, transport, &error, answer.as_ref())),
+        })
     }
 
     /// Says CLOSE; waits until what was sent before has left.

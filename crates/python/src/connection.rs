@@ -16,7 +16,7 @@ use pyo3::prelude::*;
 use pyo3::types::PyBytes;
 
 use crate::client::ClientSession;
-use crate::listener::{HelloTerms, Limits, PendingSession, settings};
+use crate::listener::{HelloTerms, Limits, PendingSession, SESSIONS, settings};
 use crate::open::Held;
 use crate::operation::Operation;
 use crate::packet::{self, Packet};
@@ -37,7 +37,7 @@ impl Connection {
         Self { held: Owned::new(held), limits }
     }
 
-    fn held(&self) -> PyResult<&Arc<Held>> {
+    pub(crate) fn held(&self) -> PyResult<&Arc<Held>> {
         self.held.get()
     }
 }
@@ -220,7 +220,9 @@ impl Connection {
         let transport = held.transport();
         Operation::new(
             async move {
-                let read = FacadePendingSession::read(held.connection(), settings, Some(timeout)).await;
+                let read =
+                    FacadePendingSession::read_among(held.connection(), settings, &SESSIONS, Some(timeout))
+                        .await;
                 read.map(|pending| (pending, held))
             },
             move |py, read| match read {

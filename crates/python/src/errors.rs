@@ -4,7 +4,7 @@ use nnrp::wire::rules::RuleId;
 use nnrp::wire::{Packet as WirePacket, TransportId};
 use nnrp::{
     BindError, Closed, ConnectError, EndedBy, FailedFrame, FailedHandshake, Fault, HandshakeError,
-    ReceiveError, RejectedPacket, SendError, SessionError, TlsError, TlsFault,
+    MigrateError, ReceiveError, RejectedPacket, SendError, SessionError, TlsError, TlsFault,
 };
 use pyo3::exceptions::{PyOSError, PyTimeoutError, PyValueError};
 use pyo3::intern;
@@ -180,6 +180,21 @@ pub(crate) fn failed_handshake(py: Python<'_>, transport: TransportId, failed: &
     match error.value(py).setattr(intern!(py, "args"), (text,)) {
         Ok(()) => error,
         Err(failure) => failure,
+    }
+}
+
+/// A session was not moved. `answer` is the server's, if it came.
+pub(crate) fn migration(
+    py: Python<'_>,
+    transport: TransportId,
+    error: &MigrateError,
+    answer: Option<&WirePacket>,
+) -> PyErr {
+    match error {
+        MigrateError::Refused(refused) => fault(py, refused, answer),
+        MigrateError::Closed(reason) => closed(py, transport, reason),
+        MigrateError::State(error) => send(py, transport, error),
+        _ => PyTimeoutError::new_err(error.to_string()),
     }
 }
 

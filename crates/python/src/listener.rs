@@ -1,10 +1,10 @@
 //! Listeners, and clients that wait to be admitted.
 
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, LazyLock, Mutex};
 use std::time::Duration;
 
 use nnrp::wire::{ControlExtension, ControlExtensionFlags, ErrorCode};
-use nnrp::{Admission, Drained, HandshakeOptions, ServerConfig, ServerSettings};
+use nnrp::{Admission, Drained, HandshakeOptions, Migration, ServerConfig, ServerSettings, SessionRegistry};
 use pyo3::exceptions::PyRuntimeError;
 use pyo3::prelude::*;
 use pyo3::types::PyBytes;
@@ -20,8 +20,11 @@ use crate::tls::{self, ServerSide, server_tls};
 use crate::wait::{Patience, optional_duration, time_limit};
 
 /// What a server offers: frames at once, cache, sections, body bytes; whether credit is enforced, frames expire, and live
-/// ids are refused.
-pub(crate) type HelloTerms = (u16, bool, u16, u32, bool, bool, bool);
+/// ids are refused; whether sessions may move.
+pub(crate) type HelloTerms = (u16, bool, u16, u32, bool, bool, bool, bool);
+
+/// The sessions of this process that may move: a listener for QUIC and one for TCP take over each other's.
+pub(crate) static SESSIONS: LazyLock<SessionRegistry> = LazyLock::new(SessionRegistry::new);
 
 pub(crate) fn settings(
     (
@@ -32,6 +35,7 @@ pub(crate) fn settings(
         enforce_credit,
         expire_frames,
         strict_frame_ids,
+        allow_migration,
     ): HelloTerms,
     limits: Limits,
 ) -> ServerSettings {
@@ -42,6 +46,7 @@ pub(crate) fn settings(
     settings.enforce_credit = enforce_credit;
     settings.expire_frames = expire_frames;
     settings.strict_frame_ids = strict_frame_ids;
+    settings.migration = if allow_migration { Migration::Authenticated } else { Migration::Off };
     settings.max_sections = max_sections;
     settings.max_body_bytes = limits.max_frame_size.map_or(max_body_bytes, |size| size.min(max_body_bytes));
     settings
@@ -187,6 +192,19 @@ impl PendingSession {
         self.look(|pending| Packet::new(pending.hello().packet.clone()))
     }
 
+    /// Whether the client wants to go on with a session it has.
+    #[getter]
+    fn is_migration(&self) -> PyResult<bool> {
+        self.look(nnrp::PendingSession::is_migration)
+    }
+
+    /// Moves that session to the client's new connection, or tells the client why not.
+    fn migrate(&self, py: Python<'_>) -> PyResult<()> {
+        let pending = lock(&self.waiting).take().ok_or_else(decided)?;
+        let transport = pending.connection().transport();
+        pending.migrate().map(drop).map_err(|error| errors::handshake(py, transport, &error))
+    }
+
     /// The client's credentials.
     #[getter]
     fn auth_block<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyBytes>> {
@@ -299,7 +317,15 @@ pub(crate) fn bind_quic(
     let address = socket_address(host, port)?;
     let tls = server_tls(tls)?;
     let options = quic_options(alpn, idle_timeout, max_datagram_frame_size)?;
-    let binding = async move { nnrp::Listener::bind_quic(address, tls, &options, ServerConfig::new()).await };
+    let binding = async move {
+        nnrp::Listener::bind_quic(
+            address,
+            tls,
+            &options,
+            ServerConfig::new().session_registry(SESSIONS.clone()),
+        )
+        .await
+    };
     listening(binding, Limits::default())
 }
 
@@ -324,8 +350,23 @@ pub(crate) fn bind_tcp(
     let limits = Limits { max_frame_size, keepalive_interval, ..Limits::default() };
     let binding = async move {
         match tls {
-            None => nnrp::Listener::bind_tcp(address, options, ServerConfig::new()).await,
-            Some(tls) => nnrp::Listener::bind_tcp_tls(address, tls, options, ServerConfig::new()).await,
+            None => {
+                nnrp::Listener::bind_tcp(
+                    address,
+                    options,
+                    ServerConfig::new().session_registry(SESSIONS.clone()),
+                )
+                .await
+            }
+            Some(tls) => {
+                nnrp::Listener::bind_tcp_tls(
+                    address,
+                    tls,
+                    options,
+                    ServerConfig::new().session_registry(SESSIONS.clone()),
+                )
+                .await
+            }
         }
     };
     listening(binding, limits)

@@ -45,8 +45,9 @@ _Address: TypeAlias = tuple[str, int]
 _HeaderValues: TypeAlias = tuple[int, int, int, int, int, int, int, int, int, int, int, int]
 #: Frames answered, dropped, refused and lost.
 _Drained: TypeAlias = tuple[int, int, int, int]
-#: Frames at once, cache, sections, body bytes; whether credit is enforced, frames expire, ids are strict.
-_HelloTerms: TypeAlias = tuple[int, bool, int, int, bool, bool, bool]
+#: Frames at once, cache, sections, body bytes; whether credit is enforced, frames expire, ids are strict,
+#: sessions may move.
+_HelloTerms: TypeAlias = tuple[int, bool, int, int, bool, bool, bool, bool]
 #: Certificate, private key, roots of client certificates (``None``: not asked for), whether clients need one.
 _ServerTls: TypeAlias = tuple[bytes, bytes, bytes | None, bool]
 #: Name to verify, roots (``None``: the platform's), whether to verify, certificate and key to show; PEM.
@@ -225,6 +226,11 @@ class PendingSession:
     def packet(self) -> Packet:
         """The CLIENT_HELLO."""
     @property
+    def is_migration(self) -> bool:
+        """Whether the client wants to go on with a session it has."""
+    def migrate(self) -> None:
+        """Move that session to the client's new connection, or tell the client why not."""
+    @property
     def auth_block(self) -> bytes:
         """The client's credentials."""
     @property
@@ -327,6 +333,8 @@ class ClientSession:
         """Subscribe to the RESULT_HINTs from now on."""
     def flow_updates(self) -> Subscription:
         """Subscribe to the FLOW_UPDATEs from now on."""
+    def migrate(self, connection: Connection, trigger: str) -> Operation[Packet]:
+        """Move the session to another connection; yields the server's answer."""
     def close(self) -> Operation[None]:
         """Say CLOSE; wait until what was sent before has left."""
 

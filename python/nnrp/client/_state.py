@@ -61,12 +61,36 @@ def _release(future: asyncio.Future[None]) -> None:
 class ClientState:
     """What a client session keeps on its connection, beyond its public fields."""
 
-    __slots__ = ("default_budget_ms", "gate", "native")
+    __slots__ = ("_last_submitted", "_resume_from", "default_budget_ms", "gate", "native")
 
     def __init__(self, native: _native.ClientSession, default_budget_ms: int) -> None:
         self.native = native
         self.default_budget_ms = default_budget_ms
         self.gate = Gate()
+        #: Frame ids after a migration: the lowest, and the last one. ``None`` before one.
+        self._resume_from: int | None = None
+        self._last_submitted: int | None = None
+
+    def moved(self, resume_from: int) -> None:
+        """Take note of a migration: from now on frame ids only grow."""
+        self._resume_from = resume_from
+        self._last_submitted = None
+
+    def check_frame_id(self, frame_id: int) -> None:
+        """Raise ``ValueError`` for a frame id that a migration has closed."""
+        if self._resume_from is None:
+            return
+        if frame_id < self._resume_from:
+            raise ValueError(
+                f"current migration resume_from_frame_id requires frame_id >= {self._resume_from}, "
+                f"got {frame_id}"
+            )
+        if self._last_submitted is not None and frame_id <= self._last_submitted:
+            raise ValueError(
+                "current migrated session frame_id must be strictly increasing: "
+                f"{frame_id} <= {self._last_submitted}"
+            )
+        self._last_submitted = frame_id
 
 
 def client_state(connection: object) -> ClientState:

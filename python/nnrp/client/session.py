@@ -230,7 +230,9 @@ class ClientSession:
         state = client_state(self.connection)
         if not state.gate.is_open:
             timeout = await self._pass_gate(state.gate, timeout)
-        return await state.native.submit(submit_arguments(request, state.default_budget_ms), timeout)
+        arguments = submit_arguments(request, state.default_budget_ms)
+        state.check_frame_id(request.frame_id)
+        return await state.native.submit(arguments, timeout)
 
     async def _pass_gate(self, gate: Gate, timeout: float | None) -> float | None:
         """Wait for the end of :meth:`pause_submit`; return what is left of the timeout."""
@@ -523,18 +525,25 @@ class ClientSession:
         tcp_configuration: NnrpTcpClientConfiguration | None = None,
         selected_transport_id: TransportId = TransportId.UNSPECIFIED,
         forced_transport_id: TransportId = TransportId.UNSPECIFIED,
-        last_result_frame_id: int = 0,
-        client_migrate_ts_us: int | None = None,
-        route_id: int = 0,
-        trace_id: int = 0,
-        flags: HeaderFlags = HeaderFlags.NONE,
-        body: bytes = b"",
+        last_result_frame_id: int = 0,  # noqa: ARG002  # the published name
+        client_migrate_ts_us: int | None = None,  # noqa: ARG002  # the published name
+        route_id: int = 0,  # noqa: ARG002  # the published name
+        trace_id: int = 0,  # noqa: ARG002  # the published name
+        flags: HeaderFlags = HeaderFlags.NONE,  # noqa: ARG002  # the published name
+        body: bytes = b"",  # noqa: ARG002  # the published name
+        trigger: str = "asked for by the application",
         timeout: float = 10.0,
     ) -> Opening[MigrationOutcome]:
-        """Ask the server to go on with this session over another transport.
+        """Go on with this session over another connection to the same server.
 
-        Use it as ``async with session.migrate_session(…) as outcome``. No server of this package accepts
-        migrations in this release.
+        Use it as ``async with session.migrate_session(…) as outcome``, which closes the session on exit, or
+        await it. ``outcome.session`` is this session: whoever waits on it goes on waiting, frames and results
+        that were lost with the old connection are repeated, and none is handed out twice. After it frame ids
+        have to grow.
+
+        The server has to allow it (``allow_migration`` of
+        :func:`~nnrp.server.accept_server_session`), and the session needs an auth block, which is presented
+        again.
 
         Args:
             host: the server.
@@ -544,18 +553,19 @@ class ClientSession:
             tcp_configuration: how to connect over TCP.
             selected_transport_id: which of the two to use.
             forced_transport_id: likewise.
-            last_result_frame_id: the last frame whose result has arrived.
-            client_migrate_ts_us: time stamp in microseconds; now if ``None``.
-            route_id: routing hint.
-            trace_id: for correlating logs.
-            flags: header flags.
-            body: the auth block of the session's handshake, as proof.
+            last_result_frame_id: has no effect, like the rest up to ``body``: the session knows.
+            client_migrate_ts_us: no effect.
+            route_id: no effect.
+            trace_id: no effect.
+            flags: no effect.
+            body: no effect; the auth block of the handshake is sent.
+            trigger: the reason, for the log.
             timeout: seconds for connection and answer.
 
         Raises:
             NnrpProtocolError: the server refused. This session stays as it is.
             TimeoutError: the server did not answer in time. Likewise.
-            ValueError: the target is the transport in use, or not given.
+            ValueError: no target, or more than one, was given.
 
         """
         from nnrp.client.migrate import migrate  # noqa: PLC0415  # the module imports this one
@@ -569,12 +579,7 @@ class ClientSession:
             tcp_configuration=tcp_configuration,
             selected_transport_id=selected_transport_id,
             forced_transport_id=forced_transport_id,
-            last_result_frame_id=last_result_frame_id,
-            client_migrate_ts_us=client_migrate_ts_us,
-            route_id=route_id,
-            trace_id=trace_id,
-            flags=flags,
-            body=body,
+            trigger=trigger,
             timeout=timeout,
         )
 

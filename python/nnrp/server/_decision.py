@@ -46,9 +46,9 @@ class Terms:
     """How one call admits clients."""
 
     profile: ServerProfile
-    #: The profile's values as they were at the call; whether credit is enforced, frames expire, and live
-    #: ids are refused.
-    settings: tuple[int, bool, int, int, bool, bool, bool]
+    #: The profile's values as they were at the call; whether credit is enforced, frames expire, live ids are
+    #: refused, and sessions may move.
+    settings: tuple[int, bool, int, int, bool, bool, bool, bool]
     model_name: str
     session_id: int | None
     extra_extensions: tuple[ControlExtensionEntry, ...]
@@ -89,6 +89,22 @@ class Decided:
     terms: Terms
     token_ttl: float | None = None
     resolution: ServerSessionAcceptResolution | None = None
+
+    def migrate(self) -> bool:
+        """Let the client go on with the session it asks for; false if it asks for one of its own.
+
+        Raises:
+            Refused: it may not; the client has been told.
+            NnrpConnectionClosedError: the client has left.
+
+        """
+        if not self.pending.is_migration:
+            return False
+        try:
+            self.pending.migrate()
+        except NnrpProtocolError as error:
+            raise Refused(error) from error
+        return True
 
     def admit(self, terms: Terms, claim: Callable[[_native.Connection], Connection]) -> ServerSession:
         """Tell the client and return its session; its connection is made public by ``claim``.
@@ -137,7 +153,8 @@ async def decide(pending: _native.PendingSession, terms: Terms) -> Decided:
         async with asyncio.timeout(pending.time_left) as limit:
             verdict = await _validate(terms, hello, limit)
             asking = "the session_resolver"
-            resolution = await _resolve(terms, hello) if verdict else None
+            asked_for = not pending.is_migration
+            resolution = await _resolve(terms, hello) if verdict and asked_for else None
     except NoThreadError:
         raise _turned_away(pending, Busy(), "no thread was free to ask the auth_validator") from None
     except TimeoutError as error:

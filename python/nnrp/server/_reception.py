@@ -156,8 +156,12 @@ class Reception:
     async def _decide(self, pending: _native.PendingSession, terms: Terms) -> None:
         try:
             decided = await decide(pending, terms)
+            if decided.migrate():
+                return
         except Refused as refused:
             self._report(refused.error, refused.defect, terms)
+        except NnrpConnectionClosedError:
+            pass  # a client that left
         else:
             self._hand_over(decided)
 

@@ -14,8 +14,15 @@ from nnrp.adapters._connection import Connection
 from nnrp.adapters._listener import Listener
 from nnrp.adapters.quic import NnrpQuicConnection, NnrpQuicListener
 from nnrp.adapters.tcp import NnrpTcpConnection, NnrpTcpListener
-from nnrp.errors import NnrpConnectionClosedError
-from nnrp.server._decision import Refused, ServerSessionAcceptResolution, SessionResolver, Terms, decide
+from nnrp.errors import NnrpConnectionClosedError, NnrpProtocolError
+from nnrp.server._decision import (
+    Decided,
+    Refused,
+    ServerSessionAcceptResolution,
+    SessionResolver,
+    Terms,
+    decide,
+)
 from nnrp.server._reception import log_refusal, reception_of
 from nnrp.server._validation import Admit, Busy
 from nnrp.server.context import ClientHelloContext
@@ -78,6 +85,7 @@ async def accept_server_session(
     enforce_credit: bool = False,
     expire_frames: bool = False,
     strict_frame_ids: bool = False,
+    allow_migration: bool = False,
 ) -> ServerSession:
     """Wait for a client, shake hands, and return its session.
 
@@ -116,6 +124,10 @@ async def accept_server_session(
             later are not sent, and a frame nobody has received yet never is.
         strict_frame_ids: whether a frame is refused while another with its id and view has no answer. If not,
             both are received, and the id is over after two answers.
+        allow_migration: whether a client with an auth block may move its session to another connection of any
+            listener of this process that allows it, too. It passes the validator again, and the auth block
+            and certificate have to be those of its handshake. Whoever serves the session does not notice;
+            this call goes on waiting.
 
     Raises:
         TimeoutError: no client came in time.
@@ -145,7 +157,7 @@ async def accept_server_session(
         session_resolver=session_resolver,
         handshake_timeout=handshake_timeout,
         raises=on_rejected == "raise",
-        frame_rules=(enforce_credit, expire_frames, strict_frame_ids),
+        frame_rules=(enforce_credit, expire_frames, strict_frame_ids, allow_migration),
     )
     if on_rejected not in ("continue", "raise", None):
         raise ValueError(f'on_rejected must be "continue" or "raise", not {on_rejected!r}')
@@ -178,6 +190,7 @@ async def accept_server_connection(
     enforce_credit: bool = False,
     expire_frames: bool = False,
     strict_frame_ids: bool = False,
+    allow_migration: bool = False,
 ) -> ServerSession:
     """Shake hands on an accepted connection whose first packet may have been read already.
 
@@ -194,6 +207,7 @@ async def accept_server_connection(
         enforce_credit: likewise.
         expire_frames: likewise.
         strict_frame_ids: likewise.
+        allow_migration: likewise. A client that goes on with its session gives no new one: this raises.
 
     Raises:
         TimeoutError: the client did not finish in time.
@@ -213,7 +227,7 @@ async def accept_server_connection(
         session_resolver=session_resolver,
         handshake_timeout=timeout,
         raises=True,
-        frame_rules=(enforce_credit, expire_frames, strict_frame_ids),
+        frame_rules=(enforce_credit, expire_frames, strict_frame_ids, allow_migration),
     )
     return await _accept_connection(connection, terms, timeout, first_packet)
 
@@ -228,7 +242,7 @@ def _terms(
     session_resolver: SessionResolver | None,
     handshake_timeout: float,
     raises: bool,
-    frame_rules: tuple[bool, bool, bool],
+    frame_rules: tuple[bool, bool, bool, bool],
 ) -> Terms:
     chosen = profile if profile is not None else ServerProfile()
     check_profile(chosen)
@@ -282,6 +296,12 @@ def _warn_about_strangers(source: Listener[Any]) -> None:
         _log.warning("everybody who reaches %s:%d is let in; pass an auth_validator to decide", host, port)
 
 
+def _admit_here(connection: Connection, decided: Decided) -> ServerSession:
+    if decided.migrate():
+        raise NnrpProtocolError("the client went on with a session it had")
+    return decided.admit(decided.terms, lambda _: connection)
+
+
 async def _accept_connection(
     connection: Connection, terms: Terms, timeout: float | None, first_packet: NnrpPacket | None = None
 ) -> ServerSession:
@@ -292,7 +312,7 @@ async def _accept_connection(
                 first = (first_packet.header.pack(), first_packet.metadata, first_packet.body)
             pending = await connection._native.accept_hello(terms.settings, terms.handshake_timeout, first)
             decided = await decide(pending, terms)
-            return decided.admit(terms, lambda _: connection)
+            return _admit_here(connection, decided)
     except Refused as refused:
         raise refused.error from refused.error.__cause__
     except BaseException:

@@ -411,15 +411,18 @@ pub(crate) async fn sessions_that_may_move_have_ids_of_their_own(kind: Kind) {
 
 /// A frame on the new connection before its session is there ends that connection only.
 pub(crate) async fn an_impatient_newcomer_harms_nobody_but_itself(kind: Kind) {
-    let site = Arc::new(
-        Site::start(config().authenticate(|hello| async move {
-            if hello.packet.header.msg_type == MessageType::SessionMigrate {
-                nnrp::clock::sleep_until(Some(nnrp::clock::now() + Duration::from_millis(100))).await;
+    let asked = Arc::new(AtomicUsize::new(0));
+    let config = config().authenticate(move |_| {
+        let first = asked.fetch_add(1, Ordering::Relaxed) == 0;
+        async move {
+            // Time enough for what is behind SESSION_MIGRATE to arrive.
+            if !first {
+                nnrp::clock::sleep_until(Some(nnrp::clock::now() + Duration::from_millis(500))).await;
             }
             true
-        }))
-        .await,
-    );
+        }
+    });
+    let site = Arc::new(Site::start(config).await);
     let (client, server) = site.session(kind).await;
     site.serve(|session| panic!("nobody was admitted: {session:?}"));
     let newcomer = connect(&site, Kind::Tcp).await;

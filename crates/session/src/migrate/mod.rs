@@ -370,7 +370,7 @@ impl Machine {
         let refused = |rule, text: String| Fault::found(rule, MessageType::SessionMigrateAck, text);
         if metadata.accept_code != ACCEPTED {
             let mut fault = if metadata.accept_code == NOT_SUPPORTED {
-                refused(RuleId::MIG_6, "the server does not migrate this session".into())
+                refused(RuleId::MIG_6, "the server refused to migrate the session: not supported".into())
             } else {
                 let code = ErrorCode::from(metadata.accept_code);
                 let mut fault = refused(RuleId::MIG_6, format!("the server refused the migration: {code}"));
@@ -542,6 +542,7 @@ impl Machine {
         self.unwritten_replies =
             (self.unwritten_replies + newcomer.unwritten_replies).saturating_sub(withdrawn_replies);
         self.out = std::mem::take(&mut newcomer.out);
+        newcomer.state = ConnectionState::Closed;
         newcomer.shut_down = true;
         newcomer.ended = true;
     }
