@@ -10,11 +10,12 @@ use nnrp::wire::{
     SessionMigrateMetadata, SubmitFrame, TransportId, TypedPayload,
 };
 use nnrp::{
-    ClientConfig, ClientSession, Connection, Filter, FrameKey, Item, MigrateError, Migration, Reply,
-    ServerConfig, ServerSession,
+    ClientConfig, ClientSession, ClientTls, Connection, Filter, FrameKey, Item, MigrateError, Migration,
+    QuicOptions, Reply, ServerConfig, ServerSession, TcpOptions,
 };
 
-use super::harness::{Kind, Server, soon, text_of, text_result};
+use super::certificates::{Authority, Pem, When};
+use super::harness::{Kind, Server, dial, listen, soon, text_of, text_result};
 use super::relay::Relay;
 
 pub(crate) const TOKEN: &[u8] = b"the token of the victim";
@@ -328,6 +329,39 @@ pub(crate) async fn another_client_of_the_server_is_a_stranger_too(kind: Kind) {
     site.serve(|session| panic!("nobody was admitted: {session:?}"));
     assert_eq!(ask(&site, other(kind), client.id(), b"my own token").await, AUTH_FAILED);
     untouched(&client, &server, kind, 1).await;
+    client.close("").await;
+}
+
+pub(crate) async fn the_right_token_with_another_certificate_moves_nothing(kind: Kind) {
+    let authority = Authority::new();
+    let (mine, other_one) = (authority.sign("camera-7", When::Now), authority.sign("camera-8", When::Now));
+    let tls = authority.server().require_client_certificates(authority.pem());
+    let config = config();
+    let secure = if kind == Kind::Quic { Kind::Quic } else { Kind::Tls };
+    let listener = listen(secure, tls, config.clone()).await;
+    let plain = listen(Kind::Tcp, authority.server(), config).await;
+    let shown = |pem: &Pem| ClientTls::from(authority.trust()).identity(pem.identity());
+    let dialling = dial(secure, listener.local_addr(), shown(&mine), ClientConfig::new().auth_block(TOKEN));
+    let (client, server) = tokio::join!(dialling, listener.accept());
+    let (client, server) = (client.unwrap(), server.unwrap());
+    for listener in [listener.clone(), plain.clone()] {
+        tokio::spawn(async move { listener.accept().await.map(|session| panic!("admitted: {session:?}")) });
+    }
+    let raw = async |tls: ClientTls| {
+        let address = listener.local_addr();
+        let dialled = match secure {
+            Kind::Quic => nnrp::quic::connect(address, "localhost", tls, &QuicOptions::default(), None).await,
+            _ => nnrp::tcp::connect_tls(address, "localhost", tls, &TcpOptions::default(), None).await,
+        };
+        dialled.unwrap()
+    };
+    assert_eq!(ask_on(&raw(shown(&other_one)).await, client.id(), TOKEN).await, AUTH_FAILED);
+    // And none at all, where none is asked for.
+    let bare = nnrp::tcp::connect(plain.local_addr(), &TcpOptions::default(), None).await.unwrap();
+    assert_eq!(ask_on(&bare, client.id(), TOKEN).await, AUTH_FAILED);
+    untouched(&client, &server, kind, 1).await;
+    client.migrate(raw(shown(&mine)).await).await.unwrap();
+    untouched(&client, &server, kind, 2).await;
     client.close("").await;
 }
 
