@@ -23,6 +23,9 @@ PYTEST := $(PY) -m pytest -c python/pyproject.toml
 RUST_SOURCES := $(shell find crates -name '*.rs' -o -name Cargo.toml 2>/dev/null) Cargo.toml Cargo.lock
 PYTHON_SOURCES := $(shell find python/nnrp -name '*.py' -o -name '*.pyi' 2>/dev/null) python/pyproject.toml
 
+# It carries its Node.js with it, and fetches nothing.
+PYRIGHT := $(VENV)/bin/pyright --pythonpath $(abspath $(PY))
+
 say = @printf '\n\033[1m==> %s\033[0m\n' $(1)
 
 ##@ Main
@@ -79,12 +82,14 @@ rust-lint: $(STAMPS)/tools
 
 .PHONY: python-lint
 python-lint: $(STAMPS)/package $(STAMPS)/dev-requirements $(STAMPS)/demo-requirements
-	$(call say,"Python: ruff · mypy · stubtest")
+	$(call say,"Python: ruff · mypy · pyright · stubtest")
 	@$(VENV)/bin/ruff check --quiet python interop tools scripts examples
 	@$(VENV)/bin/ruff format --check --quiet python interop tools scripts examples
 	@cd python && ../$(VENV)/bin/mypy
 	@cd examples/python && ../../$(VENV)/bin/mypy --strict --python-executable ../../$(PY) --exclude 'token_stream/test_' super_resolution token_stream
 	@$(VENV)/bin/mypy --config-file interop/mypy.ini interop
+	@cd python && ../$(PYRIGHT)
+	@cd examples/python && ../../$(PYRIGHT)
 	@$(PY) -m mypy.stubtest --mypy-config-file python/pyproject.toml nnrp._native
 
 ##@ Work

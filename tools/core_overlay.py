@@ -142,6 +142,18 @@ OVERLAYS: dict[str, Overlay] = {
     ),
     "FrameSubmitMetadata": Overlay(
         plain=frozenset({"frame_class", "object_ref_mask"}),
+        # Programs name the first fields by position; the published package has these two behind the policies.
+        last=(
+            "reserved1",
+            "reserved2",
+            "loss_tolerance_policy",
+            "reserved3",
+            "object_ref_mask",
+            "dependency_frame_id",
+            "payload_kind_bitmap",
+            "payload_frame_count",
+            "reserved4",
+        ),
         defaults={
             "submit_mode": "SubmitMode.INLINE",
             "budget_policy": "BudgetPolicy.NONE",

@@ -30,40 +30,42 @@ from typing import TYPE_CHECKING
 
 from nnrp import core, errors
 from nnrp._native import __version__ as __version__  # re-exported
-from nnrp.core import *  # noqa: F403  # the re-export is the point
-from nnrp.errors import *  # noqa: F403
+from nnrp.core import *  # the re-export is the point
+from nnrp.errors import *
 
 if TYPE_CHECKING:
-    from nnrp.adapters import *  # noqa: F403
+    from nnrp.adapters import *
+
+__all__ = [
+    "NNRP_ALPN",
+    "NNRP_CURRENT_ALPN",
+    "NNRP_TCP_ALPN",
+    "DevelopmentCertificate",
+    "NnrpQuicConnection",
+    "NnrpQuicListener",
+    "NnrpTcpClientConfiguration",
+    "NnrpTcpConnection",
+    "NnrpTcpListener",
+    "NnrpTcpServerConfiguration",
+    "QuicConfiguration",
+    "alpn_for_wire_format",
+    "connect_quic",
+    "connect_tcp",
+    "create_development_certificate",
+    "create_quic_client_configuration",
+    "create_quic_server_configuration",
+    "create_tcp_client_configuration",
+    "create_tcp_server_configuration",
+    "serve_quic",
+    "serve_tcp",
+]
 
 #: Names of :mod:`nnrp.adapters`, which are resolved when first used: importing the packet layer stays cheap.
-_ADAPTER_NAMES = frozenset(
-    {
-        "NNRP_ALPN",
-        "NNRP_CURRENT_ALPN",
-        "NNRP_TCP_ALPN",
-        "DevelopmentCertificate",
-        "NnrpQuicConnection",
-        "NnrpQuicListener",
-        "NnrpTcpClientConfiguration",
-        "NnrpTcpConnection",
-        "NnrpTcpListener",
-        "NnrpTcpServerConfiguration",
-        "QuicConfiguration",
-        "alpn_for_wire_format",
-        "connect_quic",
-        "connect_tcp",
-        "create_development_certificate",
-        "create_quic_client_configuration",
-        "create_quic_server_configuration",
-        "create_tcp_client_configuration",
-        "create_tcp_server_configuration",
-        "serve_quic",
-        "serve_tcp",
-    }
-)
+_ADAPTER_NAMES = frozenset(__all__)
 
-__all__ = sorted({*core.__all__, *errors.__all__, *_ADAPTER_NAMES, "__version__"})  # noqa: PLE0605  # a list, from the lists of its parts
+__all__ += core.__all__
+__all__ += errors.__all__
+__all__ += ["__version__"]
 
 
 def __getattr__(name: str) -> object:

@@ -135,6 +135,14 @@ class LazySection(LazyFrozen, TensorSectionData):
         field.name: attrgetter(f"_source.{field.name}") for field in fields(TensorSectionData)
     }
 
+    def tile_buffers(self) -> tuple[memoryview, ...]:
+        """Return the bytes of each tile, still without a copy: arrays are made of them."""
+        return self._source.tile_buffers()
+
+    def packed_tiles(self) -> tuple[memoryview, int]:
+        """Return the payload and the distance of its tiles, likewise."""
+        return self._source.packed_tiles()
+
 
 def section_from_view(view: TensorSectionView) -> TensorSectionData:
     """Return the section as data, without copying its payload yet."""

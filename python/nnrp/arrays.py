@@ -13,7 +13,7 @@ views of the received body. This module needs NumPy; the rest of the package doe
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
 
@@ -60,7 +60,8 @@ def tensor_section(
         TypeError: the wire has no such dtype, or the tiles have different ones.
 
     """
-    arrays = [_array(tile) for tile in (tiles if isinstance(tiles, list | tuple) else _array(tiles))]
+    given = cast("Iterable[Any]", tiles)
+    arrays = [_array(tile) for tile in (given if isinstance(tiles, list | tuple) else _array(given))]
     kinds = {tensor_dtype(array.dtype) for array in arrays}
     if len(kinds) > 1:
         names = ", ".join(sorted(kind.name for kind in kinds))
@@ -82,7 +83,9 @@ def tensor_section(
 
 def _array(given: Any) -> NDArray[Any]:
     """Return `given` as an array, over its own memory where that can be."""
-    if hasattr(given, "__dlpack__") and not isinstance(given, np.ndarray):
+    if isinstance(given, np.ndarray):
+        return cast("NDArray[Any]", given)
+    if hasattr(given, "__dlpack__"):
         try:
             return np.from_dlpack(given)
         except (BufferError, RuntimeError, TypeError):

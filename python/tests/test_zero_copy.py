@@ -51,6 +51,14 @@ async def test_payload_bytes_are_equal_whenever_they_are_read(network):
     assert submit.packet.body is submit.packet.body
 
 
+async def test_arrays_of_a_request_are_views_too(network):
+    submit = await received(network, bytes(range(64)))
+    [viewed], [data] = submit.tensor_body.sections, submit.request.sections
+    array = data.numpy()
+    assert array.tolist() == [list(range(64))]
+    assert array.__array_interface__["data"] == (address(viewed.payload), True)
+
+
 @pytest.mark.parametrize(
     "payload",
     [

@@ -3,13 +3,15 @@
 import argparse
 import asyncio
 import hashlib
+from collections.abc import Iterable
 from random import Random
 
 from nnrp.adapters import create_tcp_client_configuration
-from nnrp.client import SubmitRequest, dial_client
+from nnrp.client import ClientSession, SubmitRequest, dial_client
 from nnrp.core import (
     CacheObjectKind,
     CachePutFlags,
+    ObjectReferenceBlock,
     SubmitMode,
     TensorDType,
     TensorSectionData,
@@ -29,11 +31,11 @@ SECTION = TensorSectionData(
 EXPECTED = hashlib.sha256(CAMERA).hexdigest() + f" {TILES}"
 
 
-def inline(frame_id):
+def inline(frame_id: int):
     return SubmitRequest(frame_id=frame_id, tile_ids=TILES, sections=(SECTION,), camera_block=CAMERA)
 
 
-def referring(frame_id, camera, tiles):
+def referring(frame_id: int, camera: ObjectReferenceBlock, tiles: ObjectReferenceBlock):
     return SubmitRequest(
         frame_id=frame_id,
         tile_ids=TILES,
@@ -44,10 +46,10 @@ def referring(frame_id, camera, tiles):
     )
 
 
-async def put(session):
+async def put(session: ClientSession):
     """Store camera and tile index at the server; what frames say instead of them."""
     index = pack_tile_index_block(TILES, mode=TileIndexMode.RAW_U16)
-    blocks = []
+    blocks: list[ObjectReferenceBlock] = []
     for kind, data, build in (
         (CacheObjectKind.CAMERA_BLOCK, CAMERA, build_camera_reference_block),
         (CacheObjectKind.TILE_INDEX_BLOCK, index, build_tile_index_reference_block),
@@ -59,7 +61,7 @@ async def put(session):
     return blocks
 
 
-async def submit(session, requests):
+async def submit(session: ClientSession, requests: Iterable[SubmitRequest]):
     for request in requests:
         result = await session.submit(request, timeout=10)
         if result.token_chunks != (EXPECTED.encode(),):

@@ -6,10 +6,10 @@ import hashlib
 
 from nnrp.adapters import create_tcp_server_configuration, serve_tcp
 from nnrp.client import TypedPayload
-from nnrp.server import serve_sessions
+from nnrp.server import ServerSession, serve_sessions
 
 
-async def handle(session):
+async def handle(session: ServerSession):
     while True:
         request = (await session.receive_submit()).request
         # The camera is here whether the frame brought it or referred to it; what is answered shows that.

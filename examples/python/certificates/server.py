@@ -14,20 +14,20 @@ from nnrp.adapters import (
     serve_quic,
     serve_tcp,
 )
-from nnrp.server import accept_server_session
+from nnrp.server import ClientHelloContext, ServerSession, accept_server_session
 
 
-def fingerprint(certificate):
+def fingerprint(certificate: bytes):
     """What names a client here; a parser of certificates would give its subject."""
     return hashlib.sha256(certificate).hexdigest()[:16]
 
 
-def known(_auth_block, hello):
+def known(_auth_block: bytes, hello: ClientHelloContext):
     """TLS has checked that our authority signed the certificate; here it could be looked up in a list."""
     return bool(hello.peer_certificates)
 
 
-async def handle(session):
+async def handle(session: ServerSession):
     print("camera", fingerprint(session.peer_certificates[0]), flush=True)
     async with session:
         with contextlib.suppress(NnrpConnectionClosedError):
@@ -45,14 +45,16 @@ async def main():
     arguments.add_argument("--port", type=int, default=4433)
     chosen = arguments.parse_args()
 
-    quic = chosen.transport == "quic"
-    configure = create_quic_server_configuration if quic else create_tcp_server_configuration
-    configuration = configure(
-        certificate=chosen.folder / "server.pem",
-        private_key=chosen.folder / "server.key",
-        cafile=chosen.folder / "authority.pem",  # whose clients are let in; without it nobody is asked
-    )
-    async with (serve_quic if quic else serve_tcp)("127.0.0.1", chosen.port, configuration) as listener:
+    certificates = {
+        "certificate": chosen.folder / "server.pem",
+        "private_key": chosen.folder / "server.key",
+        "cafile": chosen.folder / "authority.pem",  # whose clients are let in; without it nobody is asked
+    }
+    if chosen.transport == "quic":
+        serving = serve_quic("127.0.0.1", chosen.port, create_quic_server_configuration(**certificates))
+    else:
+        serving = serve_tcp("127.0.0.1", chosen.port, create_tcp_server_configuration(**certificates))
+    async with serving as listener:
 
         def reload():
             try:

@@ -3,10 +3,10 @@ import contextlib
 
 from nnrp import NnrpConnectionClosedError
 from nnrp.adapters import create_tcp_server_configuration, serve_tcp
-from nnrp.server import ServerProfile, accept_server_session
+from nnrp.server import ServerProfile, ServerSession, accept_server_session
 
 
-async def handle(session):
+async def handle(session: ServerSession):
     async with session:  # however this ends, frames without an answer are dropped and the client is told
         with contextlib.suppress(NnrpConnectionClosedError):  # the client was lost
             async for received in session:  # until the client is done

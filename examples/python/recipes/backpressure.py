@@ -2,6 +2,7 @@ import asyncio
 
 from nnrp.arrays import tensor_section
 from nnrp.core import ResultHintReason
+from nnrp.server import ReceivedSubmit, ServerSession
 
 from recipes import model
 from recipes.serving import serve
@@ -10,7 +11,7 @@ WORKERS = asyncio.Semaphore(2)
 PATIENCE = 0.05  # seconds a frame may wait for a worker when it does not say itself
 
 
-async def answer(session, received):
+async def answer(session: ServerSession, received: ReceivedSubmit):
     frame_id, budget_ms = received.metadata.frame_id, received.metadata.latency_budget_ms
     try:
         async with asyncio.timeout(budget_ms / 1000 if budget_ms else PATIENCE):
@@ -20,7 +21,7 @@ async def answer(session, received):
         await session.send_result_drop(frame_id, reason)  # an answer, too: the client need not wait
         return
     try:
-        tiles = received.tensor_body.sections[0].numpy()
+        tiles = received.request.sections[0].numpy()
         outputs = await asyncio.to_thread(model.run, tiles)
     finally:
         WORKERS.release()

@@ -3,13 +3,13 @@ import asyncio
 import numpy as np
 
 from nnrp.arrays import tensor_section
-from nnrp.server import MicroBatcher
+from nnrp.server import MicroBatcher, ReceivedSubmit, ServerSession
 
 from recipes import model
 from recipes.serving import serve
 
 
-def run_together(frames):  # on a thread, with the tiles of up to 8 frames of any sessions
+def run_together(frames: list[np.ndarray]):  # on a thread, with the tiles of up to 8 frames of any sessions
     outputs = model.run(np.concatenate(frames))
     return np.split(outputs, np.cumsum([len(frame) for frame in frames[:-1]]))
 
@@ -17,8 +17,8 @@ def run_together(frames):  # on a thread, with the tiles of up to 8 frames of an
 async def main():
     async with MicroBatcher(run_together, max_size=8, max_delay=0.002) as batcher:
 
-        async def answer(session, received):
-            outputs = await batcher.compute(received.tensor_body.sections[0].numpy())
+        async def answer(session: ServerSession, received: ReceivedSubmit):
+            outputs = await batcher.compute(received.request.sections[0].numpy())
             sections = (tensor_section(outputs, role_id=1),)
             await session.send_result(frame_id=received.metadata.frame_id, sections=sections)
 

@@ -3,6 +3,7 @@ import multiprocessing
 from concurrent.futures import ProcessPoolExecutor
 
 from nnrp.arrays import tensor_section
+from nnrp.server import ReceivedSubmit, ServerSession
 
 from recipes import model
 from recipes.serving import serve
@@ -13,8 +14,8 @@ async def main():
     clean = multiprocessing.get_context("spawn")
     with ProcessPoolExecutor(max_workers=2, mp_context=clean, initializer=model.load) as processes:
 
-        async def answer(session, received):
-            tiles = received.tensor_body.sections[0].numpy()  # pickled on its way: that is the price
+        async def answer(session: ServerSession, received: ReceivedSubmit):
+            tiles = received.request.sections[0].numpy()  # pickled on its way: that is the price
             loop = asyncio.get_running_loop()
             outputs = await loop.run_in_executor(processes, model.run, tiles)
             sections = (tensor_section(outputs, role_id=1),)

@@ -4,23 +4,28 @@ import asyncio
 import contextlib
 import signal
 import sys
+from collections.abc import Callable, Coroutine
+from typing import Any
 
 from nnrp import NnrpConnectionClosedError
 from nnrp.adapters import create_tcp_server_configuration, serve_tcp
-from nnrp.server import ServerProfile, accept_server_session
+from nnrp.server import ReceivedSubmit, ServerProfile, ServerSession, accept_server_session
+
+Answer = Callable[[ServerSession, ReceivedSubmit], Coroutine[Any, Any, None]]
 
 
-async def serve(answer, in_flight=16):
+async def serve(answer: Answer, in_flight: int = 16):
     """Serve on the port in the first argument; `answer(session, received)` is a coroutine function."""
 
-    async def handle(session):
+    async def handle(session: ServerSession):
         async with session, asyncio.TaskGroup() as tasks:
             with contextlib.suppress(NnrpConnectionClosedError):  # the client was lost
                 async for received in session:
                     tasks.create_task(answer(session, received))
 
     port = int(sys.argv[1]) if len(sys.argv) > 1 else 4433
-    asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, asyncio.current_task().cancel)
+    if (serving := asyncio.current_task()) is not None:
+        asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, serving.cancel)
     async with serve_tcp("127.0.0.1", port, config=create_tcp_server_configuration()) as listener:
         print("listening on port", listener.port, flush=True)
         with contextlib.suppress(asyncio.CancelledError):

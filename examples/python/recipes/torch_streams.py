@@ -4,6 +4,8 @@ from concurrent.futures import ThreadPoolExecutor
 import torch
 
 from nnrp.arrays import tensor_section
+from nnrp.core import TensorSectionData
+from nnrp.server import ReceivedSubmit, ServerSession
 
 from recipes.serving import serve
 
@@ -13,7 +15,9 @@ THREADS = ThreadPoolExecutor(max_workers=2)
 MODEL = torch.nn.Sequential(torch.nn.Linear(64, 64), torch.nn.Tanh()).to(DEVICE).eval()
 
 
-def run(section):  # on a thread of its own; a stream for each call lets copies and kernels overlap
+def run(
+    section: TensorSectionData,
+):  # on a thread of its own; a stream for each call lets copies and kernels overlap
     received = torch.from_dlpack(section.numpy().copy())  # pinned memory makes the copy asynchronous
     stream = torch.cuda.Stream() if GPU else None
     with torch.inference_mode(), torch.cuda.stream(stream):
@@ -24,9 +28,9 @@ def run(section):  # on a thread of its own; a stream for each call lets copies 
     return outputs
 
 
-async def answer(session, received):
+async def answer(session: ServerSession, received: ReceivedSubmit):
     loop = asyncio.get_running_loop()
-    outputs = await loop.run_in_executor(THREADS, run, received.tensor_body.sections[0])
+    outputs = await loop.run_in_executor(THREADS, run, received.request.sections[0])
     sections = (tensor_section(outputs, role_id=1),)
     await session.send_result(frame_id=received.metadata.frame_id, sections=sections)
 

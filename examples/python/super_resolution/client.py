@@ -47,10 +47,10 @@ class Measurements:
     received_bytes: int = 0
     dropped_frames: int = 0
     partial_frames: int = 0
-    latency_ms: list[float] = field(default_factory=list)
-    inference_ms: list[int] = field(default_factory=list)
-    queue_ms: list[int] = field(default_factory=list)
-    server_total_ms: list[int] = field(default_factory=list)
+    latency_ms: list[float] = field(default_factory=list[float])
+    inference_ms: list[int] = field(default_factory=list[int])
+    queue_ms: list[int] = field(default_factory=list[int])
+    server_total_ms: list[int] = field(default_factory=list[int])
 
     def record(self, request: SubmitRequest, result: Result, *, latency: float) -> None:
         """Count one answered frame; `latency` is in seconds."""

@@ -17,7 +17,7 @@ import os
 import secrets
 import subprocess
 import sys
-from collections.abc import AsyncIterator, Awaitable, Sequence
+from collections.abc import AsyncGenerator, Awaitable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
@@ -64,7 +64,7 @@ class Endpoint:
 
 
 @contextlib.asynccontextmanager
-async def running_server(output: Path) -> AsyncIterator[Endpoint]:
+async def running_server(output: Path) -> AsyncGenerator[Endpoint]:
     """Run the server as a process of its own for the length of the block, then ask it to stop.
 
     Raises `DemoError` if it does not come up, or does not leave with exit code 0 when its input is closed.

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TypeAlias
+from typing import Any, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
@@ -29,18 +29,19 @@ class Engine:
         One thread each is right for a server: frames are computed side by side, and a core that works on a
         second frame is better used than one that waits for the others at the end of every layer.
         """
-        options = onnxruntime.SessionOptions()
+        runtime: Any = onnxruntime  # which says too little about its types
+        options = runtime.SessionOptions()
         options.intra_op_num_threads = threads
         options.inter_op_num_threads = 1
-        self._session = onnxruntime.InferenceSession(str(model), options, providers=["CPUExecutionProvider"])
+        self._session = runtime.InferenceSession(str(model), options, providers=["CPUExecutionProvider"])
         self.name = model.stem
 
     def run(self, tiles: Tiles) -> Residuals:
         """Compute all tiles; blocks until it is done. The interpreter lock is released meanwhile."""
+        residuals: Residuals
         (residuals,) = self._session.run(["residual"], {"luma": tiles})
         count, _, height, width = tiles.shape
         expected = (count, 1, SCALE * (height - 2 * HALO), SCALE * (width - 2 * HALO))
         if residuals.shape != expected:
             raise ValueError(f"the model gave the shape {residuals.shape} instead of {expected}")
-        answer: Residuals = residuals
-        return answer
+        return residuals

@@ -347,7 +347,7 @@ async def serve_until_stopped(settings: Settings, *, until_stdin_closes: bool) -
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()
     for number in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(number, lambda *_: loop.call_soon_threadsafe(stop.set))
+        signal.signal(number, lambda _signal, _frame: loop.call_soon_threadsafe(stop.set))
 
     def watch_stdin() -> None:
         while os.read(sys.stdin.fileno(), 4096):

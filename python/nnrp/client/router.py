@@ -29,7 +29,9 @@ class ResultRouter:
     """
 
     session: ClientSession
-    _waiting: dict[tuple[int, int], deque[Result]] = field(default_factory=dict, init=False, repr=False)
+    _waiting: dict[tuple[int, int], deque[Result]] = field(
+        default_factory=dict[tuple[int, int], "deque[Result]"], init=False, repr=False
+    )
     _arrived: asyncio.Event = field(default_factory=asyncio.Event, init=False, repr=False)
     _task: asyncio.Task[None] | None = field(default=None, init=False, repr=False)
     _error: BaseException | None = field(default=None, init=False, repr=False)

@@ -227,7 +227,7 @@ class TileArrays:
         """
         _refuse_compressed(self)
         numpy, dtype = _numpy(), numpy_dtype(self.dtype_id)
-        arrays = []
+        arrays: list[NDArray[Any]] = []
         for tile in self.tile_buffers():
             if memoryview(tile).nbytes % dtype.itemsize:
                 raise ValueError(

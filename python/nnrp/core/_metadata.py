@@ -982,14 +982,14 @@ class FrameSubmitMetadata(Metadata):
     """Length of the camera block in the body (u32)."""
     tile_index_bytes: int
     """Length of the tile index in the body (u32)."""
-    reserved1: int = 0
-    """Reserved (u64): send 0; a received value is kept and means nothing."""
-    reserved2: int = 0
-    """Reserved (u64): send 0; a received value is kept and means nothing."""
     submit_mode: SubmitMode = SubmitMode.INLINE
     """Where the low-frequency objects are (u8, R-SUB-4)."""
     budget_policy: BudgetPolicy = BudgetPolicy.NONE
     """What the client takes instead of a complete result (u8, R-SUB-5)."""
+    reserved1: int = 0
+    """Reserved (u64): send 0; a received value is kept and means nothing."""
+    reserved2: int = 0
+    """Reserved (u64): send 0; a received value is kept and means nothing."""
     loss_tolerance_policy: int = INHERIT_LOSS_TOLERANCE
     """A `LossTolerance`, or 0xFF to inherit the session's (u8)."""
     reserved3: int = 0
@@ -1030,10 +1030,10 @@ class FrameSubmitMetadata(Metadata):
             tile_base_id: int,
             camera_bytes: int,
             tile_index_bytes: int,
-            reserved1: int = ...,
-            reserved2: int = ...,
             submit_mode: SubmitMode = ...,
             budget_policy: BudgetPolicy = ...,
+            reserved1: int = ...,
+            reserved2: int = ...,
             loss_tolerance_policy: int = ...,
             reserved3: int = ...,
             object_ref_mask: int = ...,
@@ -1065,10 +1065,10 @@ class FrameSubmitMetadata(Metadata):
             tile_base_id: int,
             camera_bytes: int,
             tile_index_bytes: int,
-            reserved1: int = ...,
-            reserved2: int = ...,
             submit_mode: SubmitMode = ...,
             budget_policy: BudgetPolicy = ...,
+            reserved1: int = ...,
+            reserved2: int = ...,
             loss_tolerance_policy: int = ...,
             reserved3: int = ...,
             object_ref_mask: int = ...,
@@ -1101,10 +1101,10 @@ class FrameSubmitMetadata(Metadata):
             tile_base_id: int,
             camera_bytes: int,
             tile_index_bytes: int,
-            reserved1: int = 0,
-            reserved2: int = 0,
             submit_mode: SubmitMode = SubmitMode.INLINE,
             budget_policy: BudgetPolicy = BudgetPolicy.NONE,
+            reserved1: int = 0,
+            reserved2: int = 0,
             loss_tolerance_policy: int = INHERIT_LOSS_TOLERANCE,
             reserved3: int = 0,
             object_ref_mask: int = 0,
@@ -1132,10 +1132,10 @@ class FrameSubmitMetadata(Metadata):
             self.tile_base_id = tile_base_id
             self.camera_bytes = camera_bytes
             self.tile_index_bytes = tile_index_bytes
-            self.reserved1 = reserved1
-            self.reserved2 = reserved2
             self.submit_mode = submit_mode
             self.budget_policy = budget_policy
+            self.reserved1 = reserved1
+            self.reserved2 = reserved2
             self.loss_tolerance_policy = loss_tolerance_policy
             self.reserved3 = reserved3
             self.object_ref_mask = object_ref_mask

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from functools import reduce
-from operator import or_
 from typing import TYPE_CHECKING, Final
 
 from nnrp._native import codec
@@ -67,7 +65,10 @@ def build_cache_object_bitmap(*object_kinds: CacheObjectKind | int) -> int:
         ValueError: a number is no object kind.
 
     """
-    return reduce(or_, (1 << CacheObjectKind(kind) - 1 for kind in object_kinds), 0)
+    bitmap = 0
+    for kind in object_kinds:
+        bitmap |= 1 << CacheObjectKind(kind) - 1
+    return bitmap
 
 
 TENSOR_PROFILE_CACHE_OBJECT_BITMAP: Final = build_cache_object_bitmap(_CAMERA, _TILE_INDEX, _SECTION_TABLE)

@@ -224,7 +224,7 @@ def pack_typed_payload_frames(frames: Sequence[TypedPayloadFrame]) -> tuple[byte
         ValueError: a frame is no legal typed payload (R-TYP-1 to 3).
 
     """
-    descriptors = []
+    descriptors: list[TypedPayloadDescriptor] = []
     offset = 0
     for frame in frames:
         descriptors.append(_typed_descriptor(frame, offset))
@@ -234,7 +234,7 @@ def pack_typed_payload_frames(frames: Sequence[TypedPayloadFrame]) -> tuple[byte
 
 def typed_payload_views(descriptors: memoryview, payloads: memoryview) -> tuple[TypedPayloadFrame, ...]:
     """Return the typed payloads of two regions that the native rules have accepted."""
-    frames = []
+    frames: list[TypedPayloadFrame] = []
     for kind, flags, profile_id, offset, length, _ in TypedPayloadDescriptor.STRUCT.iter_unpack(descriptors):
         payload = payloads[offset : offset + length].tobytes()
         frames.append(TypedPayloadFrame(PayloadKind(kind), payload, profile_id, flags))
@@ -319,7 +319,7 @@ def pack_extension_frames(frames: Sequence[ExtensionFrame]) -> tuple[bytes, byte
         ValueError: a number does not fit, or there are unknown flags (R-XF-1).
 
     """
-    descriptors = []
+    descriptors: list[ExtensionFrameDescriptor] = []
     offset = 0
     for frame in frames:
         descriptors.append(_extension_descriptor(frame, offset))
@@ -348,7 +348,7 @@ def unpack_extension_frames(
     """
     codec.check_extension_frames(descriptor_region, payload_region, known_extension_kinds)
     descriptors, payloads = as_view(descriptor_region), as_view(payload_region)
-    frames = []
+    frames: list[ExtensionFrame] = []
     for kind, flags, profile_id, _, offset, length in ExtensionFrameDescriptor.STRUCT.iter_unpack(
         descriptors
     ):

@@ -109,11 +109,11 @@ class TensorSectionData(TileArrays):
         )
         return f"{type(self).__name__}({', '.join(f'{name}={text}' for name, text in given.items())})"
 
-    def tile_buffers(self) -> tuple[bytes, ...]:
+    def tile_buffers(self) -> tuple[bytes, ...] | tuple[memoryview, ...]:
         """Return the bytes of each tile."""
         return self.tile_payloads
 
-    def packed_tiles(self) -> tuple[bytes, int]:
+    def packed_tiles(self) -> tuple[bytes | memoryview, int]:
         """Return tiles of one size back to back, copied if there are several, and their distance in bytes."""
         tiles = self.tile_payloads
         return (tiles[0] if len(tiles) == 1 else b"".join(tiles)), (len(tiles[0]) if tiles else 0)
@@ -270,7 +270,7 @@ class TensorBodyView:
 
 def section_views(body: memoryview, position: int, section_count: int) -> tuple[TensorSectionView, ...]:
     """Return the sections behind `position` of a body that the native rules have accepted."""
-    sections = []
+    sections: list[TensorSectionView] = []
     for _ in range(section_count):
         start = align(position)
         values = TensorSectionDesc.STRUCT.unpack_from(body, start)

@@ -96,7 +96,8 @@ def _read_pcapng(data: bytes) -> Iterator[CapturedFrame]:
         elif block_type == _INTERFACE and len(content) >= 8:  # noqa: PLR2004  # type, reserved, limit
             interfaces.append(_interface(order, content))
         elif block_type == _ENHANCED and len(content) >= 20:  # noqa: PLR2004  # five numbers
-            number, high, low, captured, _ = struct.unpack_from(order + "5I", content)
+            numbers: tuple[int, ...] = struct.unpack_from(order + "5I", content)
+            number, high, low, captured, _ = numbers
             if number < len(interfaces):
                 interface = interfaces[number]
                 time = (high << 32 | low) / interface.ticks

@@ -54,14 +54,14 @@ class Stream:
     """The two ports."""
     has_start: bool = False
     """Whether the beginning of the connection was captured."""
-    runs: list[bytearray] = field(default_factory=list)
+    runs: list[bytearray] = field(default_factory=list[bytearray])
     """The bytes. Between two runs, some were not captured."""
-    _times: list[tuple[list[int], list[float]]] = field(default_factory=list)
+    _times: list[tuple[list[int], list[float]]] = field(default_factory=list[tuple[list[int], list[float]]])
     _origin: int | None = None
     """The sequence number of position 0."""
     _end: int = 0
     """The position behind the last byte that is in a run; positions do not wrap around."""
-    _early: list[tuple[int, float, bytes]] = field(default_factory=list)
+    _early: list[tuple[int, float, bytes]] = field(default_factory=list[tuple[int, float, bytes]])
     """A heap of what came before its turn: position, time, bytes."""
 
     def time_at(self, run: int, end: int) -> float:

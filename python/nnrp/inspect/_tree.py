@@ -51,8 +51,8 @@ class Node:
     """Whether the children are all of it, so that showing its own bytes would show them twice."""
     is_secret: bool = False
     """Whether the bytes must not be shown."""
-    children: list[Node] = field(default_factory=list)
-    violations: list[Violation] = field(default_factory=list)
+    children: list[Node] = field(default_factory=list["Node"])
+    violations: list[Violation] = field(default_factory=list["Violation"])
 
     @property
     def end(self) -> int:

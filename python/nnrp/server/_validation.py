@@ -9,7 +9,7 @@ import functools
 import hmac
 import inspect
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeGuard
 
 from nnrp.server._threads import on_thread
 
@@ -116,16 +116,20 @@ async def ask(validator: Callable[..., Any], hello: ClientHelloContext, limit: a
         return await validator(*arguments)
     asked = on_thread(functools.partial(contextvars.copy_context().run, validator, *arguments))
     try:
-        verdict = await asyncio.wrap_future(asked)
+        verdict: Any = await asyncio.wrap_future(asked)
     except asyncio.CancelledError:
         if asked.cancel() and limit.expired():
             raise NoThreadError from None
         raise
-    if isinstance(verdict, concurrent.futures.Future):
+    if _is_future(verdict):
         verdict = await asyncio.wrap_future(verdict)
     elif inspect.isawaitable(verdict):
         verdict = await verdict
     return verdict
+
+
+def _is_future(value: object) -> TypeGuard[concurrent.futures.Future[Any]]:
+    return isinstance(value, concurrent.futures.Future)
 
 
 def same_callback(one: Any, other: Any) -> bool:
@@ -136,17 +140,17 @@ def same_callback(one: Any, other: Any) -> bool:
     """
     if one is other:
         return True
-    if isinstance(one, functools.partial) and isinstance(other, functools.partial):
-        return same_callback(one.func, other.func) and (one.args, one.keywords) == (
-            other.args,
-            other.keywords,
-        )
     if inspect.isfunction(one) and inspect.isfunction(other):
         return (
             one.__code__ is other.__code__
             and one.__defaults__ == other.__defaults__
             and one.__kwdefaults__ == other.__kwdefaults__
             and _captured(one) == _captured(other)
+        )
+    if isinstance(one, functools.partial) and isinstance(other, functools.partial):
+        return same_callback(one.func, other.func) and (one.args, one.keywords) == (
+            other.args,
+            other.keywords,
         )
     return bool(one == other)
 

@@ -15,7 +15,7 @@ from nnrp.errors import NnrpConnectionClosedError
 from nnrp.server.accept import accept_server_session
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Collection, Iterator
+    from collections.abc import Awaitable, Callable, Collection, Generator
 
     from nnrp.server.accept import ServerListener
     from nnrp.server.profile import ServerProfile
@@ -143,18 +143,18 @@ class _Stopping:
         (self.second if self.first.is_set() else self.first).set()
 
     @contextlib.contextmanager
-    def on(self, signals: Collection[int]) -> Iterator[None]:
+    def on(self, signals: Collection[int]) -> Generator[None]:
         """Listen to these signals."""
         loop = asyncio.get_running_loop()
         before: list[tuple[int, Any]] = []
         with contextlib.ExitStack() as stack:
             for number in signals:
+                previous = signal.getsignal(number)
                 try:
-                    previous = signal.getsignal(number)
                     loop.add_signal_handler(number, self._signalled)
                 except NotImplementedError:  # Windows
                     before.append((number, previous))
-                    signal.signal(number, lambda *_: loop.call_soon_threadsafe(self._signalled))
+                    signal.signal(number, lambda _signal, _frame: loop.call_soon_threadsafe(self._signalled))
                 except (ValueError, RuntimeError):  # not the main thread
                     _log.debug("signal %d is not listened to outside the main thread", number)
                 else:
