@@ -24,9 +24,12 @@ use crate::{
     Side,
 };
 
-/// On QUIC a drop has a stream of its own and may overtake the hint that says why. It waits this long for it:
-/// both usually share a datagram, but the tasks that read them may not run at the same time on a busy machine (10 ms
-/// lost four reasons in eleven thousand there), and a drop is not urgent.
+/// On QUIC a drop has a stream of its own and may overtake the hint that says why. It waits for it as many round trips
+/// as a lost datagram takes to come again, within these bounds: both usually share a datagram, but the tasks that
+/// read them may not run at the same time on a busy machine (10 ms lost four reasons in eleven thousand there), and
+/// whoever waits for the frame should not wait for a reason that nobody gives.
+const DROP_REASON_ROUND_TRIPS: u32 = 4;
+const LEAST_DROP_REASON_GRACE: Duration = Duration::from_millis(25);
 const DROP_REASON_GRACE: Duration = Duration::from_millis(250);
 
 #[derive(Debug)]
@@ -43,6 +46,8 @@ pub(crate) struct ClientRole {
     answers_pings: bool,
     /// Drops without a known reason, and how long they wait for it.
     held_drops: Vec<(Instant, ReceivedResult)>,
+    /// What the transport says a round trip takes, if it knows.
+    pub(crate) round_trip: Option<Duration>,
     /// What the server has installed here, within what the hello offered.
     pub(crate) cache: Cache,
     /// The session is being moved, or this connection is to take it over.
@@ -68,6 +73,7 @@ impl ClientRole {
             pings: Pings::default(),
             answers_pings: false,
             held_drops: Vec::new(),
+            round_trip: None,
             cache: Cache::default(),
             migrating: false,
             lost_path: None,
@@ -345,7 +351,10 @@ impl Machine {
         let drop_reason = frame.drop_reason;
         let result = ReceivedResult { packet, push: None, drop_reason, beyond_policy: false, arrival };
         if drop_reason.is_none() && matches!(arrival, Arrival::Stream(_)) {
-            role.held_drops.push((now + DROP_REASON_GRACE, result));
+            let grace = role.round_trip.map_or(DROP_REASON_GRACE, |trip| {
+                (trip * DROP_REASON_ROUND_TRIPS).clamp(LEAST_DROP_REASON_GRACE, DROP_REASON_GRACE)
+            });
+            role.held_drops.push((now + grace, result));
             return;
         }
         self.deliver_drop(now, result);

@@ -133,6 +133,13 @@ impl Machine {
         self.side
     }
 
+    /// What the transport has measured: how long a packet and its acknowledgement take.
+    pub fn set_round_trip(&mut self, round_trip: Duration) {
+        if let Role::Client(role) = &mut self.role {
+            role.round_trip = Some(round_trip);
+        }
+    }
+
     /// True until a session is built on the connection.
     pub fn is_raw(&self) -> bool {
         matches!(self.role, Role::Raw)

@@ -61,6 +61,18 @@ fn a_drop_without_a_reason_is_not_held_back_for_long() {
 }
 
 #[test]
+fn on_a_quick_path_a_drop_without_a_reason_comes_sooner() {
+    let mut pair = Pair::connected();
+    pair.client.machine.set_round_trip(Duration::from_millis(1));
+    pair.submit(1);
+    pair.server.machine.push_drop(&drop_of(1, None)).unwrap();
+    pair.drive();
+    assert!(pair.client.event().is_none());
+    pair.advance(Duration::from_millis(25));
+    assert!(matches!(pair.client.event(), Some(Event::Result(_))));
+}
+
+#[test]
 fn a_late_hint_is_not_about_another_view() {
     let mut pair = Pair::connected();
     for view_id in [0, 1] {

@@ -260,8 +260,14 @@ impl Path {
             };
             self.link.last_frame_stream.store(stream, Ordering::Relaxed);
         }
+        let round_trip = self.link.quic.as_ref().map(quinn::Connection::rtt);
         self.run(&mut room, |machine, standing, now| match standing {
-            Standing::InUse => machine.handle_packet(now, packet, arrival),
+            Standing::InUse => {
+                if let Some(round_trip) = round_trip {
+                    machine.set_round_trip(round_trip);
+                }
+                machine.handle_packet(now, packet, arrival);
+            }
             Standing::Left => machine.handle_late_packet(now, packet, arrival),
             Standing::Forgotten => {}
         });
