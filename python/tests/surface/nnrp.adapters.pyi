@@ -1,0 +1,2 @@
+from nnrp.adapters.quic import *
+from nnrp.adapters.tcp import *

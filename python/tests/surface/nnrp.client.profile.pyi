@@ -1,0 +1,1 @@
+from nnrp.client import ClientDialPolicy, ClientProfile, resolve_client_hello_transport_policy

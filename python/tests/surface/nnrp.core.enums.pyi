@@ -1,0 +1,1 @@
+from nnrp.core import ErrorCode, ErrorScope, FrameClass, HeaderFlags, MessageType, WireFormat

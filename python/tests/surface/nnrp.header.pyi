@@ -1,0 +1,1 @@
+from nnrp.core import HEADER_LENGTH, HEADER_MAGIC, NnrpHeader

@@ -1,0 +1,1 @@
+from nnrp.server import ServerProfile
