@@ -10,6 +10,7 @@ import dataclasses
 import enum
 import importlib
 import inspect
+import re
 import signal
 import ssl
 import subprocess
@@ -209,6 +210,24 @@ def test_everything_is_described():
                 name = getattr(part, "name", "_")
                 if not name.startswith("_") and not inspect.getdoc(inspect.getattr_static(thing, name)):
                     silent.add(f"{node.name}.{name}")
+    assert silent == set()
+
+
+def coroutines():
+    for module, body in STUBS.items():
+        loaded = importlib.import_module(module)
+        for node in body:
+            inside = node.body if isinstance(node, ast.ClassDef) else [node]
+            for part in inside:
+                if isinstance(part, ast.AsyncFunctionDef) and not part.name.startswith("_"):
+                    owner = loaded if part is node else getattr(loaded, node.name)
+                    yield f"{node.name}.{part.name}", inspect.getdoc(getattr(owner, part.name))
+
+
+def test_every_coroutine_says_what_cancelling_does():
+    """Or which other one it is like."""
+    elsewhere = re.compile(r"\b(as|see|like) :meth:|\bDo the same as :meth:|; likewise", re.IGNORECASE)
+    silent = {name for name, words in coroutines() if "ancel" not in words and not elsewhere.search(words)}
     assert silent == set()
 
 

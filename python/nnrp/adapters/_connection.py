@@ -117,7 +117,9 @@ class Connection:
         return self._native.last_result_stream_id
 
     async def wait_connected(self, timeout: float | None = None) -> None:
-        """Return at once: connections are handed out connected. ``timeout`` is accepted for symmetry.
+        """Return at once: connections are handed out connected; there is nothing to wait for or to cancel.
+
+        ``timeout`` is accepted for symmetry.
 
         Raises:
             NnrpConnectionClosedError: the connection has ended meanwhile.

@@ -315,6 +315,8 @@ class NnrpQuicConnection(Connection):
     async def ensure_control_stream(self) -> int:
         """Return the id of the control stream, which a client's first control packet opens.
 
+        Returns at once: there is nothing to cancel.
+
         Raises:
             NnrpQuicConnectionClosedError: the connection has ended.
 
@@ -339,6 +341,8 @@ class NnrpQuicConnection(Connection):
             TimeoutError: none came within ``timeout`` seconds.
             NnrpQuicConnectionClosedError: the connection has ended.
 
+        Timeouts and cancellation lose nothing.
+
         """
         return await self._native.receive_datagram(timeout)
 
@@ -347,6 +351,8 @@ class NnrpQuicConnection(Connection):
 
         Raises:
             NnrpQuicConnectionClosedError: the connection has ended.
+
+        Cancelling loses nothing.
 
         """
         await self._native.flush()

@@ -269,12 +269,12 @@ class NnrpTcpConnection(Connection):
     __slots__ = ()
 
     def send_datagram(self, payload: bytes) -> Never:
-        """Raise ``NnrpTcpUnsupportedOperationError``: TCP has no datagrams."""
+        """Raise ``NnrpTcpUnsupportedOperationError``: TCP has no datagrams. Nothing to cancel."""
         del payload
         raise NnrpTcpUnsupportedOperationError("TCP has no datagrams")
 
     async def receive_datagram(self, timeout: float | None = None) -> Never:
-        """Raise ``NnrpTcpUnsupportedOperationError``: TCP has no datagrams."""
+        """Raise ``NnrpTcpUnsupportedOperationError``: TCP has no datagrams. Nothing to cancel."""
         del timeout
         raise NnrpTcpUnsupportedOperationError("TCP has no datagrams")
 

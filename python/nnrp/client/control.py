@@ -108,6 +108,8 @@ class ClientControlBootstrapSession:
             ValueError: a value is out of range.
             NnrpConnectionClosedError: the connection has ended.
 
+        Cancelling sends all of it or nothing.
+
         """
         packet = build_session_migrate_packet(
             metadata=metadata,
@@ -128,6 +130,8 @@ class ClientControlBootstrapSession:
         Raises:
             TimeoutError: none came within ``timeout`` seconds.
             NnrpConnectionClosedError: the connection has ended.
+
+        Timeouts and cancellation lose nothing.
 
         """
         packet = await self._receive(MessageType.SESSION_MIGRATE_ACK, timeout)

@@ -54,6 +54,8 @@ class ResultRouter:
         Raises:
             RuntimeError: the router is not running.
 
+        As :meth:`ClientSession.send_submit`.
+
         """
         self._check()
         return await self.session.send_submit(request)
@@ -84,12 +86,12 @@ class ResultRouter:
         return await self.receive(frame_id, timeout=timeout)
 
     async def put(self, result: Result) -> None:
-        """Hand in a result as if it had been received."""
+        """Hand in a result as if it had been received; done at once, nothing to cancel."""
         self._waiting.setdefault((result.view_id, result.frame_id), deque()).append(result)
         self._arrived.set()
 
     async def close(self) -> None:
-        """Stop receiving. Idempotent; results that were not taken are gone."""
+        """Stop receiving. Idempotent and cancel-safe; results that were not taken are gone."""
         self._closed = True
         if self._task is not None:
             self._task.cancel()

@@ -320,6 +320,8 @@ class ClientSession:
             TimeoutError: none came within ``timeout`` seconds.
             NnrpConnectionClosedError: the connection has ended.
 
+        Timeouts and cancellation lose nothing.
+
         """
         return await self.control.receive_flow_update(timeout)
 
@@ -338,11 +340,11 @@ class ClientSession:
         return await self.control.send_flow_update(metadata, trace_id=trace_id, flags=flags)
 
     async def pause_submit(self) -> None:
-        """Let submits wait, on this side only."""
+        """Let submits wait, on this side only; done at once, and idempotent. Nothing to cancel."""
         client_state(self.connection).gate.close()
 
     async def resume_submit(self) -> None:
-        """Let submits go on."""
+        """Let submits go on; likewise."""
         client_state(self.connection).gate.open()
 
     async def cancel_frame(self, frame_id: int, *, view_id: int = 0) -> int:
@@ -353,6 +355,8 @@ class ClientSession:
         Raises:
             NnrpConnectionClosedError: the connection has ended.
 
+        Cancelling sends all of it or nothing.
+
         """
         return await client_state(self.connection).native.cancel_frame(frame_id, view_id)
 
@@ -362,6 +366,8 @@ class ClientSession:
         Raises:
             TimeoutError: there was no answer; some servers never give one.
             NnrpConnectionClosedError: the connection has ended.
+
+        Cancelling loses nothing.
 
         """
         return await client_state(self.connection).native.ping(timeout)
@@ -391,8 +397,11 @@ class ClientSession:
             timeout: seconds to wait for the answer.
 
         Raises:
-            TimeoutError: the server did not answer; nothing has changed.
+            TimeoutError: the server did not answer; some never do.
             NnrpConnectionClosedError: the connection has ended.
+
+        When cancelled or timed out, the server may have made the change; an answer that comes later is what
+        the next call returns.
 
         """
         metadata = SessionPatchMetadata(
@@ -446,6 +455,9 @@ class ClientSession:
             TimeoutError: the server did not answer.
             NnrpConnectionClosedError: the connection has ended.
 
+        When cancelled or timed out, the server may have stored it; an answer that comes later is what the
+        next call returns.
+
         """
         high, low = _cache_key(key)
         payload = bytes(data)
@@ -482,6 +494,8 @@ class ClientSession:
         Raises:
             ValueError: the scope needs a kind or key that is not given.
             NnrpConnectionClosedError: the connection has ended.
+
+        Cancelling sends all of it or nothing.
 
         """
         scope = CacheInvalidateScope(scope)
@@ -594,7 +608,10 @@ class ClientSession:
     async def submit_and_receive_result(
         self, packet: NnrpPacket, *, timeout: float | None = None
     ) -> tuple[int, NnrpPacket]:
-        """Send a FRAME_SUBMIT packet; return its stream id and the packet of its frame's next result."""
+        """Send a FRAME_SUBMIT packet; return its stream id and the packet of its frame's next result.
+
+        Raises and cancels like :meth:`submit`.
+        """
         stream_id = await self.send_submit_packet(packet)
         header = packet.header
         result = await self.receive_result(timeout, frame_id=header.frame_id, view_id=header.view_id)

@@ -428,6 +428,8 @@ class ServerSession:
             TimeoutError: none came within ``timeout`` seconds.
             NnrpConnectionClosedError: the connection ended and nothing is left.
 
+        Timeouts and cancellation lose nothing.
+
         """
         native = _native_session(self.connection)
         if native is None:
