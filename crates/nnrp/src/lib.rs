@@ -71,6 +71,7 @@
 //! | connect | [`ClientSession`], [`Connection`] for raw packets |
 //! | configure | [`ServerConfig`], [`ClientConfig`], [`QuicOptions`], [`TcpOptions`] |
 //! | encrypt, and verify both sides | [`ServerTls`], [`ClientTls`], [`Identity`], [`Trust`], [`Listener::reload_tls`] |
+//! | find the better transport | [`probe()`], [`choose`] |
 //! | move a session to another connection | [`ServerConfig::migration`], [`ClientSession::migrate`] |
 //! | address a server | [`Address`]: `nnrps://host:port` |
 //! | understand a failure | [`HandshakeError`], [`TlsFault`], [`SessionError`], [`SendError`], [`Closed`] |
@@ -87,6 +88,7 @@ mod error;
 mod handshake;
 mod listener;
 mod migrate;
+mod probe;
 mod server;
 mod waiting;
 
@@ -118,4 +120,5 @@ pub use nnrp_transport::{
 };
 /// The packets themselves.
 pub use nnrp_wire as wire;
+pub use probe::{MAX_PROBE_BYTES, ProbeOptions, Probed, choose, probe, probe_by};
 pub use server::{Received, ServerSession, Submit, pause_for};

@@ -22,6 +22,7 @@ mod api {
     pub(crate) mod netns;
     pub(crate) mod other_peers;
     pub(crate) mod pitfalls;
+    pub(crate) mod probing;
     pub(crate) mod refusals;
     pub(crate) mod relay;
     pub(crate) mod reload;
@@ -57,6 +58,8 @@ over_every_transport! {
     handshakes::the_application_refuses_with_the_code_it_likes,
     handshakes::both_sides_see_what_was_agreed,
     handshakes::an_acknowledgement_with_another_auth_status_is_a_refusal,
+    probing::a_server_is_measured_before_any_hello,
+    probing::a_server_that_does_not_answer_has_failed_samples,
     echo::a_frame_comes_back,
     echo::results_come_back_in_any_order,
     echo::parts_of_one_frame_keep_their_order,
