@@ -9,12 +9,21 @@ fn transport(kind: Kind) -> TransportId {
     if kind == Kind::Quic { TransportId::Quic } else { TransportId::Tcp }
 }
 
+/// A server that waits for its first client; probing is none.
+fn accept(server: &Server) -> tokio::task::JoinHandle<()> {
+    let listener = server.listener.clone();
+    tokio::spawn(async move {
+        assert!(listener.accept().await.is_none(), "nobody says hello");
+    })
+}
+
 // Rules R-STATE-4
 pub(crate) async fn a_server_is_measured_before_any_hello(kind: Kind) {
     if kind == Kind::Memory {
         return;
     }
     let server = Server::start(kind, ServerConfig::new()).await;
+    let _accepting = accept(&server);
     let options = ProbeOptions { warm_up: true, ..ProbeOptions::default() };
     let connect = || async { Ok(server.dial_raw(kind).await) };
     let probed = probe_by(transport(kind), connect, &options).await;
@@ -30,6 +39,7 @@ pub(crate) async fn a_server_that_does_not_answer_has_failed_samples(kind: Kind)
     let mut settings = nnrp::ServerSettings::default();
     settings.answer_probes = false;
     let server = Server::start(kind, ServerConfig::new().settings(settings)).await;
+    let _accepting = accept(&server);
     let options = ProbeOptions { samples: 1, ..ProbeOptions::default() };
     let connect = || async { Ok(server.dial_raw(kind).await) };
     let probed = probe_by(transport(kind), connect, &options).await;
