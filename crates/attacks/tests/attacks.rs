@@ -80,6 +80,7 @@ attacks! {
         garbage_datagrams
         control_stopped
         no_credit_for_results
+        no_credit_for_drops
 }
 
 /// Bytes an idle session may cost over TCP and over QUIC. Measured with 2000 of them by the `hostile` tool; the test

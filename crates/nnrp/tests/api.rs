@@ -94,6 +94,7 @@ over_every_transport! {
     answers::a_wait_ends_with_the_result,
     answers::a_wait_ends_with_a_drop_that_says_why,
     answers::a_wait_ends_when_the_frame_expires,
+    answers::late_answers_cost_nothing,
     answers::a_wait_ends_when_the_frame_is_cancelled,
     answers::a_wait_ends_when_the_server_closes,
     answers::a_wait_ends_when_the_server_is_lost,

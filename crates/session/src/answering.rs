@@ -109,7 +109,8 @@ impl Machine {
         Ok(())
     }
 
-    /// Ends a frame without a result. A reason goes ahead in a RESULT_HINT. Returns the bytes of the RESULT_DROP.
+    /// Ends a frame without a result. A reason goes ahead in a RESULT_HINT. Returns the bytes of the RESULT_DROP: none
+    /// for a frame that has expired, which was dropped then.
     ///
     /// # Errors
     ///
@@ -131,7 +132,11 @@ impl Machine {
 
     fn drop_frame(&mut self, drop: &DropFrame, origin: Origin) -> Result<usize, CommandError> {
         let role = self.server_session("dropping a frame")?;
-        role.dropped(FrameKey { view_id: drop.view_id, frame_id: drop.frame_id });
+        let key = FrameKey { view_id: drop.view_id, frame_id: drop.frame_id };
+        if role.frames.state(key) == Some(FrameState::Expired) {
+            return Ok(0);
+        }
+        role.dropped(key);
         Ok(self.transmit_drop(drop, origin))
     }
 

@@ -417,6 +417,11 @@ impl Machine {
         !self.out.is_empty() && !self.is_moving()
     }
 
+    /// How much waits to be sent, now or when the session has moved.
+    pub fn waiting_transmits(&self) -> usize {
+        self.out.len()
+    }
+
     /// Whether something waits to be sent, now or when the session has moved.
     pub fn holds_transmits(&self) -> bool {
         !self.out.is_empty()

@@ -180,6 +180,10 @@ impl Driver {
         loop {
             // Room is given out in the order of the streams, so that a later one never takes it from an earlier.
             let accepted = async {
+                if self.path.side() == Side::Server {
+                    // Every frame is owed an answer, also one that is refused unread.
+                    self.path.replies_fit().await;
+                }
                 let room = self.path.frame_room().await?;
                 Some((self.quic.accept_uni().await.ok()?, room))
             };

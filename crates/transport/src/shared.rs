@@ -384,9 +384,16 @@ impl Shared {
             Ok(permit) => permit,
             Err(_) => return Err(self.until_ended().await.into()),
         };
-        match self.with(act) {
-            Ok(result) => {
-                permit.forget();
+        let done = self.with(|machine, now| {
+            let before = machine.waiting_transmits();
+            act(machine, now).map(|result| (result, machine.waiting_transmits() > before))
+        });
+        match done {
+            Ok((result, sends)) => {
+                // What is not to be sent, a late answer for instance, is never written either.
+                if sends {
+                    permit.forget();
+                }
                 Ok(result)
             }
             Err(CommandError::State { .. }) if self.ended.borrow().is_some() => {

@@ -110,6 +110,7 @@ attacks! {
     streams::garbage_datagrams: Echo, QUIC, 4 * MIB, 10000 ms;
     streams::control_stopped: Echo, QUIC, 4 * MIB, 10000 ms;
     streams::no_credit_for_results: Lavish, QUIC, 80 * MIB, 10000 ms;
+    streams::no_credit_for_drops: Echo, QUIC, 12 * MIB, 10000 ms;
 }
 
 /// What an attack did to its victim.

@@ -148,3 +148,18 @@ pub(super) async fn no_credit_for_results(victim: &Victim, scale: Scale) -> Resu
     // Control packets still pass.
     client.ping().await
 }
+
+/// The same, and frames that are refused unread: each is owed a RESULT_DROP that cannot leave.
+pub(super) async fn no_credit_for_drops(victim: &Victim, scale: Scale) -> Result<()> {
+    let mut closed = TransportConfig::default();
+    closed.max_concurrent_uni_streams(VarInt::from_u32(0));
+    let mut client = Dialer::new(victim, closed)?.session().await?;
+    for frame in 0..u32::try_from(scale.of(1_000_000))? {
+        let bytes = header(MessageType::FrameSubmit.value(), client.session, frame, 72, u32::MAX);
+        if !client.frame_unless_held_back(&bytes, HELD_BACK).await? {
+            break;
+        }
+    }
+    // What is held back is the client's own: the victim serves others.
+    victim.serves().await
+}

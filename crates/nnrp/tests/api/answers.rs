@@ -3,6 +3,8 @@
 use nnrp::wire::{ErrorCode, ResultHintReason, SubmitFrame};
 use nnrp::{EndedBy, FrameKey, Reply, ServerSettings, SessionError};
 
+use nnrp_transport::WRITE_BUFFER_BYTES;
+
 use super::harness::{Ends, Kind, frame, session, session_with, soon, text_of, text_result};
 
 /// Submits frame 1 and has the server take it.
@@ -51,6 +53,31 @@ pub(crate) async fn a_wait_ends_when_the_frame_expires(kind: Kind) {
     submit.reply(text_result(0, "late")).await.unwrap();
     assert_eq!(ends.server.connection().stats().frames.results_expired, 1);
     ends.echo(2).await;
+}
+
+/// What is not sent takes no room in the write buffer.
+pub(crate) async fn late_answers_cost_nothing(kind: Kind) {
+    let mut settings = ServerSettings::default();
+    settings.expire_frames = true;
+    let ends = session_with(kind, settings).await;
+    let bulk = "x".repeat(WRITE_BUFFER_BYTES / 4);
+    for id in 1..=6 {
+        ends.client.send(&SubmitFrame { latency_budget_ms: 20, ..frame(id) }).await.unwrap();
+        let submit = soon("a frame", ends.server.recv()).await.unwrap();
+        soon("its end", submit.cancelled()).await;
+        if id % 3 == 0 {
+            let dropped = soon("room for a drop", submit.reject(ResultHintReason::Superseded)).await;
+            assert_eq!(dropped.unwrap(), 0, "it has been dropped");
+        } else {
+            soon("room for a late result", submit.reply(text_result(0, &bulk))).await.unwrap();
+        }
+    }
+    for id in 1..=6 {
+        let reply = soon("a drop", ends.client.receive_for(id, Some(0))).await;
+        assert_eq!(drop_reason(reply), Some(ResultHintReason::BudgetExceeded));
+    }
+    ends.echo(7).await;
+    assert_eq!(ends.client.connection().stats().frames.drops_ignored, 0);
 }
 
 pub(crate) async fn a_wait_ends_when_the_frame_is_cancelled(kind: Kind) {
