@@ -77,3 +77,14 @@ pub(crate) fn self_signed(name: &str, when: When, authority: bool) -> Pem {
     let certificate = params.self_signed(&key).unwrap().pem();
     Pem { certificate, private_key: key.serialize_pem() }
 }
+
+/// A certificate that nobody else signed and that is no authority, and one for `other` that its key has signed.
+pub(crate) fn self_signed_and_signing(name: &str, when: When, other: &str) -> (Pem, Pem) {
+    let named = CertifiedIssuer::self_signed(params(name, when), KeyPair::generate().unwrap()).unwrap();
+    let key = KeyPair::generate().unwrap();
+    let signed = params(other, When::Now).signed_by(&key, &named).unwrap();
+    (
+        Pem { certificate: named.pem(), private_key: named.key().serialize_pem() },
+        Pem { certificate: signed.pem(), private_key: key.serialize_pem() },
+    )
+}

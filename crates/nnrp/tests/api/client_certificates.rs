@@ -2,7 +2,7 @@
 
 use nnrp::{ClientConfig, ClientTls, DialError, HandshakeError, Identity, ServerConfig, ServerTls, TlsFault};
 
-use super::certificates::{Authority, Pem, When, self_signed};
+use super::certificates::{Authority, Pem, When, self_signed, self_signed_and_signing};
 use super::harness::{Kind, dial, listen, soon};
 
 fn der(pem: &Pem) -> Vec<u8> {
@@ -51,6 +51,16 @@ pub(crate) async fn the_authentication_reads_the_certificate(kind: Kind) {
 /// Dials a listener that requires certificates of `authority` and does not admit this client; what it is told.
 async fn told(kind: Kind, authority: &Authority, shown: Option<Identity>) -> (TlsFault, String) {
     let tls = authority.server().require_client_certificates(authority.pem());
+    refused(kind, authority, tls, shown).await
+}
+
+/// The same at a listener with this configuration.
+async fn refused(
+    kind: Kind,
+    authority: &Authority,
+    tls: ServerTls,
+    shown: Option<Identity>,
+) -> (TlsFault, String) {
     let listener = listen(kind, tls, ServerConfig::new()).await;
     let mut client = ClientTls::from(authority.trust());
     if let Some(shown) = shown {
@@ -116,5 +126,30 @@ pub(crate) async fn a_self_signed_client_certificate_that_is_named_is_believed(k
             soon("a session", async { tokio::join!(dialling, listener.accept()) }).await;
         assert!(dialled.is_ok());
         assert_eq!(accepted.unwrap().peer_certificates(), [der(&named)]);
+    }
+}
+
+pub(crate) async fn naming_a_certificate_believes_nobody_it_signs(kind: Kind) {
+    let authority = Authority::new();
+    for when in [When::Now, When::Before, When::Later] {
+        let (named, signed) = self_signed_and_signing("camera-7", when, "admin");
+        let tls = authority.server().require_client_certificates(named.certificate.clone());
+        let (fault, text) = refused(kind, &authority, tls, Some(signed.identity())).await;
+        assert_eq!(fault, TlsFault::UnknownAuthority, "{text}");
+        // Beside an authority, too.
+        let both = [authority.pem(), named.certificate.into_bytes()].concat();
+        let tls = authority.server().require_client_certificates(both);
+        let (fault, text) = refused(kind, &authority, tls, Some(signed.identity())).await;
+        assert_eq!(fault, TlsFault::UnknownAuthority, "{text}");
+    }
+}
+
+pub(crate) async fn a_named_certificate_that_has_expired_is_refused(kind: Kind) {
+    let authority = Authority::new();
+    for marked in [false, true] {
+        let named = self_signed("camera-7", When::Before, marked);
+        let tls = authority.server().require_client_certificates(named.certificate.clone());
+        let (fault, text) = refused(kind, &authority, tls, Some(named.identity())).await;
+        assert_eq!(fault, TlsFault::Expired, "{text}");
     }
 }

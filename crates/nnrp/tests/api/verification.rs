@@ -5,7 +5,7 @@ use nnrp::{
     Trust,
 };
 
-use super::certificates::{Authority, Pem, When, self_signed};
+use super::certificates::{Authority, Pem, When, self_signed, self_signed_and_signing};
 use super::harness::{Kind, dial, listen, soon};
 
 /// Dials a listener with this certificate; the fault and the words if that fails.
@@ -82,6 +82,13 @@ pub(crate) async fn a_self_signed_authority_that_is_named_is_believed(kind: Kind
         let named = self_signed("localhost", When::Now, authority);
         assert_eq!(attempt(kind, named.identity(), named.trust()).await, Ok(()));
     }
+}
+
+pub(crate) async fn naming_a_certificate_believes_no_server_it_signs(kind: Kind) {
+    let (named, signed) = self_signed_and_signing("localhost", When::Now, "localhost");
+    assert_eq!(attempt(kind, named.identity(), named.trust()).await, Ok(()));
+    let (fault, text) = refused(kind, &signed, named.trust()).await;
+    assert_eq!(fault, TlsFault::UnknownAuthority, "{text}");
 }
 
 pub(crate) async fn whoever_accepts_anyone_accepts_anyone(kind: Kind) {

@@ -14,6 +14,7 @@ use rustls::{
 };
 
 use super::{TlsError, Trust, certificates, config_error};
+use crate::clock;
 
 /// What a verifier refused, kept for whoever reports it: QUIC only passes an alert number on.
 pub(crate) type Refusal = Arc<OnceLock<Error>>;
@@ -77,7 +78,7 @@ impl Servers {
             }
             Trust::Certificates(pem) => {
                 let named = certificates("trusted certificates", pem)?;
-                let authorities = roots(&named).map(|roots| {
+                let authorities = roots(&named, &provider).map(|roots| {
                     WebPkiServerVerifier::builder_with_provider(roots, provider.clone()).build()
                 });
                 Belief::Named { named, authorities: authorities.transpose().map_err(config_error)? }
@@ -105,7 +106,7 @@ impl Servers {
         };
         let verified = match authorities {
             Some(verifier) => by_chain(verifier.as_ref()),
-            None => Err(CertificateError::UnknownIssuer.into()),
+            None => Err(without_authorities(end_entity, now, &self.provider)),
         };
         verified.map_err(stranger).or_else(|error| {
             believe_named(named, end_entity, error)?;
@@ -147,7 +148,7 @@ pub(super) struct Clients {
 impl Clients {
     pub(super) fn new(pem: &[u8], mandatory: bool, provider: Arc<CryptoProvider>) -> Result<Self, TlsError> {
         let named = certificates("trusted client certificates", pem)?;
-        let authorities = roots(&named)
+        let authorities = roots(&named, &provider)
             .map(|roots| WebPkiClientVerifier::builder_with_provider(roots, provider.clone()).build());
         Ok(Clients {
             named,
@@ -175,7 +176,7 @@ impl ClientCertVerifier for Clients {
     ) -> Result<ClientCertVerified, Error> {
         let verified = match &self.authorities {
             Some(authorities) => authorities.verify_client_cert(end_entity, intermediates, now),
-            None => Err(CertificateError::UnknownIssuer.into()),
+            None => Err(without_authorities(end_entity, now, &self.provider)),
         };
         verified.map_err(stranger).or_else(|error| {
             believe_named(&self.named, end_entity, error)?;
@@ -186,10 +187,42 @@ impl ClientCertVerifier for Clients {
     checks_signatures!();
 }
 
-fn roots(named: &[CertificateDer<'static>]) -> Option<Arc<RootCertStore>> {
+fn roots(named: &[CertificateDer<'static>], provider: &CryptoProvider) -> Option<Arc<RootCertStore>> {
     let mut roots = RootCertStore::empty();
-    let (usable, _) = roots.add_parsable_certificates(named.iter().cloned());
+    let authorities = named.iter().filter(|certificate| is_authority(certificate, provider));
+    let (usable, _) = roots.add_parsable_certificates(authorities.cloned());
     (usable > 0).then(|| Arc::new(roots))
+}
+
+/// Whether a certificate may sign others: it says so, or is of a version that cannot. Naming one that may not is believing
+/// that one alone: whoever has its key must not become an authority for every other name.
+fn is_authority(certificate: &CertificateDer<'_>, provider: &CryptoProvider) -> bool {
+    use CertificateError as E;
+    let mut at = clock::calendar();
+    for _ in 0..2 {
+        let Error::InvalidCertificate(error) = without_authorities(certificate, at, provider) else {
+            return true;
+        };
+        match error {
+            // Time is looked at first, so once more at a time when it was good.
+            E::ExpiredContext { not_after, .. } => at = not_after,
+            E::NotValidYetContext { not_before, .. } => at = not_before,
+            // Good to be shown, but for who signed it and for which of the two sides it is.
+            E::UnknownIssuer | E::InvalidPurpose | E::InvalidPurposeContext { .. } => return false,
+            _ => return true,
+        }
+    }
+    true
+}
+
+/// Why a certificate is not believed where nobody is: its time first, then whether it is one to be shown at all.
+fn without_authorities(certificate: &CertificateDer<'_>, now: UnixTime, provider: &CryptoProvider) -> Error {
+    let verdict = ParsedCertificate::try_from(certificate).and_then(|parsed| {
+        let nobody = RootCertStore::empty();
+        let algorithms = provider.signature_verification_algorithms.all;
+        verify_server_cert_signed_by_trust_anchor(&parsed, &nobody, &[], now, algorithms)
+    });
+    verdict.err().unwrap_or_else(|| CertificateError::UnknownIssuer.into())
 }
 
 /// A self-signed certificate that is named needs no authority, marked as one or not; an expired one stays refused.
@@ -234,20 +267,11 @@ pub(super) fn check_time(
     now: UnixTime,
     provider: &CryptoProvider,
 ) -> Result<(), TlsError> {
-    let parsed = ParsedCertificate::try_from(certificate).map_err(config_error)?;
-    // Without authorities the answer is never "valid", but time is looked at first.
-    let verdict = verify_server_cert_signed_by_trust_anchor(
-        &parsed,
-        &RootCertStore::empty(),
-        &[],
-        now,
-        provider.signature_verification_algorithms.all,
-    );
-    match verdict {
-        Err(error) if error_of_time(&error).is_some() => {
-            Err(TlsError::NotValidNow { reason: error.to_string() })
-        }
-        _ => Ok(()),
+    ParsedCertificate::try_from(certificate).map_err(config_error)?;
+    let error = without_authorities(certificate, now, provider);
+    match error_of_time(&error) {
+        Some(_) => Err(TlsError::NotValidNow { reason: error.to_string() }),
+        None => Ok(()),
     }
 }
 
