@@ -175,16 +175,20 @@ impl ClientSession {
         let item = connection.receive(Filter::Handshake).await?;
         guard.keep();
         match item {
-            Item::Established(established) => Ok(ClientSession(Arc::new(Inner {
-                connection,
-                ack_packet: established.packet,
-                ack: established.ack,
-                pings: AtomicU64::new(0),
-                waiting,
-                auth_block: config.hello.auth_block,
-                settings,
-                records: Records::default(),
-            }))),
+            Item::Established(established) => {
+                let (session, peer) = (established.ack.metadata.session_id, connection.peer_addr());
+                tracing::info!(session, %peer, transport = %connection.transport(), "a session begins");
+                Ok(ClientSession(Arc::new(Inner {
+                    connection,
+                    ack_packet: established.packet,
+                    ack: established.ack,
+                    pings: AtomicU64::new(0),
+                    waiting,
+                    auth_block: config.hello.auth_block,
+                    settings,
+                    records: Records::default(),
+                })))
+            }
             // Neither the peer nor a rule it broke: it was the clock that ended the handshake.
             Item::HandshakeFailed(failure) if failure.fault.rule.is_none() && !failure.fault.from_peer => {
                 Err(HandshakeError::Timeout(timeout))

@@ -4,7 +4,7 @@ use std::time::{Duration, Instant};
 
 use nnrp_session::{CommandError, CreditPolicy, Hold, HoldReason};
 use nnrp_transport::{Connection, SendError, Sent, clock};
-use nnrp_wire::{EncodedPacket, FrameClass};
+use nnrp_wire::{EncodedPacket, FrameClass, Header};
 use tokio::sync::{Mutex, MutexGuard, watch};
 
 /// The queues of submits. A fair lock each: whoever holds it is at the head.
@@ -61,9 +61,22 @@ impl Waiting {
                 Err(SendError::Command(CommandError::Held(hold))) => {
                     patience.wait(connection, changes, hold).await?;
                 }
-                done => return done,
+                done => {
+                    log_sent(connection, packet.header(), &done);
+                    return done;
+                }
             }
         }
+    }
+}
+
+fn log_sent(connection: &Connection, header: &Header, sent: &Result<Sent, SendError>) {
+    if let Ok(Sent { bytes, .. }) = sent {
+        tracing::debug!(
+            target: "nnrp::client",
+            session = header.session_id, frame = header.frame_id, view = header.view_id, trace = header.trace_id,
+            peer = %connection.peer_addr(), bytes, "a frame is on its way"
+        );
     }
 }
 

@@ -4,11 +4,12 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use nnrp_session::{DRAIN_TIME, Drained, ServerSettings};
-use nnrp_transport::{Connection, WeakConnection, clock};
+use nnrp_transport::{Connection, Ledger, Totals, WeakConnection, clock};
 use tokio::task::JoinSet;
 
 use crate::listener::{Inner, Listener};
 use crate::server::ServerSession;
+use crate::stats::Fate;
 use crate::waiting::Place;
 
 /// Until when a listener's sessions may go on, and why no longer.
@@ -20,17 +21,23 @@ pub(crate) struct LastCall {
 
 /// Connections that a listener has to say goodbye on, as long as somebody holds them.
 #[derive(Debug, Default)]
-pub(crate) struct Registry(Mutex<Vec<WeakConnection>>);
+pub(crate) struct Registry(Mutex<Vec<WeakConnection>>, Ledger);
 
 impl Registry {
     /// Remembers one more. Those that are gone are forgotten whenever the list would have to grow, so it stays
     /// within twice the most there ever were at once.
     pub(crate) fn add(&self, connection: &Connection) {
+        self.1.enter(connection);
         let mut known = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         if known.len() == known.capacity() {
             known.retain(|connection| connection.upgrade().is_some());
         }
         known.push(connection.downgrade());
+    }
+
+    /// What they have counted.
+    pub(crate) fn totals(&self) -> Totals {
+        self.1.totals()
     }
 
     fn alive(&self) -> Vec<Connection> {
@@ -103,6 +110,7 @@ impl Inner {
 /// Tells a client that came too late.
 async fn turn_away(inner: Arc<Inner>, connection: Connection, _place: Place) {
     connection.adopt(|machine, _| machine.serve(ServerSettings::default()));
+    inner.tally.count(Fate::Draining);
     inner.last_call(&connection);
     connection.claim();
     drained(&connection).await;

@@ -14,6 +14,7 @@ use nnrp_wire::{ErrorCode, MessageType, Packet};
 use crate::error::HandshakeError;
 use crate::migrate::{SessionRegistry, TakenOver};
 use crate::server::ServerSession;
+use crate::stats::{Fate, Tally};
 use crate::waiting::Place;
 
 /// Session ids for clients that leave the choice to us. Ids are keys within one connection, so they need not be
@@ -39,6 +40,8 @@ pub struct PendingSession {
     time_left: Duration,
     /// Its place among the listener's pending connections, until it is decided about.
     _place: Option<Place>,
+    /// Where it is counted, once.
+    tally: Option<Tally>,
 }
 
 impl PendingSession {
@@ -56,6 +59,7 @@ impl PendingSession {
             decided: false,
             time_left,
             _place: place,
+            tally: None,
         }
     }
 
@@ -71,6 +75,18 @@ impl PendingSession {
         let mut pending = PendingSession::new(connection, hello, time_left, place).among(sessions);
         pending.migration = Some(asked);
         pending
+    }
+
+    /// Counts what becomes of it.
+    pub(crate) fn counted(mut self, tally: &Tally) -> Self {
+        self.tally = Some(tally.clone());
+        self
+    }
+
+    fn count(&mut self, fate: Fate) {
+        if let Some(tally) = self.tally.take() {
+            tally.count(fate);
+        }
     }
 
     /// The registry that the session is entered in when it may move.
@@ -176,10 +192,12 @@ impl PendingSession {
         match sessions.take_over(&asked, &self.connection, grace) {
             Ok(moved) => {
                 let (from, to) = (moved.from, self.connection.transport());
+                self.count(Fate::Moved);
                 tracing::info!(session, %peer, %from, %to, repeated = moved.repeated, "a session has moved");
                 Ok(moved)
             }
             Err(fault) => {
+                self.count(Fate::Handshake);
                 tracing::warn!(session, %peer, %fault, "a client may not move a session");
                 self.connection.with(|machine, now| machine.refuse_migration(now, &fault));
                 Err(refused(fault, Some(asked.packet)))
@@ -239,13 +257,19 @@ impl PendingSession {
         match admitted {
             Ok(ack) => {
                 self.decided = true;
+                self.count(Fate::Accepted);
+                let (session, peer) = (ack.metadata.session_id, connection.peer_addr());
+                tracing::info!(session, %peer, transport = %connection.transport(), "a session begins");
                 connection.open_windows();
                 Ok(ServerSession::new(connection, self.hello.clone(), ack))
             }
             Err(CommandError::State { .. }) if connection.ended().is_some() => Err(connection
                 .ended()
                 .map_or(HandshakeError::Timeout(Duration::ZERO), HandshakeError::Closed)),
-            Err(error) => Err(HandshakeError::Send(SendError::Command(error))),
+            Err(error) => {
+                self.count(Fate::Handshake);
+                Err(HandshakeError::Send(SendError::Command(error)))
+            }
         }
     }
 
@@ -276,6 +300,7 @@ impl PendingSession {
 
     fn send_away(mut self, fault: Fault) {
         self.decided = true;
+        self.count(Fate::refused_with(fault.code));
         let migration = self.is_migration();
         self.connection.with(|machine, now| {
             if migration { machine.refuse_migration(now, &fault) } else { machine.refuse_client(now, fault) }
@@ -295,6 +320,7 @@ pub(crate) fn busy(retry_after: Duration) -> Fault {
 impl Drop for PendingSession {
     fn drop(&mut self) {
         if !self.decided {
+            self.count(Fate::Left);
             self.connection.abort(0, "");
         }
     }

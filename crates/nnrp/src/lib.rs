@@ -75,6 +75,7 @@
 //! | move a session to another connection | [`ServerConfig::migration`], [`ClientSession::migrate`] |
 //! | address a server | [`Address`]: `nnrps://host:port` |
 //! | understand a failure | [`HandshakeError`], [`TlsFault`], [`SessionError`], [`SendError`], [`Closed`] |
+//! | see how it is doing | [`Listener::stats`], [`Connection::stats`], `tracing` |
 //! | look at bytes | [`wire`] |
 #![forbid(unsafe_code)]
 
@@ -90,6 +91,7 @@ mod listener;
 mod migrate;
 mod probe;
 mod server;
+mod stats;
 mod waiting;
 
 pub use address::{Address, AddressError, Scheme};
@@ -122,3 +124,4 @@ pub use nnrp_transport::{
 pub use nnrp_wire as wire;
 pub use probe::{MAX_PROBE_BYTES, ProbeOptions, Probed, choose, probe, probe_by};
 pub use server::{Received, ServerSession, Submit, pause_for};
+pub use stats::{ClientStats, ListenerStats};

@@ -20,6 +20,7 @@ use crate::drain::{LastCall, Registry};
 use crate::error::{BindError, ConnectError, FailedHandshake, HandshakeError, TlsError};
 use crate::handshake::{PendingSession, busy};
 use crate::server::ServerSession;
+use crate::stats::{Fate, Tally};
 use crate::waiting::{AcceptClock, Place, Places, Queue};
 
 /// Connections that wait to be accepted, or are in their handshake, per listener and unless told otherwise. Further
@@ -93,7 +94,8 @@ pub(crate) struct Inner {
     /// Admitted by [`Listener::accept`].
     sessions: Queue<ServerSession>,
     /// For connections nobody has decided about yet, wherever they are.
-    pending: Places,
+    pub(crate) pending: Places,
+    pub(crate) tally: Tally,
     /// For connections that get to hear that there are too many.
     turned_away: Places,
     /// Whether it was said that everybody is let in.
@@ -330,6 +332,7 @@ impl Inner {
             ready: Queue::default(),
             sessions: Queue::default(),
             turned_away: Places::new(MAX_TURNED_AWAY),
+            tally: Tally::default(),
             warned: AtomicBool::new(false),
             clock: AcceptClock::default(),
             connections: Registry::default(),
@@ -344,6 +347,7 @@ impl Inner {
         if let Some(place) = self.pending.take() {
             return Some(Welcome::Wait(place));
         }
+        self.tally.count(Fate::Full);
         let limit = self.config.max_pending_handshakes;
         tracing::warn!(limit, "a client is sent away: too many wait to be accepted");
         self.turned_away.take().map(Welcome::TurnAway)
@@ -367,6 +371,22 @@ impl Inner {
                 address = %self.local,
                 "everybody who reaches this address is let in; ServerConfig::authenticate decides who is"
             );
+        }
+    }
+
+    /// A client did not get past the transport's handshake. One that only knocked is no news.
+    fn failed(&self, error: &ConnectError) {
+        match error {
+            ConnectError::Handshake { address, reason, fault: Some(fault) }
+                if *fault != TlsFault::Truncated =>
+            {
+                self.tally.count(Fate::Tls);
+                tracing::warn!(peer = %address, %fault, "a client failed in its TLS handshake: {reason}");
+            }
+            _ => {
+                self.tally.count(Fate::Left);
+                tracing::debug!(%error, "a client left in its handshake");
+            }
         }
     }
 
@@ -418,17 +438,7 @@ async fn finish_tcp(inner: Arc<Inner>, handshake: TcpHandshake, accepted: Accept
     };
     match finished {
         Ok(connection) => inner.receive(connection, welcome),
-        Err(error) => log_failed(&error),
-    }
-}
-
-/// Says why a client did not get past the transport's handshake. One that only knocked is no news.
-fn log_failed(error: &ConnectError) {
-    match error {
-        ConnectError::Handshake { address, reason, fault: Some(fault) } if *fault != TlsFault::Truncated => {
-            tracing::warn!(peer = %address, %fault, "a client failed in its TLS handshake: {reason}");
-        }
-        _ => tracing::debug!(%error, "a client left in its handshake"),
+        Err(error) => inner.failed(&error),
     }
 }
 
@@ -444,6 +454,7 @@ async fn accept_quic(inner: Arc<Inner>, acceptor: QuicAcceptor) {
         // Under pressure a client first has to show that it is where it says: spoofed addresses take no place.
         let (lingering, places) = (acceptor.lingering(), inner.config.max_pending_handshakes);
         if lingering > MAX_LINGERING * places {
+            inner.tally.count(Fate::Full);
             incoming.ignore();
             continue;
         }
@@ -461,7 +472,7 @@ async fn accept_quic(inner: Arc<Inner>, acceptor: QuicAcceptor) {
         tokio::spawn(async move {
             match acceptor.finish(incoming, inner.config.handshake_timeout).await {
                 Ok(connection) => inner.receive(connection, welcome),
-                Err(error) => log_failed(&error),
+                Err(error) => inner.failed(&error),
             }
         });
     }
@@ -495,6 +506,7 @@ async fn shake_hands(inner: Arc<Inner>, connection: Connection, place: Place, op
         () = inner.clock.reached(deadline) => {
             // R-HELLO-7: too slow, no ERROR.
             connection.abort(0, "");
+            inner.tally.count(Fate::Timeout);
             let failed = FailedHandshake { peer, error: HandshakeError::Timeout(options.timeout) };
             inner.ready.push(Ready(Err(failed), Some(place)));
             return;
@@ -503,22 +515,27 @@ async fn shake_hands(inner: Arc<Inner>, connection: Connection, place: Place, op
     match outcome {
         Ok(Item::Hello(hello)) => {
             let left = deadline.saturating_sub(inner.clock.elapsed());
-            let pending = PendingSession::new(connection, *hello, left, Some(place));
+            let pending = PendingSession::new(connection, *hello, left, Some(place)).counted(&inner.tally);
             inner.ready.push(Ready(Ok(pending.among(inner.config.sessions.clone())), None));
         }
         Ok(Item::Migrate(asked)) => {
             let left = deadline.saturating_sub(inner.clock.elapsed());
             let sessions = inner.config.sessions.clone();
             let pending = PendingSession::migrating(connection, *asked, sessions, left, Some(place));
-            inner.ready.push(Ready(Ok(pending), None));
+            inner.ready.push(Ready(Ok(pending.counted(&inner.tally)), None));
         }
         Ok(Item::HandshakeFailed(failure)) => {
+            let draining = inner.draining.borrow().is_some();
+            inner.tally.count(if draining { Fate::Draining } else { Fate::Handshake });
             let failed = FailedHandshake { peer, error: HandshakeError::Refused(failure) };
             inner.ready.push(Ready(Err(failed), Some(place)));
         }
         Ok(_) => {}
         // Somebody who only probed, or changed their mind: no fault.
-        Err(closed) => tracing::debug!(%peer, %closed, "a client left before its hello"),
+        Err(closed) => {
+            inner.tally.count(Fate::Left);
+            tracing::debug!(%peer, %closed, "a client left before its hello");
+        }
     }
 }
 

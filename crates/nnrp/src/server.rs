@@ -82,7 +82,7 @@ impl ServerSession {
                     return Some(Submit { session: self.clone(), received: *submit, answered: false });
                 }
                 Ok(Received::Rejected(rejected)) => {
-                    tracing::warn!(session = self.id(), fault = %rejected.fault, "a packet was refused");
+                    self.log_refused(&rejected, "a packet was refused");
                 }
                 Err(_) => return None,
             }
@@ -103,7 +103,7 @@ impl ServerSession {
                 Item::Submit(submit) => return Ok(Received::Submit(submit)),
                 Item::Rejected(rejected) => {
                     if matches!(rejected.fault.rule, Some(RuleId::LIM_1 | RuleId::LIM_3 | RuleId::LIM_4)) {
-                        tracing::warn!(session = self.id(), fault = %rejected.fault, "a frame beyond the limits was refused");
+                        self.log_refused(&rejected, "a frame beyond the limits was refused");
                         continue;
                     }
                     return Ok(Received::Rejected(rejected));
@@ -111,6 +111,14 @@ impl ServerSession {
                 _ => {}
             }
         }
+    }
+
+    fn log_refused(&self, rejected: &RejectedPacket, what: &str) {
+        let trace = rejected.packet.as_ref().map_or(0, |packet| packet.header.trace_id);
+        let (fault, peer) = (&rejected.fault, self.0.connection.peer_addr());
+        tracing::warn!(
+            session = self.id(), frame = fault.frame_id, view = fault.view_id, trace, %peer, %fault, "{what}"
+        );
     }
 
     /// The next control packet the library has no use for itself. Cancel-safe.
@@ -137,8 +145,13 @@ impl ServerSession {
     /// [`SendError::Command`] for values that make no legal result, [`SendError::Closed`] at the end.
     pub async fn send_result(&self, result: ResultFrame) -> Result<usize, SendError> {
         let packet = self.encode(result)?;
-        let sent =
-            self.0.connection.command_frame(packet.len(), |machine, _| machine.push_result(packet)).await?;
+        let header = *packet.header();
+        let connection = &self.0.connection;
+        let sent = connection.command_frame(packet.len(), |machine, _| machine.push_result(packet)).await?;
+        tracing::debug!(
+            session = header.session_id, frame = header.frame_id, view = header.view_id, trace = header.trace_id,
+            peer = %connection.peer_addr(), bytes = sent.bytes, "a result is on its way"
+        );
         Ok(sent.bytes)
     }
 
@@ -170,6 +183,10 @@ impl ServerSession {
                 Ok(())
             })
             .await?;
+        tracing::debug!(
+            session = self.id(), frame = drop.frame_id, view = drop.view_id, trace = drop.trace_id,
+            peer = %self.0.connection.peer_addr(), "a drop is on its way"
+        );
         Ok(bytes)
     }
 
@@ -396,8 +413,11 @@ impl Drop for Submit {
         if self.answered || !self.session.owes_answer(self.key()) {
             return;
         }
-        tracing::warn!(session = self.session.id(), frame = %self.key(), "dropped without an answer; the client is told");
         let drop = self.drop_frame(None);
+        tracing::warn!(
+            session = self.session.id(), frame = drop.frame_id, view = drop.view_id, trace = drop.trace_id,
+            peer = %self.session.connection().peer_addr(), "dropped without an answer; the client is told"
+        );
         let _ = self.session.connection().with(|machine, _| machine.drop_unanswered(&drop));
     }
 }

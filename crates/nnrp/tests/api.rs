@@ -11,6 +11,7 @@ mod api {
     pub(crate) mod certificates;
     pub(crate) mod client_certificates;
     pub(crate) mod closing;
+    pub(crate) mod counting;
     pub(crate) mod credit;
     pub(crate) mod crowd;
     pub(crate) mod draining;
@@ -54,6 +55,9 @@ macro_rules! over_every_transport {
 
 over_every_transport! {
     handshakes::hellos_that_break_a_rule_are_refused_with_its_code,
+    counting::a_listener_counts_its_sessions_and_their_traffic_when_they_are_gone_too,
+    counting::clients_are_counted_by_why_they_were_refused,
+    counting::every_client_is_counted_once,
     handshakes::forcing_the_other_transport_is_refused,
     handshakes::the_application_refuses_with_the_code_it_likes,
     handshakes::both_sides_see_what_was_agreed,

@@ -7,7 +7,7 @@ use nnrp::wire::MessageType;
 use nnrp::{CreditPolicy, Reply, SessionError};
 use pyo3::exceptions::PyValueError;
 use pyo3::prelude::*;
-use pyo3::types::PyDict;
+use pyo3::types::{IntoPyDict, PyDict};
 use tokio::sync::Mutex;
 
 use crate::codec::values::number;
@@ -18,7 +18,7 @@ use crate::open::Held;
 use crate::operation::Operation;
 use crate::packet::{Packet, Result as ReceivedResult};
 use crate::runtime::Owned;
-use crate::server::{counters, sending};
+use crate::server::sending;
 use crate::wait::{Patience, optional_duration};
 
 /// What applications call the ways to treat credit.
@@ -85,7 +85,7 @@ impl ClientSession {
 
     /// Counters by name.
     fn stats<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyDict>> {
-        counters(py, &self.0.get()?.held.stats())
+        self.0.get()?.held.stats().named().into_py_dict(py)
     }
 
     /// Submits a frame, which credit or a pause hold back for at most `timeout` seconds, or as long as the session's own

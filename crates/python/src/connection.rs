@@ -23,7 +23,7 @@ use crate::packet::{self, Packet};
 use crate::runtime::Owned;
 use crate::tls::{self, ClientSide, client_tls};
 use crate::wait::{Patience, optional_duration, time_limit};
-use crate::{buffer, errors};
+use crate::{buffer, errors, log};
 
 /// One transport connection.
 #[pyclass(frozen, module = "nnrp._native")]
@@ -322,6 +322,7 @@ fn opened(
     transport: TransportId,
     limits: Limits,
 ) -> PyResult<Operation> {
+    Python::attach(log::check_levels);
     Operation::new(connecting, move |py, connected| {
         let connection = connected.map_err(|error| errors::connect(py, transport, &error))?;
         Ok(Py::new(py, Connection::new(Held::new(connection)?, limits))?.into_any())

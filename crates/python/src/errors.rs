@@ -177,7 +177,11 @@ pub(crate) fn failed_handshake(py: Python<'_>, transport: TransportId, failed: &
     let error = handshake(py, transport, &failed.error);
     let text = failed.to_string();
     // The words are what a log shows; the attributes stay those of the error itself.
-    match error.value(py).setattr(intern!(py, "args"), (text,)) {
+    let value = error.value(py);
+    let told = value
+        .setattr(intern!(py, "args"), (text,))
+        .and_then(|()| value.setattr(intern!(py, "_peer"), failed.peer.to_string()));
+    match told {
         Ok(()) => error,
         Err(failure) => failure,
     }

@@ -7,10 +7,9 @@ use nnrp::wire::{ControlExtension, ControlExtensionFlags, ErrorCode};
 use nnrp::{Admission, Drained, HandshakeOptions, Migration, ServerConfig, ServerSettings, SessionRegistry};
 use pyo3::exceptions::PyRuntimeError;
 use pyo3::prelude::*;
-use pyo3::types::PyBytes;
+use pyo3::types::{IntoPyDict, PyBytes, PyDict};
 
 use crate::connection::{Connection, quic_options, socket_address, tcp_options};
-use crate::errors;
 use crate::open::Held;
 use crate::operation::Operation;
 use crate::packet::Packet;
@@ -18,6 +17,7 @@ use crate::runtime::{Owned, lock};
 use crate::server::ServerSession;
 use crate::tls::{self, ServerSide, server_tls};
 use crate::wait::{Patience, optional_duration, time_limit};
+use crate::{errors, log};
 
 /// What a server offers: frames at once, cache, sections, body bytes; whether credit is enforced, frames expire, and live
 /// ids are refused; whether sessions may move.
@@ -147,6 +147,13 @@ impl Listener {
         let timeout = time_limit(timeout)?;
         let listener = self.listener.get()?.clone();
         Operation::new(async move { listener.drain(timeout, &reason).await }, counts)
+    }
+
+    /// What there is now, and counters, by name.
+    fn stats<'py>(&self, py: Python<'py>) -> PyResult<(Bound<'py, PyDict>, Bound<'py, PyDict>)> {
+        let listener = self.listener.get()?;
+        let stats = py.detach(|| listener.stats());
+        Ok((stats.gauges().into_py_dict(py)?, stats.counters().into_py_dict(py)?))
     }
 
     /// Waits until the socket is closed.
@@ -297,6 +304,7 @@ fn listening(
     binding: impl Future<Output = Result<nnrp::Listener, nnrp::BindError>> + Send + 'static,
     limits: Limits,
 ) -> PyResult<Operation> {
+    Python::attach(log::check_levels);
     Operation::new(binding, move |py, bound| match bound {
         Ok(listener) => Ok(Py::new(py, Listener { listener: Owned::new(listener), limits })?.into_any()),
         Err(error) => Err(errors::bind(&error)),

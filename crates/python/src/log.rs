@@ -5,34 +5,72 @@
 
 use std::collections::VecDeque;
 use std::fmt::{Debug, Write};
-use std::sync::atomic::{AtomicBool, AtomicU8, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU64, Ordering};
 use std::sync::{Condvar, Mutex, PoisonError};
+use std::time::Duration;
 
 use pyo3::intern;
 use pyo3::prelude::*;
 use pyo3::sync::PyOnceLock;
+use pyo3::types::PyDict;
 use tracing::field::{Field, Visit};
 use tracing::span::{Attributes, Id, Record};
 use tracing::{Event, Level, Metadata, Subscriber};
 
 use crate::runtime::{epoch, lock};
 
-/// Events that wait for the thread; what comes when it is full is not logged. Enough for every connection of a busy
-/// listener to fail at once.
+/// Events that wait for the thread; what comes when it is full is counted and not logged. Enough for every connection of a
+/// busy listener to fail at once.
 const MAX_WAITING: usize = 1024;
+
+/// How long a change of a logger's level may take to reach the network threads. `logging` tells nobody of it, and asking
+/// takes some microseconds.
+const LEVEL_CHECK: Duration = Duration::from_secs(1);
 
 static WAITING: Mutex<VecDeque<Line>> = Mutex::new(VecDeque::new());
 static ARRIVED: Condvar = Condvar::new();
+/// Events that found the queue full, since the last time that was said.
+static LOST: AtomicU64 = AtomicU64::new(0);
 /// The fork count of the process whose thread hands lines over; `u32::MAX` before there is one.
 static THREAD_OF: Mutex<u32> = Mutex::new(u32::MAX);
 static CLOSED: AtomicBool = AtomicBool::new(false);
-/// The lowest of Python's levels that is worth queueing.
-static LOWEST: AtomicU8 = AtomicU8::new(u8::MAX);
+/// The fork count of the process whose thread is with Python right now; `u32::MAX` when none is.
+static IN_PYTHON: Mutex<u32> = Mutex::new(u32::MAX);
+static BACK: Condvar = Condvar::new();
 
-struct Line {
-    logger: &'static str,
-    level: u8,
-    text: String,
+/// How long the interpreter's exit waits for the thread to come back from a log handler: a thread that Python finds among its
+/// own when it is gone cannot go on. A handler that blocks for ever must not keep the process.
+const EXIT_WAIT: Duration = Duration::from_secs(1);
+
+/// Where an event goes.
+#[derive(Clone, Copy)]
+enum Logger {
+    Client,
+    Server,
+    Transport,
+}
+
+const LOGGERS: [(Logger, &str); 3] =
+    [(Logger::Client, "nnrp.client"), (Logger::Server, "nnrp.server"), (Logger::Transport, "nnrp.transport")];
+
+/// The lowest of Python's levels that each logger lets through.
+static LOWEST: [AtomicU8; LOGGERS.len()] = [const { AtomicU8::new(u8::MAX) }; LOGGERS.len()];
+
+impl Logger {
+    /// The one for events of a module, `None` for other people's modules.
+    fn of(target: &str) -> Option<Logger> {
+        let mut path = target.split("::");
+        match (path.next(), path.next()) {
+            (Some("nnrp"), Some("client" | "credit")) => Some(Logger::Client),
+            (Some("nnrp"), _) => Some(Logger::Server),
+            (Some("nnrp_transport" | "nnrp_session"), _) => Some(Logger::Transport),
+            _ => None,
+        }
+    }
+
+    fn lets_through(self, level: Level) -> bool {
+        python_level(level) >= LOWEST[self as usize].load(Ordering::Relaxed)
+    }
 }
 
 /// The level of `logging` that means the same.
@@ -45,22 +83,15 @@ fn python_level(level: Level) -> u8 {
     }
 }
 
-/// The logger for events of a module, `None` for other people's modules.
-fn logger(target: &str) -> Option<&'static str> {
-    match target.split("::").collect::<Vec<_>>().as_slice() {
-        ["nnrp", "client", ..] => Some("nnrp.client"),
-        ["nnrp", ..] => Some("nnrp.server"),
-        ["nnrp_transport" | "nnrp_session", ..] => Some("nnrp.transport"),
-        _ => None,
-    }
-}
-
 /// Takes events and ignores spans.
 struct Forwarder;
 
 impl Subscriber for Forwarder {
+    // Asked once for each place that logs, and again when a level changes: in between, one that is off costs the
+    // network threads a look at one atomic.
     fn enabled(&self, metadata: &Metadata<'_>) -> bool {
-        metadata.is_event() && python_level(*metadata.level()) >= LOWEST.load(Ordering::Relaxed)
+        metadata.is_event()
+            && Logger::of(metadata.target()).is_some_and(|logger| logger.lets_through(*metadata.level()))
     }
 
     fn new_span(&self, _: &Attributes<'_>) -> Id {
@@ -73,15 +104,14 @@ impl Subscriber for Forwarder {
 
     fn event(&self, event: &Event<'_>) {
         let metadata = event.metadata();
-        let Some(logger) = logger(metadata.target()) else { return };
-        let mut text = Text::default();
-        event.record(&mut text);
-        let line = Line { logger, level: python_level(*metadata.level()), text: text.finish() };
-        let mut waiting = lock(&WAITING);
-        if waiting.len() < MAX_WAITING {
-            waiting.push_back(line);
+        let Some(logger) = Logger::of(metadata.target()) else { return };
+        if lock(&WAITING).len() >= MAX_WAITING {
+            LOST.fetch_add(1, Ordering::Relaxed);
+            return;
         }
-        drop(waiting);
+        let mut line = Line::new(logger, python_level(*metadata.level()));
+        event.record(&mut line);
+        lock(&WAITING).push_back(line);
         ARRIVED.notify_one();
         ensure_thread();
     }
@@ -91,28 +121,93 @@ impl Subscriber for Forwarder {
     fn exit(&self, _: &Id) {}
 }
 
-/// An event as one line: its message, then its fields.
-#[derive(Default)]
-struct Text {
+/// An event: its message, then its fields, and what it is about.
+struct Line {
+    logger: Logger,
+    level: u8,
     message: String,
     fields: String,
+    session_id: Option<u64>,
+    frame_id: Option<u64>,
+    view_id: Option<u64>,
+    trace_id: Option<u64>,
+    peer: Option<String>,
 }
 
-impl Text {
-    fn finish(mut self) -> String {
-        self.message.push_str(&self.fields);
-        self.message
+impl Line {
+    fn new(logger: Logger, level: u8) -> Self {
+        Self {
+            logger,
+            level,
+            message: String::new(),
+            fields: String::new(),
+            session_id: None,
+            frame_id: None,
+            view_id: None,
+            trace_id: None,
+            peer: None,
+        }
+    }
+
+    /// The text. What a peer said stays in its line, whatever it contains.
+    fn text(&self) -> String {
+        let mut text = String::with_capacity(self.message.len() + self.fields.len());
+        for character in self.message.chars().chain(self.fields.chars()) {
+            if character.is_control() {
+                text.extend(character.escape_default());
+            } else {
+                text.push(character);
+            }
+        }
+        text
+    }
+
+    /// The attributes of the record, the same for every record of this package.
+    fn extra<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyDict>> {
+        let extra = PyDict::new(py);
+        extra.set_item(intern!(py, "session_id"), self.session_id)?;
+        extra.set_item(intern!(py, "frame_id"), self.frame_id)?;
+        extra.set_item(intern!(py, "view_id"), self.view_id)?;
+        extra.set_item(intern!(py, "trace_id"), self.trace_id)?;
+        extra.set_item(intern!(py, "peer"), &self.peer)?;
+        Ok(extra)
+    }
+
+    fn write(&self, py: Python<'_>) -> PyResult<()> {
+        let arguments = (self.level, intern!(py, "%s"), self.text());
+        let keywords = PyDict::new(py);
+        keywords.set_item(intern!(py, "extra"), self.extra(py)?)?;
+        python_logger(py, LOGGERS[self.logger as usize].1)?
+            .call_method(intern!(py, "log"), arguments, Some(&keywords))
+            .map(drop)
     }
 }
 
-impl Visit for Text {
+impl Visit for Line {
+    fn record_u64(&mut self, field: &Field, value: u64) {
+        let kept = match field.name() {
+            "session" => &mut self.session_id,
+            "frame" => &mut self.frame_id,
+            "view" => &mut self.view_id,
+            "trace" => &mut self.trace_id,
+            _ => return self.record_debug(field, &value),
+        };
+        *kept = Some(value);
+        // The view and the trace that everybody has who uses neither are left out of the text.
+        if value != 0 || matches!(field.name(), "session" | "frame") {
+            self.record_debug(field, &value);
+        }
+    }
+
     fn record_debug(&mut self, field: &Field, value: &dyn Debug) {
         // Writing to a string does not fail.
-        let _ = if field.name() == "message" {
-            write!(self.message, "{value:?}")
-        } else {
-            write!(self.fields, ", {} {value:?}", field.name())
+        let _ = match field.name() {
+            "message" => write!(self.message, "{value:?}"),
+            name => write!(self.fields, ", {name} {value:?}"),
         };
+        if field.name() == "peer" {
+            self.peer = Some(format!("{value:?}"));
+        }
     }
 }
 
@@ -130,42 +225,85 @@ fn ensure_thread() {
 /// The thread: ends with the interpreter.
 fn hand_over() {
     loop {
-        let mut waiting = lock(&WAITING);
-        while waiting.is_empty() {
-            waiting = ARRIVED.wait(waiting).unwrap_or_else(PoisonError::into_inner);
+        let waiting = lock(&WAITING);
+        let nothing = |waiting: &mut VecDeque<Line>| waiting.is_empty();
+        let woken = ARRIVED.wait_timeout_while(waiting, LEVEL_CHECK, nothing);
+        drop(woken.unwrap_or_else(PoisonError::into_inner));
+        if !enter_python() {
+            return;
         }
-        drop(waiting);
-        if Python::try_attach(write_waiting).is_none() || CLOSED.load(Ordering::Relaxed) {
+        let go_on = Python::try_attach(write_waiting).is_some();
+        *lock(&IN_PYTHON) = u32::MAX;
+        BACK.notify_all();
+        if !go_on {
             return;
         }
     }
 }
 
-/// Gives the lines that wait to `logging`. A handler that fails has nobody to tell.
+/// Whether the interpreter is still there, and stays until the thread is back.
+fn enter_python() -> bool {
+    let mut in_python = lock(&IN_PYTHON);
+    let there = !CLOSED.load(Ordering::Relaxed);
+    if there {
+        *in_python = epoch();
+    }
+    there
+}
+
+/// Gives the lines that wait to `logging`, and asks it for its levels. A handler that fails has nobody to tell.
 fn write_waiting(py: Python<'_>) {
-    static GET_LOGGER: PyOnceLock<Py<PyAny>> = PyOnceLock::new();
     let lines = std::mem::take(&mut *lock(&WAITING));
     for line in lines {
-        let written = GET_LOGGER
-            .import(py, "logging", "getLogger")
-            .and_then(|get_logger| get_logger.call1((line.logger,)))
-            .and_then(|logger| logger.call_method1(intern!(py, "log"), (line.level, "%s", line.text)));
-        if let Err(error) = written {
+        if let Err(error) = line.write(py) {
             error.write_unraisable(py, None);
         }
     }
+    let lost = LOST.swap(0, Ordering::Relaxed);
+    if lost > 0 {
+        let mut line = Line::new(Logger::Transport, python_level(Level::WARN));
+        line.message = format!("{lost} records were not logged: the handlers are too slow");
+        if let Err(error) = line.write(py) {
+            error.write_unraisable(py, None);
+        }
+    }
+    check_levels(py);
 }
 
-/// Reads the level that `logging` is set to; called when the runtime starts.
-pub(crate) fn read_level(py: Python<'_>) {
-    let level = py
-        .import("logging")
-        .and_then(|logging| logging.call_method1("getLogger", ("nnrp",)))
-        .and_then(|logger| logger.call_method0("getEffectiveLevel"))
-        .and_then(|level| level.extract::<u64>());
-    let lowest = level.ok().and_then(|level| u8::try_from(level).ok()).unwrap_or(u8::MAX);
-    LOWEST.store(lowest, Ordering::Relaxed);
-    tracing::callsite::rebuild_interest_cache();
+fn python_logger<'py>(py: Python<'py>, name: &str) -> PyResult<Bound<'py, PyAny>> {
+    static GET_LOGGER: PyOnceLock<Py<PyAny>> = PyOnceLock::new();
+    GET_LOGGER.import(py, "logging", "getLogger")?.call1((name,))
+}
+
+/// The lowest level that a logger lets through.
+fn lowest(py: Python<'_>, name: &str) -> PyResult<u8> {
+    let logger = python_logger(py, name)?;
+    for level in [10, 20, 30, 40] {
+        if logger.call_method1(intern!(py, "isEnabledFor"), (level,))?.is_truthy()? {
+            return Ok(level);
+        }
+    }
+    Ok(u8::MAX)
+}
+
+fn read_levels(py: Python<'_>) -> PyResult<()> {
+    let mut changed = false;
+    for (logger, name) in LOGGERS {
+        let level = lowest(py, name)?;
+        changed |= LOWEST[logger as usize].swap(level, Ordering::Relaxed) != level;
+    }
+    if changed {
+        tracing::callsite::rebuild_interest_cache();
+    }
+    Ok(())
+}
+
+/// Asks `logging` for its levels, for a listener or connection that is about to be made. The thread goes on asking.
+pub(crate) fn check_levels(py: Python<'_>) {
+    if let Err(error) = read_levels(py) {
+        error.write_unraisable(py, None);
+    }
+    ensure_thread();
 }
 
 /// Begins to forward events.
@@ -176,6 +314,11 @@ pub(crate) fn install() {
 
 /// Writes what is left; the interpreter is about to go.
 pub(crate) fn close(py: Python<'_>) {
-    CLOSED.store(true, Ordering::Relaxed);
+    py.detach(|| {
+        let in_python = lock(&IN_PYTHON);
+        CLOSED.store(true, Ordering::Relaxed);
+        let ours = |owner: &mut u32| *owner == epoch();
+        let _ = BACK.wait_timeout_while(in_python, EXIT_WAIT, ours);
+    });
     write_waiting(py);
 }

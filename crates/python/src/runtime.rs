@@ -57,8 +57,6 @@ pub(crate) fn handle() -> PyResult<Handle> {
     if let Some(running) = running(&lock(&RUNNING)) {
         return running;
     }
-    // Calls into Python, so it comes before the lock.
-    Python::attach(log::read_level);
     let mut state = lock(&RUNNING);
     if let Some(running) = running(&state) {
         return running;

@@ -7,7 +7,7 @@ use nnrp::{DropFrame, Received};
 use pyo3::exceptions::PyValueError;
 use pyo3::intern;
 use pyo3::prelude::*;
-use pyo3::types::{PyBytes, PyDict};
+use pyo3::types::{IntoPyDict, PyBytes, PyDict};
 
 use crate::codec::values::Arguments;
 use crate::connection::Connection;
@@ -163,23 +163,8 @@ impl ServerSession {
 
     /// Counters by name.
     fn stats<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyDict>> {
-        counters(py, &self.0.get()?.held.stats())
+        self.0.get()?.held.stats().named().into_py_dict(py)
     }
-}
-
-/// The counters of a session by name.
-pub(crate) fn counters<'py>(py: Python<'py>, stats: &nnrp::ConnectionStats) -> PyResult<Bound<'py, PyDict>> {
-    let named = PyDict::new(py);
-    named.set_item("packets_received", stats.packets_received)?;
-    named.set_item("bytes_received", stats.bytes_received)?;
-    named.set_item("packets_sent", stats.packets_sent)?;
-    named.set_item("bytes_sent", stats.bytes_sent)?;
-    named.set_item("packets_refused", stats.packets_refused)?;
-    named.set_item("control_discarded", stats.control_discarded)?;
-    for (name, count) in stats.frames.named() {
-        named.set_item(name, count)?;
-    }
-    Ok(named)
 }
 
 /// An operation that yields how many bytes were sent.

@@ -52,6 +52,7 @@ impl ServerRole {
 
     /// A result is on its way.
     fn delivered(&mut self, key: FrameKey, terminal: bool) {
+        self.stats.results += 1;
         if !self.frames.is_live(key) {
             self.stats.results_late += 1;
         } else if terminal {

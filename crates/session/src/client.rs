@@ -321,6 +321,7 @@ impl Machine {
         // Of a frame that is over it is not known any more what it allowed.
         let beyond_policy =
             frame.as_ref().is_some_and(|frame| !frame.allowed.contains(metadata.applied_budget_policy));
+        role.stats.results += 1;
         role.stats.results_late += u64::from(frame.is_none() && !unwanted);
         role.stats.results_beyond_policy += u64::from(beyond_policy);
         role.stats.results_unwanted += u64::from(unwanted);

@@ -1,5 +1,7 @@
 //! What became of a session's frames, counted.
 
+use std::ops::AddAssign;
+
 macro_rules! frame_stats {
     ($($(#[$doc:meta])* $name:ident,)*) => {
         /// Counters of one session's frames, since it began. Each side counts what it sees.
@@ -13,6 +15,18 @@ macro_rules! frame_stats {
             /// Every counter with its name.
             pub fn named(&self) -> impl Iterator<Item = (&'static str, u64)> + use<> {
                 [$((stringify!($name), self.$name)),*].into_iter()
+            }
+
+            /// The higher one of each counter.
+            pub fn max(mut self, other: FrameStats) -> FrameStats {
+                $(self.$name = self.$name.max(other.$name);)*
+                self
+            }
+        }
+
+        impl AddAssign for FrameStats {
+            fn add_assign(&mut self, other: FrameStats) {
+                $(self.$name += other.$name;)*
             }
         }
     };
@@ -40,6 +54,8 @@ frame_stats! {
     beyond_credit,
     /// Client: submits that had to wait for credit or the end of a pause.
     submits_held,
+    /// Results sent (server) or received (client): every part of a frame counts, and the late ones do.
+    results,
     /// Results for frames that were not live any more, or never had been (R-LIFE-5, R-RES-10).
     results_late,
     /// Client: results of frames it had given up, thrown away.

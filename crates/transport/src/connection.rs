@@ -6,7 +6,7 @@ use std::sync::{Arc, Weak};
 use std::time::Duration;
 
 use bytes::Bytes;
-use nnrp_session::{CommandError, ConnectionState, EndedBy, FrameKey, FrameStats, Machine, Side};
+use nnrp_session::{CommandError, ConnectionState, EndedBy, FrameKey, Machine, Side};
 use nnrp_wire::{FlowUpdateMetadata, Header, Packet, ResultHintMetadata, TransportId};
 use tokio::sync::{broadcast, watch};
 
@@ -14,6 +14,7 @@ use crate::error::{Closed, ReceiveError, SendError};
 use crate::inbox::{Filter, Item, Receive};
 use crate::path::Path;
 use crate::shared::{Parts, Shared};
+use crate::stats::ConnectionStats;
 
 /// What sending did.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -22,26 +23,6 @@ pub struct Sent {
     pub bytes: usize,
     /// The QUIC stream it travels on, or the number rc2 would have given it on TCP. `None` for control packets.
     pub stream_id: Option<u64>,
-}
-
-/// Counters of one connection.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-#[non_exhaustive]
-pub struct ConnectionStats {
-    /// Packets received.
-    pub packets_received: u64,
-    /// Bytes of those packets.
-    pub bytes_received: u64,
-    /// Packets sent.
-    pub packets_sent: u64,
-    /// Bytes of those packets.
-    pub bytes_sent: u64,
-    /// Packets refused, for whatever rule.
-    pub packets_refused: u64,
-    /// Control packets thrown away because nobody read them.
-    pub control_discarded: u64,
-    /// What became of the session's frames.
-    pub frames: FrameStats,
 }
 
 /// One connection. Cloning shares it; when the last clone is dropped the connection is closed best-effort.
@@ -320,15 +301,6 @@ impl Connection {
 
     /// Counters.
     pub fn stats(&self) -> ConnectionStats {
-        let counters = &self.shared().counters;
-        ConnectionStats {
-            packets_received: counters.packets_received.load(Ordering::Relaxed),
-            bytes_received: counters.bytes_received.load(Ordering::Relaxed),
-            packets_sent: counters.packets_sent.load(Ordering::Relaxed),
-            bytes_sent: counters.bytes_sent.load(Ordering::Relaxed),
-            packets_refused: counters.packets_refused.load(Ordering::Relaxed),
-            control_discarded: self.shared().inbox.discarded(),
-            frames: self.shared().lock().frame_stats(),
-        }
+        self.shared().stats()
     }
 }

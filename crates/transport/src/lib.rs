@@ -27,13 +27,15 @@ mod path;
 pub mod quic;
 mod quic_driver;
 mod shared;
+mod stats;
 mod stream_driver;
 pub mod tcp;
 mod tcp_tls;
 pub mod tls;
 
-pub use connection::{Connection, ConnectionStats, Sent, WeakConnection};
+pub use connection::{Connection, Sent, WeakConnection};
 pub use error::{BindError, Closed, ConnectError, ReceiveError, SendError};
 pub use inbox::{Filter, Item, Receive};
 pub use migrate::MoveError;
 pub use shared::{MAX_UNREAD_FRAMES, UNREAD_BODIES, WRITE_BUFFER_BYTES};
+pub use stats::{ConnectionStats, Ledger, Totals};

@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 
 use bytes::Bytes;
 use nnrp_session::{
-    CommandError, Ended, EndedBy, Event, FrameKey, MAX_QUEUED_REPLIES, Machine, Origin, Side,
+    CommandError, Ended, EndedBy, Event, FrameKey, MAX_QUEUED_REPLIES, Machine, Origin, RejectedPacket, Side,
 };
 use nnrp_wire::{FlowUpdateMetadata, Packet, ResultHintMetadata, TransportId};
 use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore, broadcast, watch};
@@ -16,6 +16,7 @@ use crate::clock;
 use crate::error::{Closed, SendError};
 use crate::inbox::{Inbox, Item, Room};
 use crate::path::{Link, Path, Standing};
+use crate::stats::{Book, ConnectionStats};
 use crate::tls::TlsFault;
 
 /// Bytes the application may have handed in before [`Connection::command`](crate::Connection::command) waits. One body of a quarter of
@@ -39,6 +40,7 @@ pub(crate) struct Counters {
     pub(crate) packets_sent: AtomicU64,
     pub(crate) bytes_sent: AtomicU64,
     pub(crate) packets_refused: AtomicU64,
+    pub(crate) limits_hit: AtomicU64,
 }
 
 /// What the driver tasks and the application share.
@@ -66,6 +68,16 @@ pub(crate) struct Shared {
     pub(crate) side: Side,
     pub(crate) certificates: Vec<Bytes>,
     tls_fault: OnceLock<TlsFault>,
+    /// Where what was counted goes in the end.
+    pub(crate) book: OnceLock<Arc<Book>>,
+}
+
+impl Drop for Shared {
+    fn drop(&mut self) {
+        if let Some(book) = self.book.get() {
+            book.close(self.stats());
+        }
+    }
 }
 
 /// Who wants to hear of something, if anybody does: most sessions have no subscriber, and pay nothing for it.
@@ -146,6 +158,7 @@ impl Shared {
             side,
             certificates,
             tls_fault: OnceLock::new(),
+            book: OnceLock::new(),
         });
         let path = Path::new(link, side, shared.clone());
         (shared, path)
@@ -195,6 +208,20 @@ impl Shared {
     pub(crate) fn give_back_room(&self, room: usize, withdrawn: &[usize]) {
         let withdrawn: usize = withdrawn.iter().map(|bytes| write_cost(*bytes) as usize).sum();
         self.write_room.add_permits(room + withdrawn);
+    }
+
+    pub(crate) fn stats(&self) -> ConnectionStats {
+        let counters = &self.counters;
+        ConnectionStats {
+            packets_received: counters.packets_received.load(Ordering::Relaxed),
+            bytes_received: counters.bytes_received.load(Ordering::Relaxed),
+            packets_sent: counters.packets_sent.load(Ordering::Relaxed),
+            bytes_sent: counters.bytes_sent.load(Ordering::Relaxed),
+            packets_refused: counters.packets_refused.load(Ordering::Relaxed),
+            limits_hit: counters.limits_hit.load(Ordering::Relaxed),
+            control_discarded: self.inbox.discarded(),
+            frames: self.lock().frame_stats(),
+        }
     }
 
     pub(crate) fn lock(&self) -> MutexGuard<'_, Machine> {
@@ -268,14 +295,23 @@ impl Shared {
                 }
                 Event::Established(established) => Item::Established(established),
                 Event::HandshakeFailed(failure) => Item::HandshakeFailed(failure),
-                Event::Submit(submit) => Item::Submit(submit),
-                Event::Result(result) => Item::Result(result),
+                Event::Submit(submit) => {
+                    self.log_frame(&submit.packet, "a frame arrived");
+                    Item::Submit(submit)
+                }
+                Event::Result(result) => {
+                    let drop = result.push.is_none();
+                    self.log_frame(&result.packet, if drop { "a drop arrived" } else { "a result arrived" });
+                    Item::Result(result)
+                }
                 Event::FrameFailed(failed) => Item::FrameFailed(failed),
                 Event::Rejected(rejected) => {
                     self.counters.packets_refused.fetch_add(1, Ordering::Relaxed);
+                    let limit = rejected.fault.rule.is_some_and(|rule| rule.as_str().starts_with("R-LIM-"));
+                    self.counters.limits_hit.fetch_add(u64::from(limit), Ordering::Relaxed);
                     if self.side == Side::Client {
                         // Nobody receives these on a client: what they concern has failed by itself.
-                        tracing::debug!(fault = %rejected.fault, "a packet of the server was refused");
+                        self.log_refused(machine.session_id(), &rejected);
                         continue;
                     }
                     Item::Rejected(rejected)
@@ -288,7 +324,13 @@ impl Shared {
                     self.flow_updates.send(|| (packet.clone(), update));
                     Item::Packet(packet)
                 }
-                Event::Cancelled(key) | Event::Expired(key) => {
+                Event::Cancelled(key) => {
+                    self.log_unwanted(machine.session_id(), key, "a frame was cancelled");
+                    self.cancels.send(|| key);
+                    continue;
+                }
+                Event::Expired(key) => {
+                    self.log_unwanted(machine.session_id(), key, "a frame expired");
                     self.cancels.send(|| key);
                     continue;
                 }
@@ -304,6 +346,12 @@ impl Shared {
                         ended.reason = format!("{peer}: {}", ended.reason);
                     }
                     let closed = Closed(Arc::new(ended), self.tls_fault.get().copied());
+                    let session = machine.session_id();
+                    if session == 0 {
+                        tracing::debug!(%peer, "a connection without a session is over: {closed}");
+                    } else {
+                        tracing::info!(session, %peer, "the session is over: {closed}");
+                    }
                     self.inbox.close(closed.clone());
                     self.write_room.close();
                     self.ended.send_replace(Some(closed));
@@ -313,6 +361,28 @@ impl Shared {
             };
             self.inbox.push(item, std::mem::take(room));
         }
+    }
+
+    fn log_frame(&self, packet: &Packet, what: &str) {
+        let (header, peer) = (&packet.header, || self.link().peer);
+        tracing::debug!(
+            session = header.session_id, frame = header.frame_id, view = header.view_id, trace = header.trace_id,
+            peer = %peer(), bytes = packet.body.len(), "{what}"
+        );
+    }
+
+    fn log_unwanted(&self, session: u32, key: FrameKey, what: &str) {
+        let peer = || self.link().peer;
+        tracing::debug!(session, frame = key.frame_id, view = key.view_id, peer = %peer(), "{what}");
+    }
+
+    fn log_refused(&self, session: u32, rejected: &RejectedPacket) {
+        let trace = rejected.packet.as_ref().map_or(0, |packet| packet.header.trace_id);
+        let (fault, peer) = (&rejected.fault, || self.link().peer);
+        tracing::debug!(
+            session, frame = fault.frame_id, view = fault.view_id, trace, peer = %peer(), %fault,
+            "a packet of the server was refused"
+        );
     }
 
     pub(crate) async fn until_ended(&self) -> Closed {

@@ -215,6 +215,8 @@ class Listener:
         """Stop accepting."""
     def drain(self, timeout: float, reason: str) -> Operation[_Drained]:
         """End every session in order; yields how many frames were answered, dropped, refused and lost."""
+    def stats(self) -> tuple[dict[str, int], dict[str, int]]:
+        """Return what there is now, and counters, by name."""
     def wait_closed(self) -> Operation[None]:
         """Wait until the socket is closed."""
 

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Generic, Self, TypeVar
 from weakref import WeakSet
 
 from nnrp._opening import Closing
+from nnrp._stats import Stats
 from nnrp.adapters._connection import Connection
 from nnrp.adapters._tls import Identity
 from nnrp.errors import NnrpConnectionClosedError
@@ -191,6 +192,15 @@ class Listener(Generic[_C]):
         time they have, but not lengthen it.
         """
         return Drained(*await self._native.drain(timeout, reason))
+
+    @property
+    def stats(self) -> Stats:
+        """How it is doing: clients let in and refused, by reason, those that wait, sessions, traffic.
+
+        A read-only mapping, as it is now; calling it gives a fresh one. Traffic is that of all its sessions,
+        those that are over too. Reading takes some microseconds for every open session.
+        """
+        return Stats(self._native.stats)
 
     async def wait_closed(self) -> None:
         """Wait until the listener is closed. Cancel-safe."""

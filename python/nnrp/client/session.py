@@ -5,10 +5,10 @@ from __future__ import annotations
 import asyncio
 import hashlib
 from dataclasses import dataclass
-from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Generic, Literal, Self, TypeVar
 
 from nnrp._lazy import packet_from_native
+from nnrp._stats import Stats
 from nnrp.client._state import client_state
 from nnrp.client.control import ClientControlBootstrapSession  # noqa: TC001  # get_type_hints() needs it
 from nnrp.client.migration import MigrationOutcome, MigrationTriggerMonitor, MigrationTriggerPolicy
@@ -34,7 +34,7 @@ from nnrp.core import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Callable, Mapping
+    from collections.abc import AsyncIterator, Callable
     from types import TracebackType
 
     from nnrp import _native
@@ -272,9 +272,13 @@ class ClientSession:
         client_state(self.connection).native.set_credit_policy(policy)
 
     @property
-    def stats(self) -> Mapping[str, int]:
-        """Counters: packets and bytes in both directions, and what became of the frames."""
-        return MappingProxyType(client_state(self.connection).native.stats())
+    def stats(self) -> Stats:
+        """Counters: packets and bytes in both directions, and what became of the frames.
+
+        A read-only mapping, as it is now; calling it gives a fresh one.
+        """
+        native = client_state(self.connection).native
+        return Stats(lambda: ({}, native.stats()))
 
     async def receive_result(
         self, timeout: float | None = None, *, frame_id: int | None = None, view_id: int | None = None

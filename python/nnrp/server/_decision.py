@@ -200,6 +200,7 @@ def _refusal(
     pending.refuse(ErrorCode.AUTH_FAILED, "authentication failed")
     error = NnrpAuthenticationError(f"authentication failed for {host}:{port}: {why}", diagnostic=why)
     error.__cause__ = cause
+    error._peer = (host, port)  # type: ignore[attr-defined]  # for the log
     return Refused(error, defect)
 
 
@@ -215,4 +216,5 @@ def _turned_away(pending: _native.PendingSession, busy: Busy, why: str) -> Refus
         retry_after_ms=int(busy.retry_after * 1000),
         diagnostic=why,
     )
+    error._peer = (host, port)  # type: ignore[attr-defined]  # for the log
     return Refused(error)

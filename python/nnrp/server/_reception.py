@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 from weakref import WeakKeyDictionary
 
+from nnrp._logging import about
 from nnrp.errors import NnrpConnectionClosedError, NnrpProtocolError
 from nnrp.server._decision import Decided, Refused, Terms, decide
 from nnrp.server._validation import for_log
@@ -194,10 +195,11 @@ class Reception:
 
 def log_refusal(error: Exception, defect: Exception | None) -> None:
     """Say that a client was refused; ``defect`` is what a callback raised, if that is why."""
+    context = about(peer=getattr(error, "_peer", None))
     if defect is None:
-        _log.warning("client refused: %s", error)
+        _log.warning("client refused: %s", error, extra=context)
     else:
-        _log.error("client refused: %s", error, exc_info=for_log(defect))
+        _log.error("client refused: %s", error, exc_info=for_log(defect), extra=context)
 
 
 class Receptions:

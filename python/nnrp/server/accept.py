@@ -10,6 +10,7 @@ from collections.abc import Awaitable, Callable
 from concurrent.futures import Future
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
+from nnrp._logging import about
 from nnrp.adapters._connection import Connection
 from nnrp.adapters._listener import Listener
 from nnrp.adapters.quic import NnrpQuicConnection, NnrpQuicListener
@@ -293,7 +294,12 @@ def _warn_about_strangers(source: Listener[Any]) -> None:
     host, port = source._native.address
     if not source._warned and not ipaddress.ip_address(host.partition("%")[0]).is_loopback:
         source._warned = True
-        _log.warning("everybody who reaches %s:%d is let in; pass an auth_validator to decide", host, port)
+        _log.warning(
+            "everybody who reaches %s:%d is let in; pass an auth_validator to decide",
+            host,
+            port,
+            extra=about(),
+        )
 
 
 def _admit_here(connection: Connection, decided: Decided) -> ServerSession:

@@ -10,6 +10,7 @@ from functools import reduce
 from operator import add
 from typing import TYPE_CHECKING, Any
 
+from nnrp._logging import about
 from nnrp.adapters._listener import DRAIN_REASON, Drained
 from nnrp.errors import NnrpConnectionClosedError
 from nnrp.server.accept import accept_server_session
@@ -94,11 +95,11 @@ async def serve_sessions(
                 await accepting_ends  # raises what is wrong with the arguments
                 await handlers.finish(None)
                 return Drained()
-            _log.info("draining %d sessions, at most %g s", len(handlers.tasks), drain_timeout)
+            _log.info("draining %d sessions, at most %g s", len(handlers.tasks), drain_timeout, extra=about())
             drained = await _drain(listeners, drain_timeout, drain_reason, stopping.second)
             await accepting_ends
             await handlers.finish(_HANDLER_GRACE)
-            _log.info("drained: %s", drained)
+            _log.info("drained: %s", drained, extra=about())
             return drained
     finally:
         for task in (stopped, *accepts, *handlers.tasks):
@@ -156,7 +157,7 @@ class _Stopping:
                     before.append((number, previous))
                     signal.signal(number, lambda _signal, _frame: loop.call_soon_threadsafe(self._signalled))
                 except (ValueError, RuntimeError):  # not the main thread
-                    _log.debug("signal %d is not listened to outside the main thread", number)
+                    _log.debug("signal %d is not listened to outside the main thread", number, extra=about())
                 else:
                     stack.callback(_restore, loop, number, previous)
             try:
@@ -192,7 +193,11 @@ class _Handlers:
             except NnrpConnectionClosedError:
                 pass
             except Exception:  # noqa: BLE001  # one session's defect is not the others' end
-                _log.exception("the handler of session %d failed; the session ends", session.session_id)
+                _log.exception(
+                    "the handler of session %d failed; the session ends",
+                    session.session_id,
+                    extra=about(session=session.session_id, peer=session.peer_address),
+                )
 
     async def finish(self, grace: float | None) -> None:
         """Wait until all have returned, at most ``grace`` seconds."""

@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING, Any, Self
 
 from nnrp import _native
 from nnrp._lazy import packet_from_native
+from nnrp._logging import about
+from nnrp._stats import Stats
 from nnrp.adapters._connection import Connection
 from nnrp.adapters._listener import DRAIN_REASON, Drained
 from nnrp.adapters.quic import NnrpQuicConnection  # noqa: TC001  # get_type_hints() needs them
@@ -60,7 +62,9 @@ _DROP_REASONS = {
 }
 
 
-def drop_reason(reason: str | int | ResultHintReason | None, frame_id: int) -> ResultHintReason:
+def drop_reason(
+    reason: str | int | ResultHintReason | None, header: Mapping[str, int], session_id: int
+) -> ResultHintReason:
     """Return the code for an application's reason; a text without a code is logged.
 
     Raises:
@@ -73,7 +77,9 @@ def drop_reason(reason: str | int | ResultHintReason | None, frame_id: int) -> R
         return ResultHintReason(reason)
     code = _DROP_REASONS.get(reason.lower().replace("-", "").replace("_", ""))
     if code is None:
-        _log.info("frame %d dropped: %s", frame_id, reason)
+        frame_id = header["frame_id"]
+        context = about(session=session_id, frame=frame_id, view=header["view_id"], trace=header["trace_id"])
+        _log.info("frame %d dropped: %s", frame_id, reason, extra=context)
         return ResultHintReason.NONE
     return code
 
@@ -140,7 +146,10 @@ class ServerSession:
             except ValueError as error:
                 if isinstance(error, NnrpProtocolError) and error.is_fatal:
                     raise
-                _log.warning("session %d: a packet was refused: %s", self.session_id, error)
+                context = about(
+                    session=self.session_id, frame=getattr(error, "frame_id", None), peer=self.peer_address
+                )
+                _log.warning("session %d: a packet was refused: %s", self.session_id, error, extra=context)
 
     async def receive_submit(self, timeout: float | None = None) -> ReceivedSubmit:
         """Wait for the next frame of this session, at most ``timeout`` seconds.
@@ -309,7 +318,6 @@ class ServerSession:
         Cancelling sends all of it or nothing.
 
         """
-        code = drop_reason(reason, frame_id)
         header = {
             "frame_id": frame_id,
             "flags": flags,
@@ -317,6 +325,7 @@ class ServerSession:
             "route_id": route_id,
             "trace_id": trace_id,
         }
+        code = drop_reason(reason, header, self.session_id)
         native = _native_session(self.connection)
         if native is None:
             return await _packets.send_result_drop(self, code, header)
@@ -455,10 +464,14 @@ class ServerSession:
         return self.connection.peer_certificates
 
     @property
-    def stats(self) -> Mapping[str, int]:
-        """Counters: packets and bytes in both directions, what was refused, what became of the frames."""
+    def stats(self) -> Stats:
+        """Counters: packets and bytes in both directions, what was refused, what became of the frames.
+
+        A read-only mapping, as it is now; calling it gives a fresh one. docs/observability.md says what each
+        counts.
+        """
         native = _native_session(self.connection)
-        return MappingProxyType(native.stats() if native is not None else {})
+        return Stats(lambda: ({}, native.stats() if native is not None else {}))
 
     @property
     def parameters(self) -> Mapping[str, Any]:
