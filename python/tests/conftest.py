@@ -27,11 +27,30 @@ from nnrp.core import TransportId
 from nnrp.server import ServerProfile, accept_server_session
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator
+    from collections.abc import AsyncIterator, Callable, Mapping
 
     from nnrp.adapters import DevelopmentCertificate
     from nnrp.client import ClientSession
     from nnrp.server import ServerSession
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption("--uvloop", action="store_true", help="run the asynchronous tests on uvloop")
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    if config.getoption("--uvloop"):
+        config.pluginmanager.register(OnUvloop())
+
+
+class OnUvloop:
+    """Runs every asynchronous test on uvloop."""
+
+    def pytest_asyncio_loop_factories(self) -> Mapping[str, Callable[[], asyncio.AbstractEventLoop]]:
+        import uvloop  # noqa: PLC0415  # there is none on Windows
+
+        return {"uvloop": uvloop.new_event_loop}
+
 
 HOST = "127.0.0.1"
 TRANSPORTS = ("quic", "tcp", "tls")

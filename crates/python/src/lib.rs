@@ -19,7 +19,7 @@ mod signal;
 mod tls;
 mod wait;
 
-#[pyo3::pymodule]
+#[pyo3::pymodule(gil_used = false)]
 mod _native {
     use pyo3::prelude::*;
 
