@@ -77,6 +77,7 @@ async def test_the_future_of_a_waiting_task_carries_no_value(tcp):
         assert isinstance(operation, _native.Operation)
         future = next(operation.__await__())
         assert asyncio.isfuture(future)
+        future._asyncio_future_blocking = False  # as a task does with what it is given to wait for
         await client.submit_frame(frame(1))
         assert await asyncio.wait_for(future, STEP) is None
         # The frame is still there, for this operation or any other.

@@ -52,7 +52,7 @@ pub struct PoolStats {
 
 impl BufferPool {
     /// A buffer for a body of exactly `len` bytes. Memory that has to be fresh is taken as bytes arrive: a peer that only
-    /// declares a large body makes us hold [`FIRST_PIECE`].
+    /// declares a large body makes us hold 256 KiB (`FIRST_PIECE`).
     pub fn take(&self, len: usize) -> BodyBuffer {
         let wanted = len + ALIGNMENT;
         if !(SMALLEST_POOLED..=LARGEST_POOLED).contains(&wanted) {
