@@ -326,8 +326,8 @@ EXEMPT = {
     "ClientSession.submit_and_receive_result": "submit_frame and receive_result, one after the other",
 }
 
-RAW = {"wait_closed", "wait_connected", "ensure_control_stream", "ping", "accept"}
-"""Coroutines of connections and listeners that send and take nothing, or are in test_cancellation."""
+RAW = {"wait_closed", "wait_connected", "ensure_control_stream", "ping", "accept", "drain"}
+"""Coroutines of connections and listeners that send and take nothing, or have tests of their own."""
 
 
 @pytest.mark.parametrize("way", WAYS)
