@@ -232,3 +232,8 @@ async fn netns() {
 async fn netns_client() {
     api::harness::within_a_minute(api::netns::client()).await;
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_flood_on_the_path_a_session_left_waits_for_its_answers() {
+    api::harness::within_a_minute(api::migration::a_flood_on_the_path_it_left_waits_for_its_answers()).await;
+}

@@ -478,3 +478,44 @@ pub(crate) async fn an_impatient_newcomer_harms_nobody_but_itself(kind: Kind) {
     untouched(&client, &server, kind, 1).await;
     client.close("").await;
 }
+
+/// Frames on the path that was left are refused, and no faster than the answers are read.
+pub(crate) async fn a_flood_on_the_path_it_left_waits_for_its_answers() {
+    use tokio::io::{AsyncReadExt, AsyncWriteExt};
+    use tokio::net::TcpStream;
+    const FRAMES: usize = 400_000;
+    let site = Site::start(config().migration_grace(Duration::from_secs(10))).await;
+    let address = site.tcp.listener.local_addr();
+    let mut hello = nnrp_testkit::packets::hello();
+    hello.auth_block = TOKEN.into();
+    let (mut old, mut new) =
+        (TcpStream::connect(address).await.unwrap(), TcpStream::connect(address).await.unwrap());
+    old.write_all(&nnrp_testkit::packets::hello_packet(&hello).to_bytes()).await.unwrap();
+    let server = soon("a session", site.tcp.listener.accept()).await.unwrap();
+    // One that does not ask for repetitions, and never reads.
+    let metadata = SessionMigrateMetadata {
+        old_transport_id: TransportId::Tcp,
+        new_transport_id: TransportId::Tcp,
+        ..SessionMigrateMetadata::default()
+    };
+    let mut header = Header::new(MessageType::SessionMigrate);
+    header.session_id = server.id();
+    let request = SessionMigrate { metadata, token: TOKEN.into() }.encode(header).unwrap();
+    new.write_all(&request.to_bytes()).await.unwrap();
+    let mut answer = [0; Header::LEN];
+    tokio::select! {
+        read = new.read_exact(&mut answer) => { read.unwrap(); }
+        session = site.tcp.listener.accept() => panic!("{session:?}"),
+    }
+    let submit = nnrp_testkit::packets::submit_packet(server.id(), 1).to_bytes();
+    let flood = submit.repeat(1000);
+    let flooding = async {
+        for _ in 0..FRAMES / 1000 {
+            old.write_all(&flood).await.unwrap();
+        }
+    };
+    // It is held back once the sockets are full, or has been answered.
+    let _ = tokio::time::timeout(Duration::from_secs(4), flooding).await;
+    let waiting = server.connection().with(|machine, _| machine.unwritten_replies());
+    assert!(waiting <= 2 * nnrp_session::MAX_QUEUED_REPLIES, "{waiting} answers wait");
+}
