@@ -1,7 +1,74 @@
 """Every exception of the package.
 
-The bases follow what callers already catch: a protocol violation is a ``ValueError``, a transport failure a
-``RuntimeError``, and a connection that ended additionally a ``ConnectionResetError``.
+::
+
+    Exception
+    └─ NnrpError
+       ├─ NnrpProtocolError                       and ValueError
+       │  └─ NnrpAuthenticationError
+       └─ NnrpTransportError                      and RuntimeError
+          ├─ NnrpConnectionClosedError            and ConnectionResetError
+          ├─ NnrpQuicError
+          │  ├─ NnrpQuicConnectionClosedError     and NnrpConnectionClosedError
+          │  └─ NnrpQuicProtocolError
+          └─ NnrpTcpError
+             ├─ NnrpTcpConnectionClosedError      and NnrpConnectionClosedError
+             ├─ NnrpTcpProtocolError
+             └─ NnrpTcpUnsupportedOperationError
+
+So callers may go on catching what they catch: a broken rule of the protocol is a ``ValueError``, a failed
+transport a ``RuntimeError``, and a connection that ended additionally a ``ConnectionResetError``.
+
+An ERROR of the peer, and a rule that it broke, is an exception whose ``error_code`` says which:
+
+======================  ==========================  ==========================================================
+``error_code``          class                       what it says besides
+======================  ==========================  ==========================================================
+UNSUPPORTED_VERSION     NnrpProtocolError           ends the connection: no common version or wire format
+AUTH_FAILED             NnrpAuthenticationError     ends the connection: refused, or the time admitted is over
+INVALID_STATE           NnrpProtocolError           ``frame_id`` if a frame is meant: not in this order
+MALFORMED_HEADER        NnrpProtocolError           ends the connection: bytes that are no packet
+MALFORMED_BODY          NnrpProtocolError           ``frame_id``: this frame breaks a rule, the next may not
+UNSUPPORTED_CAPABILITY  NnrpProtocolError           ``frame_id``, or ends the handshake: was not agreed on
+LIMIT_EXCEEDED          NnrpProtocolError           ``frame_id``: larger than the server announced
+FRAME_EXPIRED           NnrpProtocolError           ``frame_id``: its budget was over
+FRAME_CANCELLED         NnrpProtocolError           ``frame_id``: the client has cancelled it
+CACHE_MISS              NnrpProtocolError           ``frame_id``: it refers to what is not stored
+SERVER_BUSY             NnrpProtocolError           ``retry_after_ms``: when to try again
+INTERNAL_ERROR          NnrpProtocolError           ``diagnostic``: nobody's fault but the server's
+======================  ==========================  ==========================================================
+
+All have all attributes of :class:`NnrpProtocolError`; ``is_fatal`` is what tells whether the connection goes
+on, and a code of a later version stays the plain number. The errors of the Rust crate become:
+
+========================  ==================================================================================
+in Rust                   here
+========================  ==================================================================================
+HandshakeError.Refused    NnrpProtocolError, or NnrpAuthenticationError, as above
+HandshakeError.Timeout    TimeoutError
+HandshakeError.Closed     NnrpConnectionClosedError, of the transport
+HandshakeError.Send       as SendError
+SessionError.Closed       NnrpConnectionClosedError, or NnrpProtocolError if a fatal ERROR ended it
+SessionError.Timeout      TimeoutError
+SessionError.Send         as SendError
+MigrateError.Refused      NnrpProtocolError, as above
+MigrateError.Timeout      TimeoutError
+MigrateError.Closed       NnrpConnectionClosedError
+MigrateError.State        as SendError
+SendError.Command         ValueError; NnrpConnectionClosedError when it is over; TimeoutError when held back
+SendError.Closed          NnrpConnectionClosedError
+SendError.Unsupported     NnrpTcpUnsupportedOperationError
+ReceiveError.Fault        NnrpProtocolError; NnrpQuicProtocolError or NnrpTcpProtocolError: no packets
+ReceiveError.Closed       NnrpConnectionClosedError
+ReceiveError.Unsupported  NnrpTcpUnsupportedOperationError
+ConnectError.Io           OSError
+ConnectError.Resolve      OSError
+ConnectError.Handshake    NnrpConnectionClosedError, with ``tls_fault``
+ConnectError.Timeout      TimeoutError
+ConnectError.Tls          ValueError
+BindError.Io              OSError
+BindError.Tls             ValueError
+========================  ==================================================================================
 """
 
 from __future__ import annotations
