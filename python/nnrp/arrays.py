@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any, cast
 import numpy as np
 
 from nnrp.core._arrays import numpy_dtype, tensor_dtype
+from nnrp.core._base import Value
 from nnrp.core._enums import TensorLayout
 from nnrp.core._tensor import TensorSectionData
 
@@ -93,8 +94,8 @@ def _array(given: Any) -> NDArray[Any]:
     return np.asarray(given)
 
 
-@dataclass(frozen=True, slots=True)
-class TileGrid:
+@dataclass(frozen=True, slots=True, repr=False, eq=False)
+class TileGrid(Value):
     """A picture of `width` x `height` pixels in tiles, numbered row by row from the top left corner.
 
     The tiles of the last column and row are as much smaller as the picture ends earlier.

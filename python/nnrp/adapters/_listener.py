@@ -10,6 +10,7 @@ from nnrp._opening import Closing
 from nnrp._stats import Stats
 from nnrp.adapters._connection import Connection
 from nnrp.adapters._tls import Identity
+from nnrp.core._base import Value
 from nnrp.errors import NnrpConnectionClosedError
 
 if TYPE_CHECKING:
@@ -26,8 +27,8 @@ _C = TypeVar("_C", bound=Connection)
 DRAIN_REASON = "the server is shutting down"
 
 
-@dataclass(frozen=True, slots=True)
-class Drained:
+@dataclass(frozen=True, slots=True, repr=False, eq=False)
+class Drained(Value):
     """What became of the frames of a session, or of all sessions of a listener, that was drained.
 
     Attributes:

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import os
 import ssl
 from dataclasses import dataclass, field
-from pathlib import Path
+from os import PathLike
 from typing import TypeAlias
 
 from nnrp import _native
+from nnrp.core._base import Value
 
 #: A PEM file, or PEM as ``bytes``.
-PemSource: TypeAlias = str | Path | bytes
+PemSource: TypeAlias = str | PathLike[str] | bytes
 
 #: Certificate, private key, roots of client certificates, whether clients need one; for ``_native``.
 ServerSide: TypeAlias = tuple[bytes, bytes, bytes | None, bool]
@@ -25,15 +27,20 @@ def read_pem(source: PemSource) -> bytes:
         OSError: a file cannot be read.
 
     """
-    return bytes(source) if isinstance(source, bytes | bytearray | memoryview) else Path(source).read_bytes()
+    return bytes(source) if isinstance(source, bytes | bytearray | memoryview) else _contents(source)
 
 
-@dataclass(frozen=True, slots=True)
-class Roots:
+def _contents(path: str | PathLike[str]) -> bytes:
+    with open(path, "rb") as file:  # noqa: PTH123  # importing pathlib takes longer than most of this package
+        return file.read()
+
+
+@dataclass(frozen=True, slots=True, repr=False, eq=False)
+class Roots(Value):
     """Trusted certificates: a file, a directory, PEM, or several of them."""
 
-    cafile: str | Path | None = None
-    capath: str | Path | None = None
+    cafile: str | PathLike[str] | None = None
+    capath: str | PathLike[str] | None = None
     cadata: str | bytes | None = None
 
     def __bool__(self) -> bool:
@@ -49,12 +56,11 @@ class Roots:
         """
         parts: dict[str, bytes] = {}
         if self.cafile is not None:
-            parts[f"cafile {self.cafile}"] = Path(self.cafile).read_bytes()
+            parts[f"cafile {self.cafile}"] = _contents(self.cafile)
         if self.capath is not None:
-            entries = sorted(Path(self.capath).iterdir())
-            parts[f"capath {self.capath}"] = b"\n".join(
-                entry.read_bytes() for entry in entries if entry.is_file()
-            )
+            with os.scandir(self.capath) as entries:
+                names = sorted(entry.path for entry in entries if entry.is_file())
+            parts[f"capath {self.capath}"] = b"\n".join(map(_contents, names))
         if self.cadata is not None:
             parts["cadata"] = self.cadata.encode() if isinstance(self.cadata, str) else bytes(self.cadata)
         for source, pem in parts.items():
@@ -70,8 +76,8 @@ def _require_certificates(source: str, pem: bytes) -> None:
         raise ValueError(f"no trusted certificate found in {source}: {error}") from None
 
 
-@dataclass(frozen=True, slots=True)
-class Identity:
+@dataclass(frozen=True, slots=True, repr=False, eq=False)
+class Identity(Value):
     """A certificate and its key, which a file of both may hold."""
 
     certificate: PemSource = field(repr=False)
@@ -91,8 +97,8 @@ class Identity:
         return certificate, private_key
 
 
-@dataclass(frozen=True, slots=True)
-class ServerTls:
+@dataclass(frozen=True, slots=True, repr=False, eq=False)
+class ServerTls(Value):
     """What a listener shows its clients, and what it wants to see of them."""
 
     identity: Identity
@@ -120,8 +126,8 @@ class ServerTls:
         return ServerTls(identity, self.roots, self.verify_mode)
 
 
-@dataclass(frozen=True, slots=True)
-class ClientTls:
+@dataclass(frozen=True, slots=True, repr=False, eq=False)
+class ClientTls(Value):
     """Whom a client believes, and what it shows a server that asks."""
 
     server_name: str | None

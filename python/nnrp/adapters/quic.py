@@ -5,7 +5,7 @@ from __future__ import annotations
 import socket
 import ssl
 from dataclasses import dataclass, field
-from pathlib import Path  # noqa: TC003  # get_type_hints() needs it
+from os import PathLike  # noqa: TC003  # get_type_hints() needs it
 from typing import Final
 
 from nnrp import _native
@@ -15,6 +15,7 @@ from nnrp.adapters._listener import Listener
 from nnrp.adapters._resolve import check_port, first_to_connect, no_answer, resolve
 from nnrp.adapters._tls import ClientTls, Identity, Roots, ServerTls
 from nnrp.core import WireFormat
+from nnrp.core._base import Value
 from nnrp.errors import NnrpQuicConnectionClosedError, NnrpQuicError, NnrpQuicProtocolError
 
 __all__ = [
@@ -79,8 +80,8 @@ class QuicConfiguration:
         max_datagram_frame_size: int = 65536,
         verify_mode: ssl.VerifyMode | None = None,
         server_name: str | None = None,
-        cafile: str | Path | None = None,
-        capath: str | Path | None = None,
+        cafile: str | PathLike[str] | None = None,
+        capath: str | PathLike[str] | None = None,
         cadata: str | bytes | None = None,
         keepalive_interval: float | None = 15.0,
         keepalive_timeout: float | None = 45.0,
@@ -120,8 +121,8 @@ class QuicConfiguration:
 
     def load_cert_chain(
         self,
-        certfile: str | Path | bytes,
-        keyfile: str | Path | bytes | None = None,
+        certfile: str | PathLike[str] | bytes,
+        keyfile: str | PathLike[str] | bytes | None = None,
         password: bytes | str | None = None,
     ) -> None:
         """Load the certificate chain and private key to serve with, or to show a server that asks.
@@ -144,8 +145,8 @@ class QuicConfiguration:
 
     def load_verify_locations(
         self,
-        cafile: str | Path | None = None,
-        capath: str | Path | None = None,
+        cafile: str | PathLike[str] | None = None,
+        capath: str | PathLike[str] | None = None,
         cadata: str | bytes | None = None,
     ) -> None:
         """Trust the given certificates instead of the platform's.
@@ -177,15 +178,15 @@ def create_quic_client_configuration(
     verify_mode: ssl.VerifyMode = ssl.CERT_REQUIRED,
     max_datagram_frame_size: int = 65536,
     idle_timeout: float | None = 120.0,
-    cafile: str | Path | None = None,
-    capath: str | Path | None = None,
+    cafile: str | PathLike[str] | None = None,
+    capath: str | PathLike[str] | None = None,
     cadata: str | bytes | None = None,
     insecure_skip_verify: bool = False,
     server_name: str | None = None,
     keepalive_interval: float | None = 15.0,
     keepalive_timeout: float | None = 45.0,
-    certificate: str | Path | bytes | None = None,
-    private_key: str | Path | bytes | None = None,
+    certificate: str | PathLike[str] | bytes | None = None,
+    private_key: str | PathLike[str] | bytes | None = None,
 ) -> QuicConfiguration:
     """Make a configuration for connecting.
 
@@ -236,16 +237,16 @@ def create_quic_client_configuration(
 
 
 def create_quic_server_configuration(
-    certificate: str | Path | bytes,
-    private_key: str | Path | bytes,
+    certificate: str | PathLike[str] | bytes,
+    private_key: str | PathLike[str] | bytes,
     *,
     wire_format: WireFormat = WireFormat.CURRENT,
     alpn_protocols: list[str] | None = None,
     max_datagram_frame_size: int = 65536,
     idle_timeout: float | None = 120.0,
     verify_mode: ssl.VerifyMode | None = None,
-    cafile: str | Path | None = None,
-    capath: str | Path | None = None,
+    cafile: str | PathLike[str] | None = None,
+    capath: str | PathLike[str] | None = None,
     cadata: str | bytes | None = None,
 ) -> QuicConfiguration:
     """Make a configuration for serving.
@@ -285,8 +286,8 @@ def create_quic_server_configuration(
     return configuration
 
 
-@dataclass(frozen=True, slots=True)
-class DevelopmentCertificate:
+@dataclass(frozen=True, slots=True, repr=False, eq=False)
+class DevelopmentCertificate(Value):
     """A self-signed certificate for this machine.
 
     Attributes:

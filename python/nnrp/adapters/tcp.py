@@ -5,7 +5,7 @@ from __future__ import annotations
 import socket
 import ssl
 from dataclasses import KW_ONLY, dataclass, field
-from pathlib import Path  # noqa: TC003  # get_type_hints() needs it
+from os import PathLike  # noqa: TC003  # get_type_hints() needs it
 from typing import Final, Never
 
 from nnrp import _native
@@ -16,6 +16,7 @@ from nnrp.adapters._resolve import check_port, first_to_connect, no_answer, reso
 from nnrp.adapters._tls import ClientTls, Identity, Roots, ServerTls
 from nnrp.adapters.quic import one_configuration
 from nnrp.core import WireFormat
+from nnrp.core._base import Value
 from nnrp.errors import (
     NnrpTcpConnectionClosedError,
     NnrpTcpError,
@@ -43,8 +44,8 @@ __all__ = [
 NNRP_TCP_ALPN: Final = "nnrp/1-tcp"
 
 
-@dataclass(frozen=True, slots=True)
-class NnrpTcpClientConfiguration:
+@dataclass(frozen=True, slots=True, repr=False, eq=False)
+class NnrpTcpClientConfiguration(Value):
     """How to connect over TCP.
 
     Attributes:
@@ -80,11 +81,11 @@ class NnrpTcpClientConfiguration:
     tls: bool | None = None
     verify_mode: ssl.VerifyMode = ssl.CERT_REQUIRED
     server_name: str | None = None
-    cafile: str | Path | None = None
-    capath: str | Path | None = None
+    cafile: str | PathLike[str] | None = None
+    capath: str | PathLike[str] | None = None
     cadata: str | bytes | None = field(default=None, repr=False)
-    certificate: str | Path | bytes | None = field(default=None, repr=False)
-    private_key: str | Path | bytes | None = field(default=None, repr=False)
+    certificate: str | PathLike[str] | bytes | None = field(default=None, repr=False)
+    private_key: str | PathLike[str] | bytes | None = field(default=None, repr=False)
     alpn_protocols: tuple[str, ...] = (NNRP_TCP_ALPN,)
 
     def __post_init__(self) -> None:
@@ -112,8 +113,8 @@ class NnrpTcpClientConfiguration:
         return ClientTls(self.server_name, roots, self.verify_mode, identity)
 
 
-@dataclass(frozen=True, slots=True)
-class NnrpTcpServerConfiguration:
+@dataclass(frozen=True, slots=True, repr=False, eq=False)
+class NnrpTcpServerConfiguration(Value):
     """How to serve over TCP.
 
     Attributes:
@@ -141,11 +142,11 @@ class NnrpTcpServerConfiguration:
     wire_format: WireFormat = WireFormat.CURRENT
     max_frame_size: int | None = None
     keepalive_interval: float | None = None
-    certificate: str | Path | bytes | None = field(default=None, repr=False)
-    private_key: str | Path | bytes | None = field(default=None, repr=False)
+    certificate: str | PathLike[str] | bytes | None = field(default=None, repr=False)
+    private_key: str | PathLike[str] | bytes | None = field(default=None, repr=False)
     verify_mode: ssl.VerifyMode | None = None
-    cafile: str | Path | None = None
-    capath: str | Path | None = None
+    cafile: str | PathLike[str] | None = None
+    capath: str | PathLike[str] | None = None
     cadata: str | bytes | None = field(default=None, repr=False)
     alpn_protocols: tuple[str, ...] = (NNRP_TCP_ALPN,)
 
@@ -181,11 +182,11 @@ def create_tcp_client_configuration(
     verify_mode: ssl.VerifyMode = ssl.CERT_REQUIRED,
     insecure_skip_verify: bool = False,
     server_name: str | None = None,
-    cafile: str | Path | None = None,
-    capath: str | Path | None = None,
+    cafile: str | PathLike[str] | None = None,
+    capath: str | PathLike[str] | None = None,
     cadata: str | bytes | None = None,
-    certificate: str | Path | bytes | None = None,
-    private_key: str | Path | bytes | None = None,
+    certificate: str | PathLike[str] | bytes | None = None,
+    private_key: str | PathLike[str] | bytes | None = None,
     alpn_protocols: list[str] | None = None,
 ) -> NnrpTcpClientConfiguration:
     """Make a configuration for connecting; see :class:`NnrpTcpClientConfiguration`.
@@ -226,11 +227,11 @@ def create_tcp_server_configuration(
     no_delay: bool = True,
     max_frame_size: int | None = None,
     keepalive_interval: float | None = None,
-    certificate: str | Path | bytes | None = None,
-    private_key: str | Path | bytes | None = None,
+    certificate: str | PathLike[str] | bytes | None = None,
+    private_key: str | PathLike[str] | bytes | None = None,
     verify_mode: ssl.VerifyMode | None = None,
-    cafile: str | Path | None = None,
-    capath: str | Path | None = None,
+    cafile: str | PathLike[str] | None = None,
+    capath: str | PathLike[str] | None = None,
     cadata: str | bytes | None = None,
     alpn_protocols: list[str] | None = None,
 ) -> NnrpTcpServerConfiguration:

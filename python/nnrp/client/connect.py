@@ -24,6 +24,7 @@ from nnrp.core import (
     ServerHelloAckMetadata,
     TransportId,
 )
+from nnrp.core._base import Value
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
@@ -41,8 +42,8 @@ __all__ = [
 _TIMEOUT = 10.0
 
 
-@dataclass(frozen=True)
-class Target:
+@dataclass(frozen=True, repr=False, eq=False)
+class Target(Value):
     """Where and how to connect over either transport."""
 
     host: str

@@ -23,7 +23,7 @@ from nnrp.core import (
     build_client_hello_transport_policy_extension,
     pack_control_extension_block,
 )
-from nnrp.core._base import as_bytes
+from nnrp.core._base import Value, as_bytes
 from nnrp.core._packet import summary
 
 if TYPE_CHECKING:
@@ -53,8 +53,8 @@ _QUALITY_TIER = 2
 _DEGRADE_POLICY = 0
 
 
-@dataclass(frozen=True)
-class ClientTransportPlan:
+@dataclass(frozen=True, repr=False, eq=False)
+class ClientTransportPlan(Value):
     """A choice of transport, and the handshake extension that announces it.
 
     Attributes:
@@ -88,8 +88,8 @@ class ClientTransportPlan:
         )
 
 
-@dataclass(frozen=True)
-class ClientTransportBootstrap:
+@dataclass(frozen=True, repr=False, eq=False)
+class ClientTransportBootstrap(Value):
     """Everything needed to open a connection.
 
     Attributes:

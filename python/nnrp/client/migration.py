@@ -13,6 +13,8 @@ if TYPE_CHECKING:
     from nnrp.client.session import ClientSession
     from nnrp.core import NnrpPacket, SessionMigrateAckMetadata, TransportId
 
+from nnrp.core._base import Value
+
 __all__ = [
     "MigrationOutcome",
     "MigrationTriggerMonitor",
@@ -22,8 +24,8 @@ __all__ = [
 ]
 
 
-@dataclass(frozen=True)
-class MigrationOutcome:
+@dataclass(frozen=True, repr=False, eq=False)
+class MigrationOutcome(Value):
     """How an attempt to migrate ended.
 
     Attributes:
@@ -52,8 +54,8 @@ class MigrationOutcome:
         return self.ack_metadata.resume_from_frame_id
 
 
-@dataclass(frozen=True)
-class PathHealthSample:
+@dataclass(frozen=True, repr=False, eq=False)
+class PathHealthSample(Value):
     """One measurement of a path.
 
     Attributes:
@@ -78,8 +80,8 @@ class PathHealthSample:
         return cls(result.round_trip_us, result.effective_throughput_bytes_per_sec)
 
 
-@dataclass(frozen=True)
-class MigrationTriggerPolicy:
+@dataclass(frozen=True, repr=False, eq=False)
+class MigrationTriggerPolicy(Value):
     """What counts as a degraded path.
 
     Attributes:
@@ -112,8 +114,8 @@ class MigrationTriggerPolicy:
                 _require_non_negative(name, bound)
 
 
-@dataclass(frozen=True)
-class MigrationTriggerSnapshot:
+@dataclass(frozen=True, repr=False, eq=False)
+class MigrationTriggerSnapshot(Value):
     """The verdict after one sample.
 
     Attributes:

@@ -18,6 +18,7 @@ from nnrp.core import (
     TransportProbeMetadata,
     build_transport_probe_packet,
 )
+from nnrp.core._base import Value
 from nnrp.errors import NnrpTransportError
 
 if TYPE_CHECKING:
@@ -35,8 +36,8 @@ __all__ = [
 _probe_ids = itertools.count(1)
 
 
-@dataclass(frozen=True)
-class TransportProbeResult:
+@dataclass(frozen=True, repr=False, eq=False)
+class TransportProbeResult(Value):
     """One answered probe. The time stamps are monotonic and only comparable with those of the same host.
 
     Attributes:
@@ -67,8 +68,8 @@ class TransportProbeResult:
         return self.probe_payload_bytes * 1_000_000 / self.round_trip_us
 
 
-@dataclass(frozen=True)
-class TransportProbeSummary:
+@dataclass(frozen=True, repr=False, eq=False)
+class TransportProbeSummary(Value):
     """All probes of one transport.
 
     Attributes:
@@ -120,8 +121,8 @@ class TransportProbeSummary:
         return self.results
 
 
-@dataclass(frozen=True)
-class TransportProbeSelection:
+@dataclass(frozen=True, repr=False, eq=False)
+class TransportProbeSelection(Value):
     """The better of two transports.
 
     Attributes:

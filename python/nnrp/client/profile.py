@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from nnrp.core import ClientHelloTransportPolicyExtension, LossTolerance, TransportId, TransportPolicy
+from nnrp.core._base import Record, Value
 
 __all__ = ["ClientDialPolicy", "ClientProfile", "resolve_client_hello_transport_policy"]
 
@@ -12,8 +13,8 @@ _PREFER = {TransportId.QUIC: TransportPolicy.PREFER_QUIC, TransportId.TCP: Trans
 _FORCE = {TransportId.QUIC: TransportPolicy.FORCE_QUIC, TransportId.TCP: TransportPolicy.FORCE_TCP}
 
 
-@dataclass(slots=True)
-class ClientProfile:
+@dataclass(slots=True, repr=False, eq=False)
+class ClientProfile(Record):
     """What a client announces in the handshake.
 
     Attributes:
@@ -62,8 +63,8 @@ def resolve_client_hello_transport_policy(
     return None
 
 
-@dataclass(frozen=True)
-class ClientDialPolicy:
+@dataclass(frozen=True, repr=False, eq=False)
+class ClientDialPolicy(Value):
     """Which transport the client chose, and whether the server may know that nothing else will do.
 
     Attributes:

@@ -17,7 +17,7 @@ from nnrp.core import (
     TileIndexMode,
     TypedPayloadFrame,
 )
-from nnrp.core._base import octets
+from nnrp.core._base import Value, octets
 
 if TYPE_CHECKING:
     from nnrp import _native
@@ -25,8 +25,8 @@ if TYPE_CHECKING:
 __all__ = ["SubmitRequest", "TypedPayload"]
 
 
-@dataclass(frozen=True, slots=True, init=False)
-class TypedPayload:
+@dataclass(frozen=True, slots=True, init=False, repr=False, eq=False)
+class TypedPayload(Value):
     """One payload that is not a tensor: a token chunk, an audio chunk, an event.
 
     Attributes:
@@ -133,8 +133,8 @@ class TypedPayload:
         return cls(PayloadKind.OPAQUE_BYTES, payload, profile_id, descriptor_flags)
 
 
-@dataclass(frozen=True, slots=True)
-class SubmitRequest:
+@dataclass(frozen=True, slots=True, repr=False, eq=False)
+class SubmitRequest(Value):
     """One frame for the server.
 
     The ``frame_id`` is chosen by the client, and results come back under it. Frames that still wait for a

@@ -19,6 +19,7 @@ from nnrp.core import (
     TensorSectionView,
     unpack_tile_index_block,
 )
+from nnrp.core._base import Value
 
 if TYPE_CHECKING:
     from nnrp import _native
@@ -26,8 +27,8 @@ if TYPE_CHECKING:
 __all__ = ["Result"]
 
 
-@dataclass(frozen=True, slots=True)
-class Result:
+@dataclass(frozen=True, slots=True, repr=False, eq=False)
+class Result(Value):
     """A result, or the news that there will be none.
 
     Attributes:

@@ -32,6 +32,7 @@ from nnrp.core import (
     SessionPatchMetadata,
     TransportId,
 )
+from nnrp.core._base import Record
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable
@@ -81,8 +82,8 @@ def _flow_update(packet: NnrpPacket) -> FlowUpdateMetadata:
     return FlowUpdateMetadata.unpack(packet.metadata)
 
 
-@dataclass(slots=True)
-class ClientSession:
+@dataclass(slots=True, repr=False, eq=False)
+class ClientSession(Record):
     """A session with a server, made by :func:`~nnrp.client.dial_client` and ``connect_client_*``.
 
     To submit frames use :meth:`submit`, which waits for the result, or :meth:`submit_frame` together with

@@ -26,6 +26,8 @@ if TYPE_CHECKING:
 __all__ = [
     "FrameNote",
     "Metadata",
+    "Record",
+    "Value",
     "as_bytes",
     "as_member",
     "as_view",
@@ -124,17 +126,16 @@ def misfit(owner: str, fields: Iterable[tuple[str, int]], values: tuple[int, ...
     return ValueError(f"the fields of {owner} do not fit")
 
 
-def _fields(kind: type[Metadata]) -> list[tuple[str, Field[Any]]]:
-    """Return the fields of a layout's class with their names, class variables left out."""
+def _fields(kind: type[Record]) -> list[tuple[str, Field[Any]]]:
+    """Return the fields of a dataclass with their names, class variables left out."""
     return [(field.name, field) for field in fields(kind)]
 
 
-class Metadata:
-    """A fixed layout with `pack()` and `unpack()`.
+class Record:  # noqa: PLW1641  # mutable, unless it is a Value
+    """What dataclasses of this package share: `repr` and `==`, which say what `dataclass` would.
 
-    Subclasses are mutable dataclasses with slots. Fields that hold an enumeration accept the plain number as
-    well and turn it into the member. `repr` and `==` are here, once, and say what `dataclass` would: methods
-    made by it are compiled at every import, which for two dozen classes takes longer than all the rest.
+    They are here once because methods that `dataclass` makes are compiled at every import, which for some
+    dozens of classes takes longer than all the rest. Use it with `repr=False, eq=False`.
     """
 
     __slots__ = ()
@@ -150,7 +151,26 @@ class Metadata:
         names = [name for name, field in _fields(type(self)) if field.compare]
         return all(getattr(self, name) == getattr(other, name) for name in names)
 
-    __hash__ = None  # type: ignore[assignment]  # mutable
+
+class Value(Record):
+    """The same for frozen dataclasses, which can be hashed."""
+
+    __slots__ = ()
+
+    __eq__ = Record.__eq__
+
+    def __hash__(self) -> int:
+        return hash(tuple(getattr(self, name) for name, field in _fields(type(self)) if field.compare))
+
+
+class Metadata(Record):
+    """A fixed layout with `pack()` and `unpack()`.
+
+    Subclasses are mutable dataclasses with slots. Fields that hold an enumeration accept the plain number as
+    well and turn it into the member.
+    """
+
+    __slots__ = ()
 
     STRUCT: ClassVar[struct.Struct]
     """The layout, little-endian, reserved fields included."""

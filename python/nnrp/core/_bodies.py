@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, TypeAlias, overload
 
 from nnrp._native import codec
-from nnrp.core._base import as_view
+from nnrp.core._base import Value, as_view
 from nnrp.core._enums import MessageType, PayloadKind
 from nnrp.core._metadata import FrameSubmitMetadata, ResultPushMetadata
 from nnrp.core._packet import NnrpPacket
@@ -30,8 +30,8 @@ __all__ = [
 _Range: TypeAlias = "tuple[int, int] | None"
 
 
-@dataclass(frozen=True, slots=True)
-class PacketBody:
+@dataclass(frozen=True, slots=True, repr=False, eq=False)
+class PacketBody(Value):
     """What a FRAME_SUBMIT or RESULT_PUSH packet holds. Views are read-only and share the packet's body."""
 
     metadata: FrameSubmitMetadata | ResultPushMetadata

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
 from nnrp._native import codec
-from nnrp.core._base import as_bytes, as_member, misfit
+from nnrp.core._base import Value, as_bytes, as_member, misfit
 from nnrp.core._enums import (
     CLIENT_HELLO_LOSS_TOLERANCE_EXTENSION,
     CLIENT_HELLO_PAYLOAD_CAPABILITIES_EXTENSION,
@@ -61,8 +61,8 @@ CONTROL_EXTENSION_ALIGNMENT: Final = 8
 """Entries are padded with zeros to a multiple of this many bytes."""
 
 
-@dataclass(frozen=True, slots=True)
-class ControlExtensionEntry:
+@dataclass(frozen=True, slots=True, repr=False, eq=False)
+class ControlExtensionEntry(Value):
     """One entry of an extension block. Any bytes-like is accepted for the payload and becomes `bytes`."""
 
     ext_type: int
@@ -120,8 +120,8 @@ def unpack_control_extension_block(
     )
 
 
-@dataclass(frozen=True, slots=True)
-class ClientHelloTransportPolicyExtension:
+@dataclass(frozen=True, slots=True, repr=False, eq=False)
+class ClientHelloTransportPolicyExtension(Value):
     """Which transport the client wants, and how much."""
 
     transport_policy: TransportPolicy = TransportPolicy.AUTO
@@ -135,8 +135,8 @@ class ClientHelloTransportPolicyExtension:
         )
 
 
-@dataclass(frozen=True, slots=True)
-class ServerHelloAckTransportPolicyExtension:
+@dataclass(frozen=True, slots=True, repr=False, eq=False)
+class ServerHelloAckTransportPolicyExtension(Value):
     """Which transport is in use, and what became of the client's wish."""
 
     transport_policy: TransportPolicy = TransportPolicy.AUTO
@@ -153,8 +153,8 @@ class ServerHelloAckTransportPolicyExtension:
         object.__setattr__(self, "active_transport_id", as_member(TransportId, self.active_transport_id))
 
 
-@dataclass(frozen=True, slots=True)
-class ClientHelloLossToleranceExtension:
+@dataclass(frozen=True, slots=True, repr=False, eq=False)
+class ClientHelloLossToleranceExtension(Value):
     """How much loss the client tolerates in this session."""
 
     session_loss_tolerance: LossTolerance = LossTolerance.BEST_EFFORT
@@ -164,8 +164,8 @@ class ClientHelloLossToleranceExtension:
         object.__setattr__(self, "session_loss_tolerance", level)
 
 
-@dataclass(frozen=True, slots=True)
-class ServerHelloAckLossToleranceExtension:
+@dataclass(frozen=True, slots=True, repr=False, eq=False)
+class ServerHelloAckLossToleranceExtension(Value):
     """The loss tolerance in force; never more tolerant than what the client asked for."""
 
     accepted_loss_tolerance: LossTolerance = LossTolerance.BEST_EFFORT
@@ -175,8 +175,8 @@ class ServerHelloAckLossToleranceExtension:
         object.__setattr__(self, "accepted_loss_tolerance", level)
 
 
-@dataclass(frozen=True, slots=True)
-class ClientHelloPayloadCapabilitiesExtension:
+@dataclass(frozen=True, slots=True, repr=False, eq=False)
+class ClientHelloPayloadCapabilitiesExtension(Value):
     """Exactly which payload kinds the client uses."""
 
     payload_kind_bitmap: PayloadKind = PayloadKind.TENSOR
@@ -187,8 +187,8 @@ class ClientHelloPayloadCapabilitiesExtension:
         object.__setattr__(self, "payload_kind_bitmap", as_member(PayloadKind, self.payload_kind_bitmap))
 
 
-@dataclass(frozen=True, slots=True)
-class ServerHelloAckPayloadCapabilitiesExtension:
+@dataclass(frozen=True, slots=True, repr=False, eq=False)
+class ServerHelloAckPayloadCapabilitiesExtension(Value):
     """Exactly which payload kinds both sides use."""
 
     accepted_payload_kind_bitmap: PayloadKind = PayloadKind.TENSOR

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
 from nnrp._native import codec
-from nnrp.core._base import as_bytes, as_view
+from nnrp.core._base import Value, as_bytes, as_view
 from nnrp.core._enums import CacheObjectKind
 from nnrp.core._metadata import (
     INLINE_OBJECT_BLOCK_HEADER_LENGTH,
@@ -49,8 +49,8 @@ _TILE_INDEX: Final = CacheObjectKind.TILE_INDEX_BLOCK
 _SECTION_TABLE: Final = CacheObjectKind.TENSOR_SECTION_TABLE
 
 
-@dataclass(frozen=True, slots=True)
-class InlineObjectBlockView:
+@dataclass(frozen=True, slots=True, repr=False, eq=False)
+class InlineObjectBlockView(Value):
     """An inline object in a received body."""
 
     header: InlineObjectBlockHeader

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
-from nnrp.core._base import as_bytes, as_view, octets
+from nnrp.core._base import Record, as_bytes, as_view, octets
 from nnrp.core._enums import HeaderFlags, MessageType, WireFormat
 from nnrp.core.header import HEADER_LENGTH, NnrpHeader
 
@@ -20,8 +20,8 @@ VERSION_MAJOR: Final = 1
 """The protocol version that packets are built with unless another one is asked for."""
 
 
-@dataclass(slots=True)
-class NnrpPacket:
+@dataclass(slots=True, repr=False, eq=False)
+class NnrpPacket(Record):
     """One packet.
 
     A packet is a container: it keeps header and parts consistent in length and looks no further. What

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from nnrp._native import codec
-from nnrp.core._base import as_bytes, as_member, as_view
+from nnrp.core._base import Value, as_bytes, as_member, as_view
 from nnrp.core._enums import ExtensionFrameFlags, PayloadKind
 from nnrp.core._metadata import ExtensionFrameDescriptor, TypedPayloadDescriptor
 
@@ -45,8 +45,8 @@ __all__ = [
 ]
 
 
-@dataclass(frozen=True, slots=True)
-class TypedPayloadFrame:
+@dataclass(frozen=True, slots=True, repr=False, eq=False)
+class TypedPayloadFrame(Value):
     """One typed payload of a frame. Any bytes-like is accepted for the payload and becomes `bytes`."""
 
     payload_kind: PayloadKind
@@ -62,8 +62,8 @@ class TypedPayloadFrame:
         object.__setattr__(self, "payload", as_bytes(self.payload))
 
 
-@dataclass(frozen=True, slots=True)
-class ExtensionFrame:
+@dataclass(frozen=True, slots=True, repr=False, eq=False)
+class ExtensionFrame(Value):
     """One extension frame of a body. No kind is assigned in this generation."""
 
     extension_kind: int

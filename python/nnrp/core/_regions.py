@@ -7,7 +7,7 @@ from itertools import accumulate, pairwise
 from typing import TYPE_CHECKING
 
 from nnrp._native import codec
-from nnrp.core._base import as_view
+from nnrp.core._base import Value, as_view
 from nnrp.core._metadata import BODY_REGION_PRELUDE_LENGTH, BodyRegionPrelude
 
 if TYPE_CHECKING:
@@ -18,8 +18,8 @@ if TYPE_CHECKING:
 __all__ = ["BodyView", "pack_body", "unpack_regions"]
 
 
-@dataclass(frozen=True, slots=True)
-class BodyView:
+@dataclass(frozen=True, slots=True, repr=False, eq=False)
+class BodyView(Value):
     """A received composed body, as read-only views of its regions; one that is absent is empty."""
 
     prelude: BodyRegionPrelude

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Final
 
 from nnrp._native import codec
 from nnrp.core._arrays import TileArrays
-from nnrp.core._base import as_bytes, as_member, as_view, octets
+from nnrp.core._base import Value, as_bytes, as_member, as_view, octets
 from nnrp.core._enums import ScalePolicy, TensorDType, TensorLayout, TileIndexMode
 from nnrp.core._metadata import TENSOR_SECTION_DESC_LENGTH, TensorSectionDesc
 
@@ -47,8 +47,8 @@ def align(length: int) -> int:
     return -(-length // BLOCK_ALIGNMENT) * BLOCK_ALIGNMENT
 
 
-@dataclass(frozen=True, slots=True)
-class TensorSectionData(TileArrays):
+@dataclass(frozen=True, slots=True, repr=False, eq=False)
+class TensorSectionData(TileArrays, Value):
     """A tensor section: one array of bytes for each tile of the frame.
 
     Made by the application for sending. A received one, in `request.sections` of a server, copies its
@@ -157,8 +157,8 @@ def _tiles(payloads: Iterable[BytesLike]) -> tuple[bytes, ...]:
         raise TypeError(f"{wanted}: {error}") from None
 
 
-@dataclass(frozen=True, slots=True)
-class TensorSectionView(TileArrays):
+@dataclass(frozen=True, slots=True, repr=False, eq=False)
+class TensorSectionView(TileArrays, Value):
     """A tensor section inside a received body; nothing is copied until it is asked for as `bytes`."""
 
     desc: TensorSectionDesc
@@ -259,8 +259,8 @@ class TensorSectionView(TileArrays):
         )
 
 
-@dataclass(frozen=True, slots=True)
-class TensorBodyView:
+@dataclass(frozen=True, slots=True, repr=False, eq=False)
+class TensorBodyView(Value):
     """The tensor part of a received body, as views of it."""
 
     tile_index_block: memoryview

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
 from nnrp._native import codec
-from nnrp.core._base import as_member, misfit
+from nnrp.core._base import Record, as_member, misfit
 from nnrp.core._enums import HeaderFlags, MessageType, WireFormat
 from nnrp.core._metadata import HEADER_LENGTH, HEADER_MAGIC
 
@@ -36,8 +36,8 @@ _FIELDS: Final = (
 """Names and sizes behind the magic, in the order of the wire."""
 
 
-@dataclass(slots=True)
-class NnrpHeader:
+@dataclass(slots=True, repr=False, eq=False)
+class NnrpHeader(Record):
     """The common header.
 
     `pack()` writes what it is told as long as it fits, so that tests can make headers that a receiver

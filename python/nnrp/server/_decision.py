@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 
 from nnrp.adapters.quic import NnrpQuicConnection
 from nnrp.core import ControlExtensionEntry, ErrorCode, TransportId
+from nnrp.core._base import Value
 from nnrp.core.messages.control import ErrorScope
 from nnrp.errors import NnrpAuthenticationError, NnrpProtocolError
 from nnrp.server._validation import Admit, Busy, NoThreadError, ask, same_callback
@@ -21,8 +22,8 @@ if TYPE_CHECKING:
     from nnrp.server.profile import ServerProfile
 
 
-@dataclass(frozen=True)
-class ServerSessionAcceptResolution:
+@dataclass(frozen=True, repr=False, eq=False)
+class ServerSessionAcceptResolution(Value):
     """What a session resolver decides about an admitted client.
 
     Attributes:
@@ -41,8 +42,8 @@ SessionResolver: TypeAlias = Callable[
 ]
 
 
-@dataclass(frozen=True)
-class Terms:
+@dataclass(frozen=True, repr=False, eq=False)
+class Terms(Value):
     """How one call admits clients."""
 
     profile: ServerProfile
@@ -80,8 +81,8 @@ class Refused(Exception):  # noqa: N818  # it never leaves this package
         self.defect = defect
 
 
-@dataclass(frozen=True)
-class Decided:
+@dataclass(frozen=True, repr=False, eq=False)
+class Decided(Value):
     """A client that may in, and has not been told yet."""
 
     pending: _native.PendingSession

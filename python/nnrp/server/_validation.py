@@ -6,11 +6,11 @@ import asyncio
 import concurrent.futures
 import contextvars
 import functools
-import hmac
 import inspect
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, TypeGuard
 
+from nnrp.core._base import Value
 from nnrp.server._threads import on_thread
 
 if TYPE_CHECKING:
@@ -21,8 +21,8 @@ if TYPE_CHECKING:
 __all__ = ["Admit", "Busy", "tokens_equal"]
 
 
-@dataclass(frozen=True, slots=True)
-class Admit:
+@dataclass(frozen=True, slots=True, repr=False, eq=False)
+class Admit(Value):
     """What a validator returns instead of ``True`` to let a client in for a limited time.
 
     Attributes:
@@ -39,8 +39,8 @@ class Admit:
             raise ValueError(f"token_ttl must be positive, got {self.token_ttl}")
 
 
-@dataclass(frozen=True, slots=True)
-class Busy:
+@dataclass(frozen=True, slots=True, repr=False, eq=False)
+class Busy(Value):
     """What a validator or a session resolver returns to send a client away for now (``SERVER_BUSY``).
 
     It is falsy: a client that is sent away is not let in.
@@ -65,6 +65,8 @@ def tokens_equal(auth_block: bytes, token: bytes) -> bool:
 
     Only their lengths may show. Comparing secrets with ``==`` lets a client find them out byte by byte.
     """
+    import hmac  # noqa: PLC0415  # it loads OpenSSL, for those who use this
+
     return hmac.compare_digest(auth_block, token)
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import ipaddress
 import logging
 import math
 from collections.abc import Awaitable, Callable
@@ -291,6 +290,8 @@ async def _accept_from(source: Listener[Any], terms: Terms) -> ServerSession:
 
 def _warn_about_strangers(source: Listener[Any]) -> None:
     """Say once that a listener others can reach lets everybody in."""
+    import ipaddress  # noqa: PLC0415  # for this only, and once
+
     host, port = source._native.address
     if not source._warned and not ipaddress.ip_address(host.partition("%")[0]).is_loopback:
         source._warned = True

@@ -20,7 +20,7 @@ from nnrp.core import (
     ObjectReferenceBlock,
     TensorBodyView,
 )
-from nnrp.core._base import octets
+from nnrp.core._base import Value, octets
 from nnrp.core._packet import summary
 
 if TYPE_CHECKING:
@@ -29,8 +29,8 @@ if TYPE_CHECKING:
 __all__ = ["ClientHelloContext", "ReceivedSubmit"]
 
 
-@dataclass(frozen=True, slots=True)
-class ClientHelloContext:
+@dataclass(frozen=True, slots=True, repr=False, eq=False)
+class ClientHelloContext(Value):
     """What a client said in its CLIENT_HELLO.
 
     Attributes:
@@ -59,8 +59,8 @@ class ClientHelloContext:
         )
 
 
-@dataclass(frozen=True, slots=True)
-class ReceivedSubmit:
+@dataclass(frozen=True, slots=True, repr=False, eq=False)
+class ReceivedSubmit(Value):
     """A frame that a client submitted.
 
     Attributes:

@@ -4,14 +4,16 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from nnrp.core._base import Record
+
 __all__ = ["ServerProfile"]
 
 _U16_MAX = 0xFFFF
 _U32_MAX = 0xFFFF_FFFF
 
 
-@dataclass(slots=True)
-class ServerProfile:
+@dataclass(slots=True, repr=False, eq=False)
+class ServerProfile(Record):
     """Limits a server announces in the handshake, read when the handshake of a connection starts.
 
     Attributes:

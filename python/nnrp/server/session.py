@@ -31,6 +31,7 @@ from nnrp.core import (
     TileIndexMode,
     TransportId,
 )
+from nnrp.core._base import Record
 from nnrp.errors import NnrpConnectionClosedError, NnrpProtocolError
 from nnrp.server import _packets
 from nnrp.server.context import ClientHelloContext, ReceivedSubmit, received_submit
@@ -89,8 +90,8 @@ def _native_session(connection: object) -> _native.ServerSession | None:
     return session if isinstance(session, _native.ServerSession) else None
 
 
-@dataclass(slots=True)
-class ServerSession:
+@dataclass(slots=True, repr=False, eq=False)
+class ServerSession(Record):
     """One client's session, made by :func:`~nnrp.server.accept_server_session`.
 
     All methods may be called from any number of tasks at once; each packet is sent whole, and two sends
