@@ -99,8 +99,9 @@ develop: $(STAMPS)/dev-requirements ## Editable debug build of the package in .v
 	@rm -f $(STAMPS)/package
 
 .PHONY: wheel
-wheel: build/wheels/built ## The wheel, in build/wheels
-	@ls -l build/wheels/*.whl
+wheel: build/wheels/built ## The wheel, in build/wheels, installed and used where there is no compiler
+	$(call say,"The wheel in a virtual environment of its own")
+	@$(PYTHON) scripts/try_wheel.py build/wheels/*.whl
 
 .PHONY: format
 format: $(STAMPS)/dev-requirements ## Formats everything
