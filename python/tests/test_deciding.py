@@ -4,6 +4,7 @@ import asyncio
 import contextlib
 import functools
 import threading
+import weakref
 
 import pytest
 from frames import STEP, echo, frame
@@ -342,3 +343,22 @@ def test_which_callbacks_are_the_same():
     assert same_callback([].append, tokens_equal) is False
     assert same_callback(None, None)
     assert not same_callback(None, made(token))
+
+
+def test_a_call_nobody_waits_for_any_more_is_forgotten_before_its_turn():
+    threads = Threads(1)
+    busy, done = threading.Event(), threading.Event()
+    threads.run(lambda: (busy.set(), done.wait(STEP)))
+    assert busy.wait(STEP)
+
+    class Hello:
+        """What a call refers to."""
+
+    hello = Hello()
+    gone = weakref.ref(hello)
+    waiting = threads.run(functools.partial(lambda _: None, hello))
+    del hello
+    assert waiting.cancel()
+    assert gone() is None
+    done.set()
+    assert threads.run(lambda: 7).result(STEP) == 7

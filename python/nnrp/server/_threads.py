@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-_Job: TypeAlias = tuple["Future[Any]", "Callable[[], Any]"]
+_Job: TypeAlias = tuple["Future[Any]", list["Callable[[], Any]"]]
+"""Where the outcome goes, and the call, which is gone when nobody waits for it any more."""
 
 #: Threads at once: as many questions as a database or an identity provider likes to be asked by one process.
 #: Further ones wait, on their client's time.
@@ -38,8 +39,11 @@ class Threads:
     def run(self, call: Callable[[], Any]) -> Future[Any]:
         """Call ``call`` on a thread, as soon as one is free, and not at all once the future is cancelled."""
         outcome: Future[Any] = Future()
+        job = [call]
+        # What waits for a thread keeps its client's hello alive; when nobody waits for it any more it keeps nothing.
+        outcome.add_done_callback(lambda _: job.clear())
         with self._lock:
-            self._jobs.put((outcome, call))
+            self._jobs.put((outcome, job))
             if self._idle:
                 self._idle -= 1
             elif self._count < self._limit:
@@ -49,8 +53,9 @@ class Threads:
 
     def _work(self) -> None:
         while (job := self._next()) is not None:
-            outcome, call = job
+            outcome, calls = job
             if outcome.set_running_or_notify_cancel():
+                call = calls.pop()
                 try:
                     outcome.set_result(call())
                 except Exception as error:  # noqa: BLE001  # whoever waits gets it
@@ -59,8 +64,9 @@ class Threads:
                     wrapped = RuntimeError(f"{type(error).__name__} was raised")
                     wrapped.__cause__ = error
                     outcome.set_exception(wrapped)
-            # An idle thread must keep nothing alive.
-            del job, outcome, call
+                # An idle thread must keep nothing alive.
+                del call
+            del job, outcome, calls
 
     def _next(self) -> _Job | None:
         with self._lock:
