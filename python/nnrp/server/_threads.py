@@ -40,7 +40,7 @@ class Threads:
         """Call ``call`` on a thread, as soon as one is free, and not at all once the future is cancelled."""
         outcome: Future[Any] = Future()
         job = [call]
-        # What waits for a thread keeps its client's hello alive; when nobody waits for it any more it keeps nothing.
+        # What waits for a thread keeps its client's hello alive; when nobody waits for it, it keeps nothing.
         outcome.add_done_callback(lambda _: job.clear())
         with self._lock:
             self._jobs.put((outcome, job))
