@@ -12,6 +12,7 @@ use crate::limits::{
 };
 use crate::machine::{Machine, Role};
 use crate::{
+    Arrival,
     ConnectionState, Ended, EndedBy, Event, Fault, FrameKey, HandshakeFailure, HeaderVerdict, Lane, Origin,
     RejectedPacket, Side, Transmit,
 };
@@ -124,14 +125,15 @@ impl Machine {
         }
     }
 
-    pub(crate) fn on_ping(&mut self, now: Instant, ping: &Packet) {
+    pub(crate) fn on_ping(&mut self, now: Instant, ping: &Packet, arrival: Arrival) {
         if !self.ping_rate.allow(now, MAX_PINGS_PER_SECOND) {
             return;
         }
         let mut header = ping.header;
         header.msg_type = MessageType::Pong;
         header.flags = HeaderFlags::default();
-        self.reply(Packet::build(header, bytes::Bytes::new(), bytes::Bytes::new()).encode());
+        let lane = if arrival == Arrival::Datagram { Lane::Datagram } else { Lane::Ping };
+        self.reply_on(lane, Packet::build(header, bytes::Bytes::new(), bytes::Bytes::new()).encode());
     }
 
     pub(crate) fn on_close(&mut self, now: Instant, packet: &Packet) {

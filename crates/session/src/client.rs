@@ -17,6 +17,7 @@ use crate::frames::ClientFrames;
 use crate::machine::TransportEnd;
 use crate::machine::{Machine, Role};
 use crate::migrate::submits::KeptSubmits;
+use crate::limits::WAITING_SHARE;
 use crate::pings::Pings;
 use crate::{
     Arrival, ClientSettings, CommandError, ConnectionState, Credit, Ended, EndedBy, Established, Event,
@@ -474,8 +475,6 @@ impl Machine {
     pub(crate) fn client_deadline(&self) -> Option<Instant> {
         let Role::Client(role) = &self.role else { return None };
         let held = role.held_drops.iter().map(|(at, _)| *at).min();
-        let silence = role.settings.keepalive_timeout.filter(|_| role.answers_pings).zip(self.last_received);
-        let lost = silence.filter(|_| !self.reading_paused).map(|(timeout, last)| last + timeout);
         let active = matches!(self.state, ConnectionState::Active) && !self.is_moving();
         [
             role.handshake_until,
@@ -483,7 +482,7 @@ impl Machine {
             held,
             role.frames.next_linger(),
             role.pings.deadline().filter(|_| active),
-            lost.filter(|_| active),
+            self.gives_up_at().filter(|_| active),
         ]
         .into_iter()
         .flatten()
@@ -523,23 +522,33 @@ impl Machine {
         }
     }
 
+    /// When a client that hears nothing more ends the connection: only if the server has answered a PING before, and
+    /// the silence is not our own doing.
+    pub(crate) fn gives_up_at(&self) -> Option<Instant> {
+        let Role::Client(role) = &self.role else { return None };
+        let timeout = role.settings.keepalive_timeout.filter(|_| role.answers_pings && !self.reading_paused)?;
+        let last = self.last_received?;
+        // Frames that are answered right before this are not waited for.
+        let waiting = role.pings.waiting_since().filter(|_| role.frames.live() > 0);
+        let sooner = waiting.map(|since| last.max(since) + timeout / WAITING_SHARE);
+        [Some(last + timeout), sooner].into_iter().flatten().min()
+    }
+
     fn keep_alive(&mut self, now: Instant) {
-        let last = self.last_received.unwrap_or(now);
-        let paused = self.reading_paused;
-        let session_id = self.session_id;
-        let Role::Client(role) = &mut self.role else { return };
-        if let Some(timeout) = role.settings.keepalive_timeout
-            && !paused
-            && role.answers_pings
-            && now.saturating_duration_since(last) >= timeout
-        {
-            let reason = format!("no packet from the server for {:.0} s", timeout.as_secs_f64());
+        if self.gives_up_at().is_some_and(|at| at <= now) {
+            let silence = now.saturating_duration_since(self.last_received.unwrap_or(now));
+            let reason = format!("no packet from the server for {:.0} s", silence.as_secs_f64());
             self.end(Ended { by: EndedBy::Transport, fault: None, reason });
             self.shutdown(0, "keepalive timeout");
             return;
         }
-        if let Some(ping) = role.pings.due(now, session_id) {
-            self.reply(ping);
+        let session_id = self.session_id;
+        // On TCP the system says when a process is gone, and a question may be stuck behind a body for long.
+        let asks_sooner = self.transport == TransportId::Quic;
+        let Role::Client(role) = &mut self.role else { return };
+        let waiting = asks_sooner && role.answers_pings && role.frames.live() > 0;
+        if let Some(ping) = role.pings.due(now, session_id, waiting) {
+            self.reply_on(Lane::Ping, ping);
         }
     }
 }

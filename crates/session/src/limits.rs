@@ -24,6 +24,11 @@ pub const KEEPALIVE_INTERVAL: Duration = Duration::from_secs(15);
 /// Silence after which our client gives up on a peer that has answered a PING before. Three lost pings.
 pub const KEEPALIVE_TIMEOUT: Duration = Duration::from_secs(45);
 
+/// On QUIC, where nobody says that a process is gone, both are this many times shorter while frames wait for their answers:
+/// somebody waits then, and 5 s and 15 s are still far beyond what a network that works may take. An idle session does not
+/// wake its network so often.
+pub const WAITING_SHARE: u32 = 3;
+
 /// PINGs answered per second (R-LIM-12); a peer that wants more wants our CPU.
 pub const MAX_PINGS_PER_SECOND: u32 = 100;
 

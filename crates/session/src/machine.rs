@@ -259,6 +259,15 @@ impl Machine {
         }
     }
 
+    /// Something of the peer's has arrived since `since` that is no packet yet: a part of a body, or, on QUIC, an
+    /// acknowledgement. A sign of life at `since` at the latest; at `now` where that would end the connection.
+    pub fn handle_heard(&mut self, now: Instant, since: Instant) {
+        self.last_received = self.last_received.max(Some(since));
+        if self.gives_up_at().is_some_and(|at| at <= now) {
+            self.last_received = Some(now);
+        }
+    }
+
     /// `count` packets of [`Origin::Library`] were written, or will never be.
     pub fn handle_replies_written(&mut self, count: usize) {
         self.unwritten_replies = self.unwritten_replies.saturating_sub(count);
@@ -315,7 +324,7 @@ impl Machine {
             }
         }
         match packet.header.msg_type {
-            MessageType::Ping => self.on_ping(now, &packet),
+            MessageType::Ping => self.on_ping(now, &packet, arrival),
             MessageType::Close => self.on_close(now, &packet),
             MessageType::Error => self.on_error(now, packet),
             _ if self.side == Side::Server => self.on_server_packet(now, packet, arrival),
@@ -373,7 +382,7 @@ impl Machine {
             Role::Server(role) => role.track_sent(&packet)?,
             Role::Client(role) => role.track_sent(&packet)?,
         }
-        self.transmit(lane_of(packet.header.msg_type), Origin::Application, packet.encode());
+        self.transmit(way_out(packet.header.msg_type), Origin::Application, packet.encode());
         Ok(())
     }
 
@@ -454,6 +463,14 @@ pub(crate) fn lane_of(message: MessageType) -> Lane {
     }
 }
 
+/// The lane a message leaves on.
+fn way_out(message: MessageType) -> Lane {
+    match message {
+        MessageType::Ping | MessageType::Pong => Lane::Ping,
+        _ => lane_of(message),
+    }
+}
+
 pub(crate) enum Refusal {
     Ignore,
     Fault(Box<Fault>),
@@ -476,8 +493,12 @@ impl Machine {
 
     /// Queues a reply nobody asked the application for; dropped when the peer does not read at all.
     pub(crate) fn reply(&mut self, packet: EncodedPacket) {
+        self.reply_on(Lane::Control, packet);
+    }
+
+    pub(crate) fn reply_on(&mut self, lane: Lane, packet: EncodedPacket) {
         if self.unwritten_replies < MAX_QUEUED_REPLIES {
-            self.transmit(Lane::Control, Origin::Library, packet);
+            self.transmit(lane, Origin::Library, packet);
         }
     }
 

@@ -285,9 +285,9 @@ impl Machine {
         }
         if self.state == ConnectionState::Active
             && let Role::Server(role) = &mut self.role
-            && let Some(ping) = role.pings.due(now, session_id)
+            && let Some(ping) = role.pings.due(now, session_id, false)
         {
-            self.reply(ping);
+            self.reply_on(Lane::Ping, ping);
         }
         self.continue_drain(now);
     }

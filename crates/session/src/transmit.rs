@@ -10,6 +10,12 @@ pub enum Lane {
     Control,
     /// One submit, result or drop, independent of everything else.
     Frame,
+    /// A PING, or the answer to one: with the control packets, and on QUIC in a datagram as well when those cannot leave.
+    /// Whether a peer is there must not depend on its application, which may leave frames unread until they fill the
+    /// window that all streams share.
+    Ping,
+    /// In a QUIC datagram, as what it answers came in one; as a control packet where the peer takes none.
+    Datagram,
 }
 
 /// How a packet arrived.

@@ -3,7 +3,10 @@
 
 use std::time::Duration;
 
-use nnrp_session::{Event, KEEPALIVE_INTERVAL, KEEPALIVE_TIMEOUT, MAX_PINGS_PER_SECOND, ServerSettings};
+use nnrp_session::{
+    Arrival, Event, KEEPALIVE_INTERVAL, KEEPALIVE_TIMEOUT, Lane, MAX_PINGS_PER_SECOND, ServerSettings, Transmit,
+    WAITING_SHARE,
+};
 use nnrp_testkit::{Pair, packets};
 use nnrp_wire::MessageType;
 
@@ -99,4 +102,96 @@ fn silence_of_our_own_making_is_not_held_against_the_server() {
     pair.client.machine.handle_reading(pair.now, false);
     pair.client.machine.handle_timeout(pair.now + KEEPALIVE_TIMEOUT);
     assert!(pair.client.machine.is_ended());
+}
+
+/// How often a client asks while frames wait, and how long it waits for an answer.
+const SOONER: (Duration, Duration) = (Duration::from_secs(5), Duration::from_secs(15));
+
+#[test]
+fn what_is_waited_for_is_asked_for_at_a_third_of_the_time() {
+    assert_eq!(SOONER, (KEEPALIVE_INTERVAL / WAITING_SHARE, KEEPALIVE_TIMEOUT / WAITING_SHARE));
+}
+
+fn with_a_frame_waiting() -> Pair {
+    let mut pair = Pair::connected();
+    pair.advance(SOONER.0 / 2);
+    pair.client.machine.submit(packets::submit_packet(1, 7).encode()).unwrap();
+    pair.drive();
+    pair
+}
+
+#[test]
+fn a_client_that_waits_for_a_frame_asks_sooner() {
+    let mut pair = with_a_frame_waiting();
+    let before = pair.client.sent.len();
+    pair.advance(SOONER.0 * 4);
+    assert_eq!(pair.client.sent_types()[before..], [MessageType::Ping; 4]);
+}
+
+#[test]
+fn a_silent_server_that_owes_a_frame_is_given_up_sooner() {
+    let mut pair = with_a_frame_waiting();
+    pair.advance(SOONER.0);
+    // From here on nothing reaches the client any more; its last PING was answered at a whole interval.
+    let last = pair.now - SOONER.0 / 2;
+    let deadline = last + SOONER.1;
+    let mut at = pair.now;
+    while at < deadline {
+        pair.client.machine.handle_timeout(at);
+        while pair.client.machine.poll_transmit().is_some() {}
+        assert!(!pair.client.machine.is_ended());
+        at += Duration::from_millis(100);
+    }
+    pair.client.machine.handle_timeout(deadline);
+    assert!(pair.client.machine.is_ended());
+}
+
+#[test]
+fn silence_before_a_frame_is_not_held_against_its_server() {
+    let mut pair = Pair::connected();
+    // The last PING of the idle session was answered an interval ago, less a moment.
+    pair.advance(KEEPALIVE_INTERVAL * 2 - Duration::from_millis(1));
+    pair.client.machine.submit(packets::submit_packet(1, 7).encode()).unwrap();
+    let submitted = pair.now;
+    let mut at = submitted;
+    while at < submitted + SOONER.1 - Duration::from_millis(1) {
+        pair.client.machine.handle_timeout(at);
+        while pair.client.machine.poll_transmit().is_some() {}
+        assert!(!pair.client.machine.is_ended(), "after {:?}", at - submitted);
+        at += Duration::from_millis(500);
+    }
+}
+
+#[test]
+fn a_body_that_takes_longer_than_the_patience_keeps_the_connection() {
+    let mut pair = with_a_frame_waiting();
+    // No packet arrives, parts of one do; the driver looks whenever the machine wants to know the time.
+    let until = pair.now + 10 * KEEPALIVE_TIMEOUT;
+    let mut looked = pair.now;
+    while let Some(at) = pair.client.machine.poll_timeout().filter(|at| *at < until) {
+        pair.client.machine.handle_heard(at, looked);
+        pair.client.machine.handle_timeout(at);
+        while pair.client.machine.poll_transmit().is_some() {}
+        assert!(!pair.client.machine.is_ended());
+        looked = at;
+    }
+    // Then even those stop.
+    while let Some(at) = pair.client.machine.poll_timeout().filter(|at| *at <= looked + SOONER.1) {
+        pair.client.machine.handle_timeout(at);
+        while pair.client.machine.poll_transmit().is_some() {}
+    }
+    assert!(pair.client.machine.is_ended());
+}
+
+#[test]
+fn a_ping_in_a_datagram_is_answered_in_one() {
+    let mut pair = Pair::connected();
+    let ping = packets::bare(MessageType::Ping, 1);
+    for (arrival, lane) in [(Arrival::Datagram, Lane::Datagram), (Arrival::Control, Lane::Ping)] {
+        pair.server.machine.handle_packet(pair.now, ping.clone(), arrival);
+        let Some(Transmit::Packet { lane: answered, packet, .. }) = pair.server.machine.poll_transmit() else {
+            panic!("no answer");
+        };
+        assert_eq!((answered, packet.header().msg_type), (lane, MessageType::Pong));
+    }
 }

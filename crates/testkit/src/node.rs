@@ -226,7 +226,7 @@ impl Node {
     }
 
     fn path_of(&mut self, lane: Lane) -> Path {
-        if self.kind == LinkKind::Stream || lane == Lane::Control {
+        if self.kind == LinkKind::Stream || lane != Lane::Frame {
             return Path::Control;
         }
         self.next_outgoing += 4;

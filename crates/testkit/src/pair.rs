@@ -77,7 +77,8 @@ impl End {
                     let packet = packet.to_packet();
                     self.sent.push(packet.clone());
                     let arrival = match lane {
-                        Lane::Control => Arrival::Control,
+                        Lane::Control | Lane::Ping => Arrival::Control,
+                        Lane::Datagram => Arrival::Datagram,
                         Lane::Frame => {
                             self.next_stream += 4;
                             Arrival::Stream(self.next_stream - 4)

@@ -42,6 +42,16 @@ pub(crate) struct Link {
     /// Everything that had arrived when the session left has been passed on.
     drained: watch::Sender<bool>,
     path: OnceLock<Weak<Path>>,
+    /// Moves on with every sign of life on an ordered stream; QUIC counts by itself.
+    life: AtomicU64,
+    looked: Mutex<Look>,
+}
+
+/// When it was last looked for signs of life, and what was seen.
+#[derive(Debug)]
+struct Look {
+    at: Instant,
+    life: u64,
 }
 
 /// What the writer has taken and not written.
@@ -78,7 +88,25 @@ impl Link {
             hold: watch::Sender::new(Hold::default()),
             drained: watch::Sender::new(false),
             path: OnceLock::new(),
+            life: AtomicU64::new(0),
+            looked: Mutex::new(Look { at: clock::now(), life: 0 }),
         })
+    }
+
+    /// Something moved.
+    pub(crate) fn note_life(&self) {
+        self.life.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// The last look, if there was any sign of life since.
+    fn heard_since(&self, now: Instant) -> Option<Instant> {
+        let life = match &self.quic {
+            Some(quic) => quic.stats().udp_rx.datagrams,
+            None => self.life.load(Ordering::Relaxed),
+        };
+        let mut looked = self.looked.lock().unwrap_or_else(PoisonError::into_inner);
+        let before = std::mem::replace(&mut *looked, Look { at: now, life });
+        (before.life != life).then_some(before.at)
     }
 
     fn taken(&self) -> std::sync::MutexGuard<'_, Taken> {
@@ -276,6 +304,9 @@ impl Path {
     pub(crate) fn handle_timeout(&self) {
         self.with(|machine, standing, now| {
             if standing == Standing::InUse {
+                if let Some(since) = self.link.heard_since(now) {
+                    machine.handle_heard(now, since);
+                }
                 machine.handle_timeout(now);
             }
         });

@@ -4,7 +4,7 @@ use std::collections::VecDeque;
 use std::future::Future;
 use std::pin::Pin;
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use bytes::{Bytes, BytesMut};
 use futures_util::FutureExt;
@@ -38,6 +38,13 @@ const REFUSED_STREAM: u32 = 7;
 
 /// How often the tasks of streams get a turn before a path that the session has left counts as read.
 const DRAIN_ROUNDS: usize = 16;
+
+/// How long control packets may wait for room at the peer before PINGs among them leave in datagrams as well. The network may
+/// take its time too, and a PING that is answered twice does no harm.
+const CONTROL_PATIENCE: Duration = Duration::from_millis(250);
+
+/// PINGs kept for that; the oldest go first.
+const MAX_HELD_PINGS: usize = 16;
 
 /// Results and drops larger than this give way to smaller ones; so do, among them, the larger.
 const BIG_FRAME_BYTES: usize = 64 * 1024;
@@ -155,11 +162,11 @@ impl Driver {
                 },
                 HeaderVerdict::Read(lane) => {
                     let room = match lane {
-                        Lane::Control => Room::default(),
                         Lane::Frame => match self.path.receive_room(header.body_len as usize).await {
                             Some(room) => room,
                             None => return ControlEnd::Refused,
                         },
+                        _ => Room::default(),
                     };
                     match read_rest(&self.path, receive, header).await {
                         Ok(Some(packet)) => self.path.handle_packet(packet, Arrival::Control, room),
@@ -284,7 +291,6 @@ impl Driver {
         let key = FrameKey::from(&header);
         order.change(&self.path, |order| order.named(id, key));
         let room = match lane {
-            Lane::Control => Room::default(),
             Lane::Frame => {
                 let body_room = tokio::select! {
                     biased;
@@ -297,6 +303,7 @@ impl Driver {
                 }
                 Room(frame_room.and_then(|room| room.0), body_room.and_then(|room| room.0))
             }
+            _ => Room::default(),
         };
         match read_rest(&self.path, receive, header).await {
             Ok(Some(packet)) => {
@@ -455,6 +462,10 @@ struct Outbox {
     /// In the machine's order, up to a barrier that still holds.
     held: VecDeque<Transmit>,
     control: Outgoing,
+    /// Copies of the PINGs in `control`, or being written.
+    pings: VecDeque<Bytes>,
+    /// When PINGs go another way, if control packets have not left by then.
+    stuck_at: Option<Instant>,
     frames: Outgoing,
     shutdown: Option<(u32, String)>,
     /// When a barrier falls, or the connection closes, whatever has not left by then.
@@ -463,14 +474,24 @@ struct Outbox {
 
 impl Outbox {
     /// Sorts what is held into lanes, as far as barriers allow; `writing` says whether frames are being written.
-    fn sort(&mut self, path: &Path, writing: bool) {
+    fn sort(&mut self, path: &Path, quic: &quinn::Connection, writing: bool) {
         while let Some(transmit) = self.held.pop_front() {
             match transmit {
-                Transmit::Packet { lane: Lane::Control, origin, packet, ticket } => {
-                    self.control.push_back(Leaving { packet, origin, ticket });
+                Transmit::Packet { lane: Lane::Datagram, origin, packet, .. }
+                    if quic.send_datagram(packet.to_bytes()).is_ok() =>
+                {
+                    path.written(packet.len(), origin);
+                    path.done(1);
                 }
                 Transmit::Packet { lane: Lane::Frame, origin, packet, ticket } => {
                     self.frames.push_back(Leaving { packet, origin, ticket });
+                }
+                Transmit::Packet { lane, origin, packet, ticket } => {
+                    if lane == Lane::Ping {
+                        self.pings.truncate(MAX_HELD_PINGS - 1);
+                        self.pings.push_front(packet.to_bytes());
+                    }
+                    self.control.push_back(Leaving { packet, origin, ticket });
                 }
                 Transmit::Barrier => {
                     let now = clock::now();
@@ -506,12 +527,13 @@ impl Driver {
             if outbox.held.is_empty() {
                 outbox.held.extend(self.path.take_transmits(WRITE_BATCH).0);
             }
-            outbox.sort(&self.path, !frames.is_empty());
+            outbox.sort(&self.path, &self.quic, !frames.is_empty());
             if control_write.is_none()
                 && !outbox.control.is_empty()
                 && let Some(stream) = control_stream.take()
             {
                 let packets = std::mem::take(&mut outbox.control);
+                outbox.stuck_at = Some(clock::now() + CONTROL_PATIENCE);
                 control_write = Some(Box::pin(self.clone().write_control(stream, packets)));
             }
             if let Some((code, reason)) = &outbox.shutdown
@@ -528,6 +550,10 @@ impl Driver {
                     control_write = None;
                     opening = false;
                     control_stream = stream;
+                    outbox.stuck_at = None;
+                    if outbox.control.is_empty() {
+                        outbox.pings.clear();
+                    }
                     if control_stream.is_none() {
                         // The peer will not hear us any more; without its control stream the session is over.
                         return self.say_goodbye(None, frames, 0, "control stream lost").await;
@@ -545,6 +571,13 @@ impl Driver {
                     }
                 }
                 Some(_) = frames.join_next() => {}
+                () = clock::sleep_until(outbox.stuck_at),
+                    if outbox.stuck_at.is_some() && !outbox.pings.is_empty() => {
+                    // A peer that takes no datagrams gets them when there is room.
+                    for ping in outbox.pings.drain(..).rev() {
+                        let _ = self.quic.send_datagram(ping);
+                    }
+                }
                 () = self.path.link.wake_writer.notified(), if outbox.shutdown.is_none() => {}
                 () = clock::sleep_until(deadline) => {
                     self.path.handle_timeout();

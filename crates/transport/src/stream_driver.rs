@@ -77,7 +77,7 @@ where
 fn keep(lane: Lane, part: BytesMut) -> Bytes {
     match lane {
         Lane::Frame => part.freeze(),
-        Lane::Control => Bytes::copy_from_slice(&part),
+        _ => Bytes::copy_from_slice(&part),
     }
 }
 
@@ -195,7 +195,6 @@ impl<R: AsyncRead + Unpin> Reader<R> {
         let meta_len = header.meta_len as usize;
         let body_len = header.body_len as usize;
         let room = match lane {
-            Lane::Control => Room::default(),
             Lane::Frame => match self.path.receive_room_pausing(body_len).await {
                 Some(room) => room,
                 // The connection ended while the application was not reading: the frame has no receiver.
@@ -204,6 +203,7 @@ impl<R: AsyncRead + Unpin> Reader<R> {
                     return self.discard(meta_len as u64 + body_len as u64).await;
                 }
             },
+            _ => Room::default(),
         };
         let head = Header::LEN + meta_len;
         let shared_body = body_len <= SHARED_BODY;
@@ -233,6 +233,7 @@ impl<R: AsyncRead + Unpin> Reader<R> {
             if received == 0 {
                 return Ok(None);
             }
+            self.path.link.note_life();
         }
         Ok(Some(body.freeze()))
     }
@@ -264,6 +265,7 @@ impl<R: AsyncRead + Unpin> Reader<R> {
         if received == room {
             self.chunk = READ_BUFFER;
         }
+        self.path.link.note_life();
         Ok(received > 0)
     }
 
@@ -382,6 +384,8 @@ impl<W: AsyncWrite + Unpin> Writer<W> {
             if written == 0 {
                 return Err(io::ErrorKind::WriteZero.into());
             }
+            // A peer that takes what we send is there, though its answer may have to wait behind all of it.
+            self.path.link.note_life();
             while let Some(piece) = pieces.front_mut() {
                 if written < piece.len() {
                     piece.advance(written);
