@@ -291,6 +291,22 @@ impl Raw {
         Ok(())
     }
 
+    /// The same without streams: the question and the answer travel in datagrams.
+    ///
+    /// # Errors
+    ///
+    /// When it does not come, and on TCP.
+    pub async fn ping_by_datagram(&self) -> Result<()> {
+        let quic = self.quic()?;
+        quic.send_datagram(header(MessageType::Ping.value(), self.session, 0, 0, 0).into())?;
+        let answer = tokio::time::timeout(PATIENCE, quic.read_datagram()).await??;
+        let answered = answer.first_chunk().map(Header::decode);
+        match answered {
+            Some(Ok(header)) if header.msg_type == MessageType::Pong => Ok(()),
+            _ => failed(format!("{answer:?} answers a PING")),
+        }
+    }
+
     /// Sends a frame and waits for its result.
     ///
     /// # Errors

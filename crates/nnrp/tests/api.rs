@@ -237,3 +237,11 @@ async fn netns_client() {
 async fn a_flood_on_the_path_a_session_left_waits_for_its_answers() {
     api::harness::within_a_minute(api::migration::a_flood_on_the_path_it_left_waits_for_its_answers()).await;
 }
+
+mod quic_streams {
+    #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+    async fn large_frames_nobody_reads_do_not_cost_the_connection() {
+        let test = crate::api::backpressure::large_frames_nobody_reads_do_not_cost_the_connection();
+        crate::api::harness::within_a_minute(test).await;
+    }
+}

@@ -10,4 +10,5 @@ mod faults {
     pub(crate) mod killed;
     pub(crate) mod rebinding;
     pub(crate) mod relayed;
+    pub(crate) mod slow;
 }

@@ -12,9 +12,8 @@ use crate::limits::{
 };
 use crate::machine::{Machine, Role};
 use crate::{
-    Arrival,
-    ConnectionState, Ended, EndedBy, Event, Fault, FrameKey, HandshakeFailure, HeaderVerdict, Lane, Origin,
-    RejectedPacket, Side, Transmit,
+    Arrival, ConnectionState, Ended, EndedBy, Event, Fault, FrameKey, HandshakeFailure, HeaderVerdict, Lane,
+    Origin, RejectedPacket, Side, Transmit,
 };
 
 impl Machine {

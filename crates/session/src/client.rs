@@ -14,10 +14,10 @@ use crate::answering::is_terminal;
 use crate::cache::Cache;
 use crate::flow::Gate;
 use crate::frames::ClientFrames;
+use crate::limits::WAITING_SHARE;
 use crate::machine::TransportEnd;
 use crate::machine::{Machine, Role};
 use crate::migrate::submits::KeptSubmits;
-use crate::limits::WAITING_SHARE;
 use crate::pings::Pings;
 use crate::{
     Arrival, ClientSettings, CommandError, ConnectionState, Credit, Ended, EndedBy, Established, Event,
@@ -526,7 +526,8 @@ impl Machine {
     /// the silence is not our own doing.
     pub(crate) fn gives_up_at(&self) -> Option<Instant> {
         let Role::Client(role) = &self.role else { return None };
-        let timeout = role.settings.keepalive_timeout.filter(|_| role.answers_pings && !self.reading_paused)?;
+        let timeout =
+            role.settings.keepalive_timeout.filter(|_| role.answers_pings && !self.reading_paused)?;
         let last = self.last_received?;
         // Frames that are answered right before this are not waited for.
         let waiting = role.pings.waiting_since().filter(|_| role.frames.live() > 0);

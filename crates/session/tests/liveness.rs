@@ -4,8 +4,8 @@
 use std::time::Duration;
 
 use nnrp_session::{
-    Arrival, Event, KEEPALIVE_INTERVAL, KEEPALIVE_TIMEOUT, Lane, MAX_PINGS_PER_SECOND, ServerSettings, Transmit,
-    WAITING_SHARE,
+    Arrival, Event, KEEPALIVE_INTERVAL, KEEPALIVE_TIMEOUT, Lane, MAX_PINGS_PER_SECOND, ServerSettings,
+    Transmit, WAITING_SHARE,
 };
 use nnrp_testkit::{Pair, packets};
 use nnrp_wire::MessageType;
@@ -189,7 +189,8 @@ fn a_ping_in_a_datagram_is_answered_in_one() {
     let ping = packets::bare(MessageType::Ping, 1);
     for (arrival, lane) in [(Arrival::Datagram, Lane::Datagram), (Arrival::Control, Lane::Ping)] {
         pair.server.machine.handle_packet(pair.now, ping.clone(), arrival);
-        let Some(Transmit::Packet { lane: answered, packet, .. }) = pair.server.machine.poll_transmit() else {
+        let Some(Transmit::Packet { lane: answered, packet, .. }) = pair.server.machine.poll_transmit()
+        else {
             panic!("no answer");
         };
         assert_eq!((answered, packet.header().msg_type), (lane, MessageType::Pong));

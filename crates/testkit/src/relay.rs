@@ -49,6 +49,7 @@ pub struct UdpRelay {
     counters: Arc<Counters>,
     rebind: Arc<Notify>,
     swallow: Arc<AtomicBool>,
+    rate: Arc<AtomicU64>,
     task: JoinHandle<()>,
 }
 
@@ -70,6 +71,7 @@ impl UdpRelay {
         let counters = Arc::new(Counters::default());
         let rebind = Arc::new(Notify::new());
         let swallow = Arc::new(AtomicBool::new(false));
+        let rate = Arc::new(AtomicU64::new(0));
         let relaying = Relaying {
             towards_client,
             towards_server: UdpSocket::bind((Ipv4Addr::LOCALHOST, 0)).await?,
@@ -82,12 +84,14 @@ impl UdpRelay {
             counters: counters.clone(),
             rebind: rebind.clone(),
             swallow: swallow.clone(),
+            rate: rate.clone(),
+            line_free_at: clock::now(),
         };
         let task = tokio::spawn(async move {
             // Sockets of a test fail when it is over.
             let _ = relaying.run().await;
         });
-        Ok(UdpRelay { address, counters, rebind, swallow, task })
+        Ok(UdpRelay { address, counters, rebind, swallow, rate, task })
     }
 
     /// Where clients connect to.
@@ -103,6 +107,11 @@ impl UdpRelay {
     /// Swallows everything from now on.
     pub fn fall_silent(&self) {
         self.swallow.store(true, Ordering::Relaxed);
+    }
+
+    /// From now on the way to the client carries only so many bytes a second, and what does not fit waits.
+    pub fn slow_down(&self, bytes_per_second: u64) {
+        self.rate.store(bytes_per_second, Ordering::Relaxed);
     }
 
     /// Datagrams passed on, and datagrams lost.
@@ -129,6 +138,10 @@ struct Relaying {
     counters: Arc<Counters>,
     rebind: Arc<Notify>,
     swallow: Arc<AtomicBool>,
+    /// Bytes a second towards the client; 0 is no limit.
+    rate: Arc<AtomicU64>,
+    /// When the last of what waits for that has passed.
+    line_free_at: Instant,
 }
 
 impl Relaying {
@@ -166,7 +179,12 @@ impl Relaying {
             return;
         }
         let at = (clock::now() + self.weather.delay + jitter).checked_sub(self.weather.jitter);
-        let at = at.unwrap_or_else(clock::now);
+        let mut at = at.unwrap_or_else(clock::now);
+        let micros = (datagram.len() as u64 * 1_000_000).checked_div(self.rate.load(Ordering::Relaxed));
+        if let (Towards::Client, Some(micros)) = (towards, micros) {
+            at = at.max(self.line_free_at) + Duration::from_micros(micros);
+            self.line_free_at = at;
+        }
         self.number += 1;
         self.under_way.insert((at, self.number), (towards, Bytes::copy_from_slice(datagram)));
     }

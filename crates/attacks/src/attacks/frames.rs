@@ -60,6 +60,10 @@ pub(super) async fn big_frames_beyond_the_inbox(victim: &Victim, _scale: Scale) 
             return failed("a gigabyte was taken for an application that reads none");
         }
     }
+    if victim.kind == Kind::Quic {
+        // The window that all streams share is full: a PING goes in a datagram, and so does its answer.
+        client.ping_by_datagram().await?;
+    }
     Ok(())
 }
 

@@ -1,9 +1,9 @@
 use std::time::Duration;
 
-use nnrp::Received;
 use nnrp::wire::{MessageType, ResultFrame, TypedPayload};
+use nnrp::{ClientConfig, Received, ServerConfig, clock};
 
-use super::harness::{Kind, bulky, session, soon};
+use super::harness::{Kind, Server, bulky, session, soon};
 
 pub(crate) async fn frames_nobody_reads_hold_the_client_back_and_are_not_lost(kind: Kind) {
     // Eight bodies of 32 MiB may wait; frames of 1 MiB reach that bound after 256.
@@ -57,4 +57,45 @@ pub(crate) async fn a_server_that_does_not_read_results_is_not_stuck(kind: Kind)
         soon("a result", ends.client.receive()).await.unwrap();
     }
     flood.await.unwrap();
+}
+
+/// On QUIC unread frames fill the window that the control stream shares with them: nobody may take that for a dead server.
+pub(crate) async fn large_frames_nobody_reads_do_not_cost_the_connection() {
+    const FRAMES: u32 = 300;
+    /// How long nobody reads; while a frame waits a third of the patience has to do.
+    const STALL: Duration = Duration::from_secs(5);
+    let listening = Server::start(Kind::Quic, ServerConfig::new()).await;
+    let config = ClientConfig::new().keepalive(Some(Duration::from_secs(2)), Some(Duration::from_secs(6)));
+    let (client, server) = tokio::join!(listening.dial(Kind::Quic, config), listening.listener.accept());
+    let (client, server) = (client.unwrap(), server.unwrap());
+    let sender = client.clone();
+    let sending = tokio::spawn(async move {
+        let frame = bulky(1, 1 << 20);
+        for frame_id in 1..=FRAMES {
+            let frame = nnrp::wire::SubmitFrame { frame_id, ..frame.clone() };
+            sender.send(&frame).await.unwrap();
+        }
+    });
+    // Until the window is full: nothing more arrives.
+    let mut arrived = 0;
+    loop {
+        clock::sleep_until(Some(clock::now() + Duration::from_secs(1))).await;
+        let now = server.connection().stats().bytes_received;
+        if now > 0 && std::mem::replace(&mut arrived, now) == now {
+            break;
+        }
+    }
+    assert!(!sending.is_finished(), "the client was not held back");
+    let until = clock::now() + STALL;
+    while clock::now() < until {
+        client.ping(Duration::from_secs(5)).await.unwrap();
+        clock::sleep_until(Some(clock::now() + Duration::from_millis(500))).await;
+    }
+    let mut seen = 0;
+    while seen < FRAMES {
+        if let Received::Submit(_) = soon("a frame", server.receive()).await.unwrap() {
+            seen += 1;
+        }
+    }
+    sending.await.unwrap();
 }
