@@ -16,6 +16,7 @@ mod api {
     pub(crate) mod crowd;
     pub(crate) mod draining;
     pub(crate) mod echo;
+    pub(crate) mod gone;
     pub(crate) mod handshakes;
     pub(crate) mod harness;
     pub(crate) mod liveness;
@@ -213,6 +214,9 @@ mod tls_streams {
         other_peers::a_peer_that_does_not_shake_hands_is_given_up,
         addresses::an_address_without_tls_is_plain,
         addresses::tls_is_never_given_up_for_a_plain_listener,
+        gone::a_client_that_resets_is_noticed_although_nobody_reads,
+        gone::a_client_that_closes_is_let_go_after_the_idle_timeout_although_nobody_reads,
+        gone::a_client_that_has_closed_its_half_is_read_to_the_end,
     }
 }
 

@@ -134,9 +134,11 @@ pub struct Admission {
 pub struct ClientSettings {
     /// How long the server may take to answer CLIENT_HELLO.
     pub handshake_timeout: Duration,
-    /// How often to send PING; `None` sends none.
+    /// How often to send PING; `None` sends none. On QUIC this many times sooner while frames wait:
+    /// [`WAITING_SHARE`](crate::WAITING_SHARE).
     pub keepalive_interval: Option<Duration>,
-    /// Silence after which a server that has answered a PING counts as lost; `None` = never.
+    /// Silence after which a server that has answered a PING counts as lost, and sooner likewise; `None` = never. Parts of
+    /// bodies, and on QUIC acknowledgements, are no silence.
     pub keepalive_timeout: Option<Duration>,
     /// Largest body of a result in bytes.
     pub max_body_bytes: u32,

@@ -9,7 +9,9 @@ use bytes::{Buf, Bytes, BytesMut};
 use futures_util::FutureExt;
 use nnrp_session::{Arrival, DRAIN_TIME, HeaderVerdict, Lane, Transmit, TransportEnd};
 use nnrp_wire::{Header, Packet};
-use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, Interest, ReadHalf};
+use tokio::net::TcpStream;
+use tokio::net::tcp::OwnedReadHalf;
 use tokio::sync::watch;
 
 use crate::clock;
@@ -34,10 +36,29 @@ const WRITE_BATCH: usize = 64;
 /// Slices handed to the kernel at once; its own limit is 1024, and beyond this there is nothing to gain.
 const WRITE_SLICES: usize = 64;
 
+/// How often it is looked whether a peer is still there whose bytes nobody takes.
+const PAUSED_LOOK: Duration = Duration::from_secs(1);
+
+/// Where bytes come from.
+pub(crate) trait Source: AsyncRead + Send + Unpin + 'static {
+    /// The socket, where the end of the peer can be seen on it although what it sent before is still unread.
+    fn socket(&self) -> Option<&TcpStream> {
+        None
+    }
+}
+
+impl Source for OwnedReadHalf {
+    fn socket(&self) -> Option<&TcpStream> {
+        Some(self.as_ref())
+    }
+}
+
+impl<T: AsyncRead + Send + 'static> Source for ReadHalf<T> {}
+
 /// Starts the tasks of a connection.
 pub(crate) fn spawn<R, W>(path: &Arc<Path>, read: R, write: W, idle_timeout: Option<Duration>)
 where
-    R: AsyncRead + Send + Unpin + 'static,
+    R: Source,
     W: AsyncWrite + Send + Unpin + 'static,
 {
     let (reader_done, reader_ended) = watch::channel(false);
@@ -103,7 +124,7 @@ struct Reader<R> {
     idle_timeout: Option<Duration>,
 }
 
-impl<R: AsyncRead + Unpin> Reader<R> {
+impl<R: Source> Reader<R> {
     async fn run(mut self) -> ReadEnd {
         tokio::select! {
             () = self.path.until_claimed() => {}
@@ -195,7 +216,7 @@ impl<R: AsyncRead + Unpin> Reader<R> {
         let meta_len = header.meta_len as usize;
         let body_len = header.body_len as usize;
         let room = match lane {
-            Lane::Frame => match self.path.receive_room_pausing(body_len).await {
+            Lane::Frame => match self.room(body_len).await? {
                 Some(room) => room,
                 // The connection ended while the application was not reading: the frame has no receiver.
                 None => {
@@ -222,6 +243,16 @@ impl<R: AsyncRead + Unpin> Reader<R> {
         };
         self.path.handle_packet(Packet::build(header, metadata, body), Arrival::Control, room);
         Ok(true)
+    }
+
+    /// Waits for room for a frame, as long as the peer is there.
+    async fn room(&mut self, body_len: usize) -> io::Result<Option<Room>> {
+        let Reader { path, read, idle_timeout, .. } = self;
+        tokio::select! {
+            biased;
+            room = path.receive_room_pausing(body_len) => Ok(room),
+            gone = gone(read, *idle_timeout) => Err(gone),
+        }
     }
 
     async fn read_large_body(&mut self, len: usize) -> io::Result<Option<Bytes>> {
@@ -288,6 +319,30 @@ impl<R: AsyncRead + Unpin> Reader<R> {
             len -= step;
         }
         Ok(true)
+    }
+}
+
+/// Waits until the peer has gone, whose bytes nobody takes. One that has closed its half only may still want answers to
+/// what it sent before: it has the idle timeout.
+async fn gone<R: Source>(read: &mut R, idle_timeout: Option<Duration>) -> io::Error {
+    let Some(socket) = read.socket() else { return std::future::pending().await };
+    let mut closed_at = None;
+    loop {
+        clock::sleep_until(Some(clock::now() + PAUSED_LOOK)).await;
+        let ready = match socket.ready(Interest::READABLE | Interest::ERROR).await {
+            Ok(ready) => ready,
+            Err(error) => return error,
+        };
+        if ready.is_error() {
+            return io::ErrorKind::ConnectionReset.into();
+        }
+        if ready.is_read_closed() {
+            let now = clock::now();
+            let closed_for = now.saturating_duration_since(*closed_at.get_or_insert(now));
+            if idle_timeout.is_some_and(|limit| closed_for >= limit) {
+                return io::Error::new(io::ErrorKind::TimedOut, "closed by peer; idle timeout expired");
+            }
+        }
     }
 }
 

@@ -7,6 +7,7 @@ use std::time::Duration;
 use nnrp_session::{IDLE_TIMEOUT, Side};
 use nnrp_wire::TransportId;
 use rustls::ServerConfig;
+use socket2::{SockRef, TcpKeepalive};
 use tokio::net::{TcpListener, TcpSocket, TcpStream};
 use tokio_rustls::TlsStream;
 
@@ -19,6 +20,10 @@ use crate::{stream_driver, tcp_tls};
 
 /// Connections the kernel keeps for a listener that is not accepting.
 const ACCEPT_BACKLOG: u32 = 1024;
+
+/// Questions of the kernel that a peer may leave unanswered. The first comes after a third of the idle timeout, the last at
+/// its end.
+const KEEPALIVE_PROBES: u32 = 3;
 
 /// How a TCP connection behaves.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -223,6 +228,20 @@ async fn dial(address: SocketAddr) -> Result<(TcpStream, Ends), ConnectError> {
     Ok((stream, Ends { side: Side::Client, peer, local }))
 }
 
+/// A socket that refuses an option still works, only less promptly.
+fn tune(stream: &TcpStream, options: &TcpOptions) {
+    let _ = stream.set_nodelay(options.no_delay);
+    // While the application takes nothing, nothing is read and nobody notices a silence: the kernel asks.
+    if let Some(limit) = options.idle_timeout {
+        let first = limit / KEEPALIVE_PROBES;
+        let probes = TcpKeepalive::new()
+            .with_time(first)
+            .with_interval((limit - first) / KEEPALIVE_PROBES)
+            .with_retries(KEEPALIVE_PROBES);
+        let _ = SockRef::from(stream).set_tcp_keepalive(&probes);
+    }
+}
+
 /// Which end of which connection this is.
 struct Ends {
     side: Side,
@@ -232,8 +251,7 @@ struct Ends {
 
 impl Ends {
     fn start(self, stream: TcpStream, options: &TcpOptions, pool: BufferPool) -> Connection {
-        // A socket that refuses the option still works, only less promptly.
-        let _ = stream.set_nodelay(options.no_delay);
+        tune(&stream, options);
         let (connection, path) = Connection::new(self.parts(Vec::new(), pool));
         let (read, write) = stream.into_split();
         stream_driver::spawn(&path, read, write, options.idle_timeout);
@@ -242,7 +260,7 @@ impl Ends {
 
     fn start_tls(self, stream: TlsStream<TcpStream>, options: &TcpOptions, pool: BufferPool) -> Connection {
         let (socket, session) = stream.get_ref();
-        let _ = socket.set_nodelay(options.no_delay);
+        tune(socket, options);
         let certificates = session.peer_certificates().map(tls::shown).unwrap_or_default();
         let (connection, path) = Connection::new(self.parts(certificates, pool));
         let (read, write) = tokio::io::split(stream);
