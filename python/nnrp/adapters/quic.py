@@ -66,9 +66,9 @@ class QuicConfiguration:
         cafile: file with trusted certificates, PEM.
         capath: directory with trusted certificates.
         cadata: trusted certificates, PEM.
-        keepalive_interval: seconds between a client's PINGs, ``None`` for none; a third of that while frames wait.
-        keepalive_timeout: seconds without an answer after which a client gives up, ``None`` for never; a third of
-            that while frames wait.
+        keepalive_interval: seconds between a client's PINGs, ``None`` for none; a third while frames wait.
+        keepalive_timeout: seconds without an answer after which a client gives up, ``None`` for never; a
+            third of that while frames wait.
 
     """
 
@@ -206,9 +206,10 @@ def create_quic_client_configuration(
         cadata: trusted certificates, PEM.
         insecure_skip_verify: another way of turning verification off.
         server_name: the name to verify, instead of the host that is connected to.
-        keepalive_interval: seconds between PINGs, ``None`` for none; a third of that while frames wait.
-        keepalive_timeout: seconds without an answer after which the client gives up, ``None`` for never; a third
-            of that while frames wait. It counts only once the server has answered a PING, because some never do.
+        keepalive_interval: seconds between PINGs, ``None`` for none; a third of it while frames wait.
+        keepalive_timeout: seconds without an answer after which the client gives up, ``None`` for never; a
+            third of that while frames wait. It counts only once the server has answered a PING, because some
+            never do.
         certificate: what to show a server that asks for a certificate: a PEM file, or PEM as ``bytes``.
         private_key: likewise; the certificate file also holds the key if ``None``.
 
