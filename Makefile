@@ -86,7 +86,7 @@ python-lint: $(STAMPS)/package $(STAMPS)/dev-requirements $(STAMPS)/demo-require
 	@$(VENV)/bin/ruff check --quiet python interop tools scripts examples
 	@$(VENV)/bin/ruff format --check --quiet python interop tools scripts examples
 	@cd python && ../$(VENV)/bin/mypy
-	@cd examples/python && ../../$(VENV)/bin/mypy --strict --python-executable ../../$(PY) --exclude 'token_stream/test_' super_resolution token_stream
+	@cd examples/python && ../../$(VENV)/bin/mypy --strict --explicit-package-bases --python-executable ../../$(PY) --exclude 'test_|train/|torch_streams' .
 	@$(VENV)/bin/mypy --config-file interop/mypy.ini interop
 	@cd python && ../$(PYRIGHT)
 	@cd examples/python && ../../$(PYRIGHT)

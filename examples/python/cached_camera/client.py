@@ -31,11 +31,11 @@ SECTION = TensorSectionData(
 EXPECTED = hashlib.sha256(CAMERA).hexdigest() + f" {TILES}"
 
 
-def inline(frame_id: int):
+def inline(frame_id: int) -> SubmitRequest:
     return SubmitRequest(frame_id=frame_id, tile_ids=TILES, sections=(SECTION,), camera_block=CAMERA)
 
 
-def referring(frame_id: int, camera: ObjectReferenceBlock, tiles: ObjectReferenceBlock):
+def referring(frame_id: int, camera: ObjectReferenceBlock, tiles: ObjectReferenceBlock) -> SubmitRequest:
     return SubmitRequest(
         frame_id=frame_id,
         tile_ids=TILES,
@@ -46,7 +46,7 @@ def referring(frame_id: int, camera: ObjectReferenceBlock, tiles: ObjectReferenc
     )
 
 
-async def put(session: ClientSession):
+async def put(session: ClientSession) -> list[ObjectReferenceBlock]:
     """Store camera and tile index at the server; what frames say instead of them."""
     index = pack_tile_index_block(TILES, mode=TileIndexMode.RAW_U16)
     blocks: list[ObjectReferenceBlock] = []
@@ -61,14 +61,14 @@ async def put(session: ClientSession):
     return blocks
 
 
-async def submit(session: ClientSession, requests: Iterable[SubmitRequest]):
+async def submit(session: ClientSession, requests: Iterable[SubmitRequest]) -> None:
     for request in requests:
         result = await session.submit(request, timeout=10)
         if result.token_chunks != (EXPECTED.encode(),):
             raise SystemExit("the server saw another camera")
 
 
-async def main():
+async def main() -> None:
     arguments = argparse.ArgumentParser(description=__doc__)
     arguments.add_argument("--port", type=int, default=4433)
     port = arguments.parse_args().port

@@ -9,7 +9,7 @@ from nnrp.client import TypedPayload
 from nnrp.server import ServerSession, serve_sessions
 
 
-async def handle(session: ServerSession):
+async def handle(session: ServerSession) -> None:
     while True:
         request = (await session.receive_submit()).request
         # The camera is here whether the frame brought it or referred to it; what is answered shows that.
@@ -19,7 +19,7 @@ async def handle(session: ServerSession):
         )
 
 
-async def main():
+async def main() -> None:
     arguments = argparse.ArgumentParser(description=__doc__)
     arguments.add_argument("--port", type=int, default=4433)
     port = arguments.parse_args().port

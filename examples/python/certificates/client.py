@@ -10,7 +10,7 @@ from nnrp.client import SubmitRequest, dial_client
 from nnrp.core import TensorDType, TensorSectionData
 
 
-async def main():
+async def main() -> None:
     arguments = argparse.ArgumentParser(description=__doc__)
     arguments.add_argument("folder", type=Path, help="where make.sh put the certificates")
     arguments.add_argument("--transport", choices=("quic", "tcp"), default="tcp")

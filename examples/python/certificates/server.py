@@ -17,17 +17,17 @@ from nnrp.adapters import (
 from nnrp.server import ClientHelloContext, ServerSession, accept_server_session
 
 
-def fingerprint(certificate: bytes):
+def fingerprint(certificate: bytes) -> str:
     """What names a client here; a parser of certificates would give its subject."""
     return hashlib.sha256(certificate).hexdigest()[:16]
 
 
-def known(_auth_block: bytes, hello: ClientHelloContext):
+def known(_auth_block: bytes, hello: ClientHelloContext) -> bool:
     """TLS has checked that our authority signed the certificate; here it could be looked up in a list."""
     return bool(hello.peer_certificates)
 
 
-async def handle(session: ServerSession):
+async def handle(session: ServerSession) -> None:
     print("camera", fingerprint(session.peer_certificates[0]), flush=True)
     async with session:
         with contextlib.suppress(NnrpConnectionClosedError):
@@ -38,7 +38,7 @@ async def handle(session: ServerSession):
                 )
 
 
-async def main():
+async def main() -> None:
     arguments = argparse.ArgumentParser(description=__doc__)
     arguments.add_argument("folder", type=Path, help="where make.sh put the certificates")
     arguments.add_argument("--transport", choices=("quic", "tcp"), default="tcp")
@@ -50,13 +50,14 @@ async def main():
         "private_key": chosen.folder / "server.key",
         "cafile": chosen.folder / "authority.pem",  # whose clients are let in; without it nobody is asked
     }
-    if chosen.transport == "quic":
-        serving = serve_quic("127.0.0.1", chosen.port, create_quic_server_configuration(**certificates))
-    else:
-        serving = serve_tcp("127.0.0.1", chosen.port, create_tcp_server_configuration(**certificates))
+    serving = (
+        serve_quic("127.0.0.1", chosen.port, create_quic_server_configuration(**certificates))
+        if chosen.transport == "quic"
+        else serve_tcp("127.0.0.1", chosen.port, create_tcp_server_configuration(**certificates))
+    )
     async with serving as listener:
 
-        def reload():
+        def reload() -> None:
             try:
                 listener.reload_certificate()
                 print("reloaded", flush=True)

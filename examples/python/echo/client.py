@@ -5,7 +5,7 @@ from nnrp.client import SubmitRequest, dial_client
 from nnrp.core import TensorDType, TensorSectionData
 
 
-async def main():
+async def main() -> None:
     section = TensorSectionData(
         role_id=1, default_codec_id=0, dtype_id=TensorDType.UINT8, tile_payloads=(b"left", b"right")
     )

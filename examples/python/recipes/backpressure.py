@@ -11,7 +11,7 @@ WORKERS = asyncio.Semaphore(2)
 PATIENCE = 0.05  # seconds a frame may wait for a worker when it does not say itself
 
 
-async def answer(session: ServerSession, received: ReceivedSubmit):
+async def answer(session: ServerSession, received: ReceivedSubmit) -> None:
     frame_id, budget_ms = received.metadata.frame_id, received.metadata.latency_budget_ms
     try:
         async with asyncio.timeout(budget_ms / 1000 if budget_ms else PATIENCE):

@@ -17,4 +17,5 @@ def run(tiles: np.ndarray) -> np.ndarray:
     """Blocks; takes and returns an array of shape (tiles, SIDE), of any number of tiles."""
     if not _WEIGHTS:
         load()
-    return np.tanh(tiles @ _WEIGHTS["dense"])
+    outputs: np.ndarray = np.tanh(tiles @ _WEIGHTS["dense"])
+    return outputs

@@ -9,12 +9,12 @@ from recipes import model
 from recipes.serving import serve
 
 
-async def main():
+async def main() -> None:
     # "spawn" starts clean processes: they inherit no sockets, threads or locks of the server.
     clean = multiprocessing.get_context("spawn")
     with ProcessPoolExecutor(max_workers=2, mp_context=clean, initializer=model.load) as processes:
 
-        async def answer(session: ServerSession, received: ReceivedSubmit):
+        async def answer(session: ServerSession, received: ReceivedSubmit) -> None:
             tiles = received.request.sections[0].numpy()  # pickled on its way: that is the price
             loop = asyncio.get_running_loop()
             outputs = await loop.run_in_executor(processes, model.run, tiles)

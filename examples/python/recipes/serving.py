@@ -14,10 +14,10 @@ from nnrp.server import ReceivedSubmit, ServerProfile, ServerSession, accept_ser
 Answer = Callable[[ServerSession, ReceivedSubmit], Coroutine[Any, Any, None]]
 
 
-async def serve(answer: Answer, in_flight: int = 16):
+async def serve(answer: Answer, in_flight: int = 16) -> None:
     """Serve on the port in the first argument; `answer(session, received)` is a coroutine function."""
 
-    async def handle(session: ServerSession):
+    async def handle(session: ServerSession) -> None:
         async with session, asyncio.TaskGroup() as tasks:
             with contextlib.suppress(NnrpConnectionClosedError):  # the client was lost
                 async for received in session:

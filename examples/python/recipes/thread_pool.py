@@ -10,7 +10,7 @@ from recipes.serving import serve
 THREADS = ThreadPoolExecutor(max_workers=2)  # as many as your model can use at once
 
 
-async def answer(session: ServerSession, received: ReceivedSubmit):
+async def answer(session: ServerSession, received: ReceivedSubmit) -> None:
     tiles = received.request.sections[0].numpy()  # a view: nothing is copied
     loop = asyncio.get_running_loop()
     outputs = await loop.run_in_executor(THREADS, model.run, tiles)

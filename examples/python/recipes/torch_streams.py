@@ -15,9 +15,8 @@ THREADS = ThreadPoolExecutor(max_workers=2)
 MODEL = torch.nn.Sequential(torch.nn.Linear(64, 64), torch.nn.Tanh()).to(DEVICE).eval()
 
 
-def run(
-    section: TensorSectionData,
-):  # on a thread of its own; a stream for each call lets copies and kernels overlap
+# On a thread of its own; a stream for each call lets copies and kernels overlap.
+def run(section: TensorSectionData) -> torch.Tensor:
     received = torch.from_dlpack(section.numpy().copy())  # pinned memory makes the copy asynchronous
     stream = torch.cuda.Stream() if GPU else None
     with torch.inference_mode(), torch.cuda.stream(stream):
@@ -28,7 +27,7 @@ def run(
     return outputs
 
 
-async def answer(session: ServerSession, received: ReceivedSubmit):
+async def answer(session: ServerSession, received: ReceivedSubmit) -> None:
     loop = asyncio.get_running_loop()
     outputs = await loop.run_in_executor(THREADS, run, received.request.sections[0])
     sections = (tensor_section(outputs, role_id=1),)
