@@ -198,6 +198,11 @@ impl ClientSession {
         }
     }
 
+    /// What it was told when it was opened.
+    pub fn settings(&self) -> &ClientSettings {
+        &self.0.settings
+    }
+
     /// What moves the session: the auth block it was opened with, and the client's settings.
     pub(crate) fn proof(&self) -> (bytes::Bytes, ClientSettings) {
         (self.0.auth_block.clone(), self.0.settings.clone())

@@ -57,6 +57,31 @@ impl fmt::Debug for ServerConfig {
 }
 
 impl ServerConfig {
+    /// Every option with its name and its value, as `Debug` shows it: those of a listener, not what is negotiated, which
+    /// is in [`ServerSettings::named`].
+    pub fn named(&self) -> impl Iterator<Item = (&'static str, String)> + use<> {
+        // All of them, so that a new one cannot be forgotten.
+        let ServerConfig {
+            settings: _,
+            model_name,
+            handshake_timeout,
+            extensions,
+            authenticator,
+            max_pending_handshakes,
+            busy_retry_after,
+            sessions: _,
+        } = self;
+        [
+            ("model_name", format!("{model_name:?}")),
+            ("handshake_timeout", format!("{handshake_timeout:?}")),
+            ("extensions", format!("{extensions:?}")),
+            ("authenticator", format!("{:?}", authenticator.is_some())),
+            ("max_pending_handshakes", format!("{max_pending_handshakes:?}")),
+            ("busy_retry_after", format!("{busy_retry_after:?}")),
+        ]
+        .into_iter()
+    }
+
     /// The defaults: one frame at a time announced, 32 MiB bodies, 16 sections, everybody admitted.
     pub fn new() -> Self {
         ServerConfig::default()

@@ -207,6 +207,11 @@ impl Listener {
         &self.0.0
     }
 
+    /// What it was told when it was bound.
+    pub fn config(&self) -> &ServerConfig {
+        &self.inner().config
+    }
+
     /// The bound address.
     pub fn local_addr(&self) -> SocketAddr {
         self.inner().local

@@ -4,8 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use nnrp::wire::MessageType;
-use nnrp::{CreditPolicy, Reply, SessionError};
-use pyo3::exceptions::PyValueError;
+use nnrp::{Reply, SessionError};
 use pyo3::prelude::*;
 use pyo3::types::{IntoPyDict, PyDict};
 use tokio::sync::Mutex;
@@ -16,18 +15,11 @@ use crate::errors;
 use crate::frame;
 use crate::open::Held;
 use crate::operation::Operation;
+use crate::options;
 use crate::packet::{Packet, Result as ReceivedResult};
 use crate::runtime::Owned;
 use crate::server::sending;
 use crate::wait::{Patience, optional_duration};
-
-/// What applications call the ways to treat credit.
-const CREDIT_POLICIES: [(&str, CreditPolicy); 4] = [
-    ("honour", CreditPolicy::Honour),
-    ("strict", CreditPolicy::Strict),
-    ("fail", CreditPolicy::Fail),
-    ("ignore", CreditPolicy::Ignore),
-];
 
 /// A session.
 #[pyclass(frozen, module = "nnrp._native")]
@@ -68,19 +60,18 @@ impl ClientSession {
     /// How the server's credit and pauses are treated.
     #[getter]
     fn credit_policy(&self) -> PyResult<&'static str> {
-        let policy = self.0.get()?.session.credit_policy();
-        Ok(CREDIT_POLICIES.iter().find(|row| row.1 == policy).map_or("", |row| row.0))
+        Ok(options::credit_policy_name(self.0.get()?.session.credit_policy()))
     }
 
     /// Treats them differently from now on.
     fn set_credit_policy(&self, policy: &str) -> PyResult<()> {
-        let Some((_, chosen)) = CREDIT_POLICIES.iter().find(|row| row.0 == policy) else {
-            let names: Vec<_> = CREDIT_POLICIES.iter().map(|row| row.0).collect();
-            let text = format!("credit_policy must be one of {}, not {policy:?}", names.join(", "));
-            return Err(PyValueError::new_err(text));
-        };
-        self.0.get()?.session.set_credit_policy(*chosen);
+        self.0.get()?.session.set_credit_policy(options::credit_policy(policy)?);
         Ok(())
+    }
+
+    /// What it was told when it was opened, as Rust's `Debug` shows it.
+    fn options<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyDict>> {
+        self.0.get()?.session.settings().named().into_py_dict(py)
     }
 
     /// Counters by name.

@@ -13,12 +13,13 @@ use nnrp::{
 };
 use pyo3::exceptions::PyValueError;
 use pyo3::prelude::*;
-use pyo3::types::PyBytes;
+use pyo3::types::{IntoPyDict, PyBytes, PyDict};
 
 use crate::client::ClientSession;
-use crate::listener::{HelloTerms, Limits, PendingSession, SESSIONS, settings};
+use crate::listener::{PendingSession, SESSIONS};
 use crate::open::Held;
 use crate::operation::Operation;
+use crate::options::{Connecting, Limits, Terms};
 use crate::packet::{self, Packet};
 use crate::runtime::Owned;
 use crate::tls::{self, ClientSide, client_tls};
@@ -30,11 +31,13 @@ use crate::{buffer, errors, log};
 pub(crate) struct Connection {
     held: Owned<Arc<Held>>,
     limits: Limits,
+    /// What its transport was told when it was opened, for those who compare.
+    told: Vec<(&'static str, String)>,
 }
 
 impl Connection {
     pub(crate) fn new(held: Arc<Held>, limits: Limits) -> Self {
-        Self { held: Owned::new(held), limits }
+        Self { held: Owned::new(held), limits, told: Vec::new() }
     }
 
     pub(crate) fn held(&self) -> PyResult<&Arc<Held>> {
@@ -44,6 +47,11 @@ impl Connection {
 
 #[pymethods]
 impl Connection {
+    /// What its transport was told when it was opened, as Rust's `Debug` shows it.
+    fn options<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyDict>> {
+        self.told.iter().cloned().into_py_dict(py)
+    }
+
     /// Host and port of the other end.
     #[getter]
     fn peer_address(&self) -> PyResult<(String, u16)> {
@@ -202,13 +210,13 @@ impl Connection {
     #[pyo3(signature = (terms, timeout, first = None))]
     fn accept_hello(
         &self,
-        terms: HelloTerms,
+        terms: Terms,
         timeout: f64,
         first: Option<(Vec<u8>, Bound<'_, PyAny>, Bound<'_, PyAny>)>,
     ) -> PyResult<Operation> {
         let held = Arc::clone(self.held()?);
         let limits = self.limits;
-        let settings = settings(terms, limits);
+        let settings = terms.settings(limits)?;
         if let Some((header, metadata, body)) = first {
             let packet = packet::from_parts(&header, &metadata, &body)?;
             held.with(|machine, now| {
@@ -243,12 +251,7 @@ impl Connection {
         let hello = own_hello(packet::from_parts(header, metadata, body)?)
             .map_err(|error| PyValueError::new_err(error.to_string()))?;
         let timeout = time_limit(timeout)?;
-        let mut config = ClientConfig::from_hello(hello)
-            .handshake_timeout(timeout)
-            .keepalive(self.limits.keepalive_interval, self.limits.keepalive_timeout);
-        if let Some(bytes) = self.limits.max_frame_size {
-            config = config.max_body_bytes(bytes);
-        }
+        let config = self.limits.apply_to(ClientConfig::from_hello(hello).handshake_timeout(timeout));
         let held = Arc::clone(self.held()?);
         let transport = held.transport();
         Operation::new(
@@ -305,34 +308,24 @@ pub(crate) fn socket_address(host: &str, port: u16) -> PyResult<SocketAddr> {
         .map_err(|_| PyValueError::new_err(format!("{host:?} is not a numeric address")))
 }
 
-fn limits(
-    max_frame_size: Option<u32>,
-    keepalive_interval: Option<f64>,
-    keepalive_timeout: Option<f64>,
-) -> PyResult<Limits> {
-    Ok(Limits {
-        max_frame_size,
-        keepalive_interval: optional_duration(keepalive_interval)?,
-        keepalive_timeout: optional_duration(keepalive_timeout)?,
-    })
-}
-
 fn opened(
     connecting: impl Future<Output = Result<nnrp::Connection, nnrp::ConnectError>> + Send + 'static,
     transport: TransportId,
     limits: Limits,
+    told: Vec<(&'static str, String)>,
 ) -> PyResult<Operation> {
     Python::attach(log::check_levels);
     Operation::new(connecting, move |py, connected| {
         let connection = connected.map_err(|error| errors::connect(py, transport, &error))?;
-        Ok(Py::new(py, Connection::new(Held::new(connection)?, limits))?.into_any())
+        let connection = Connection { told, ..Connection::new(Held::new(connection)?, limits) };
+        Ok(Py::new(py, connection)?.into_any())
     })
 }
 
 /// Yields a connection over QUIC.
 #[pyfunction]
 #[pyo3(signature = (
-    host, port, *, tls, alpn, idle_timeout, max_datagram_frame_size, keepalive_interval, keepalive_timeout, timeout
+    host, port, *, tls, alpn, idle_timeout, max_datagram_frame_size, connecting, timeout
 ))]
 #[expect(clippy::too_many_arguments, reason = "keyword arguments of a Python configuration object")]
 pub(crate) fn connect_quic(
@@ -342,17 +335,16 @@ pub(crate) fn connect_quic(
     alpn: Vec<String>,
     idle_timeout: Option<f64>,
     max_datagram_frame_size: usize,
-    keepalive_interval: Option<f64>,
-    keepalive_timeout: Option<f64>,
+    connecting: Connecting,
     timeout: Option<f64>,
 ) -> PyResult<Operation> {
     let address = socket_address(host, port)?;
     let (server_name, tls) = client_tls(tls)?;
     let options = quic_options(alpn, idle_timeout, max_datagram_frame_size)?;
-    let limits = limits(None, keepalive_interval, keepalive_timeout)?;
+    let (limits, transport) = (connecting.limits()?, options.named().collect());
     let timeout = optional_duration(timeout)?;
     let connecting = async move { nnrp::quic::connect(address, &server_name, tls, &options, timeout).await };
-    opened(connecting, TransportId::Quic, limits)
+    opened(connecting, TransportId::Quic, limits, transport)
 }
 
 pub(crate) fn quic_options(
@@ -370,7 +362,7 @@ pub(crate) fn quic_options(
 /// Yields a connection over TCP, plain without `tls`.
 #[pyfunction]
 #[pyo3(signature = (
-    host, port, *, tls, alpn, idle_timeout, no_delay, max_frame_size, keepalive_interval, keepalive_timeout, timeout
+    host, port, *, tls, alpn, idle_timeout, no_delay, connecting, timeout
 ))]
 #[expect(clippy::too_many_arguments, reason = "keyword arguments of a Python configuration object")]
 pub(crate) fn connect_tcp(
@@ -380,15 +372,13 @@ pub(crate) fn connect_tcp(
     alpn: Vec<String>,
     idle_timeout: Option<f64>,
     no_delay: bool,
-    max_frame_size: Option<u32>,
-    keepalive_interval: Option<f64>,
-    keepalive_timeout: Option<f64>,
+    connecting: Connecting,
     timeout: Option<f64>,
 ) -> PyResult<Operation> {
     let address = socket_address(host, port)?;
     let options = tcp_options(alpn, idle_timeout, no_delay)?;
     let tls = tls.map(client_tls).transpose()?;
-    let limits = limits(max_frame_size, keepalive_interval, keepalive_timeout)?;
+    let (limits, transport) = (connecting.limits()?, options.named().collect());
     let timeout = optional_duration(timeout)?;
     let connecting = async move {
         match tls {
@@ -396,7 +386,7 @@ pub(crate) fn connect_tcp(
             Some((name, tls)) => nnrp::tcp::connect_tls(address, &name, tls, &options, timeout).await,
         }
     };
-    opened(connecting, TransportId::Tcp, limits)
+    opened(connecting, TransportId::Tcp, limits, transport)
 }
 
 pub(crate) fn tcp_options(

@@ -12,6 +12,7 @@ mod listener;
 mod log;
 mod open;
 mod operation;
+mod options;
 mod packet;
 mod runtime;
 mod server;
@@ -35,6 +36,8 @@ mod _native {
     use crate::listener::{Listener, PendingSession, bind_quic, bind_tcp};
     #[pymodule_export]
     use crate::operation::Operation;
+    #[pymodule_export]
+    use crate::options::options;
     #[pymodule_export]
     use crate::packet::{FrameBody, Packet, Result, Submit, decode_result, decode_submit};
     #[pymodule_export]

@@ -1,10 +1,9 @@
 //! Listeners, and clients that wait to be admitted.
 
 use std::sync::{Arc, LazyLock, Mutex};
-use std::time::Duration;
 
 use nnrp::wire::{ControlExtension, ControlExtensionFlags, ErrorCode};
-use nnrp::{Admission, Drained, HandshakeOptions, Migration, ServerConfig, ServerSettings, SessionRegistry};
+use nnrp::{Admission, Drained, HandshakeOptions, SessionRegistry};
 use pyo3::exceptions::PyRuntimeError;
 use pyo3::prelude::*;
 use pyo3::types::{IntoPyDict, PyBytes, PyDict};
@@ -12,6 +11,7 @@ use pyo3::types::{IntoPyDict, PyBytes, PyDict};
 use crate::connection::{Connection, quic_options, socket_address, tcp_options};
 use crate::open::Held;
 use crate::operation::Operation;
+use crate::options::{Limits, Listening, Terms};
 use crate::packet::Packet;
 use crate::runtime::{Owned, lock};
 use crate::server::ServerSession;
@@ -19,38 +19,8 @@ use crate::tls::{self, ServerSide, server_tls};
 use crate::wait::{Patience, optional_duration, time_limit};
 use crate::{errors, log};
 
-/// What a server offers: frames at once, cache, sections, body bytes; whether credit is enforced, frames expire, and live
-/// ids are refused; whether sessions may move.
-pub(crate) type HelloTerms = (u16, bool, u16, u32, bool, bool, bool, bool);
-
 /// The sessions of this process that may move: a listener for QUIC and one for TCP take over each other's.
 pub(crate) static SESSIONS: LazyLock<SessionRegistry> = LazyLock::new(SessionRegistry::new);
-
-pub(crate) fn settings(
-    (
-        max_concurrent_frames,
-        enable_cache,
-        max_sections,
-        max_body_bytes,
-        enforce_credit,
-        expire_frames,
-        strict_frame_ids,
-        allow_migration,
-    ): HelloTerms,
-    limits: Limits,
-) -> ServerSettings {
-    let mut settings = ServerSettings::default();
-    settings.keepalive_interval = limits.keepalive_interval;
-    settings.max_concurrent_frames = max_concurrent_frames;
-    settings.enable_cache = enable_cache;
-    settings.enforce_credit = enforce_credit;
-    settings.expire_frames = expire_frames;
-    settings.strict_frame_ids = strict_frame_ids;
-    settings.migration = if allow_migration { Migration::Authenticated } else { Migration::Off };
-    settings.max_sections = max_sections;
-    settings.max_body_bytes = limits.max_frame_size.map_or(max_body_bytes, |size| size.min(max_body_bytes));
-    settings
-}
 
 /// What a drain did, as Python gets it.
 pub(crate) fn counts(py: Python<'_>, drained: Drained) -> PyResult<Py<PyAny>> {
@@ -63,14 +33,8 @@ pub(crate) fn counts(py: Python<'_>, drained: Drained) -> PyResult<Py<PyAny>> {
 pub(crate) struct Listener {
     listener: Owned<nnrp::Listener>,
     limits: Limits,
-}
-
-/// What a transport's configuration says about the sessions on it.
-#[derive(Clone, Copy, Default)]
-pub(crate) struct Limits {
-    pub(crate) max_frame_size: Option<u32>,
-    pub(crate) keepalive_interval: Option<Duration>,
-    pub(crate) keepalive_timeout: Option<Duration>,
+    /// What its transport was told, for those who compare.
+    transport: Vec<(&'static str, String)>,
 }
 
 #[pymethods]
@@ -107,9 +71,9 @@ impl Listener {
     }
 
     /// Yields the next client whose hello is complete, or raises for the next handshake that failed.
-    fn accept_hello(&self, terms: HelloTerms, timeout: f64) -> PyResult<Operation> {
+    fn accept_hello(&self, terms: Terms, timeout: f64) -> PyResult<Operation> {
         let timeout = time_limit(timeout)?;
-        let options = HandshakeOptions { settings: settings(terms, self.limits), timeout };
+        let options = HandshakeOptions { settings: terms.settings(self.limits)?, timeout };
         let listener = self.listener.get()?.clone();
         let (transport, limits) = (listener.transport(), self.limits);
         Operation::new(async move { listener.accept_hello(&options).await }, move |py, accepted| {
@@ -147,6 +111,12 @@ impl Listener {
         let timeout = time_limit(timeout)?;
         let listener = self.listener.get()?.clone();
         Operation::new(async move { listener.drain(timeout, &reason).await }, counts)
+    }
+
+    /// What it and its transport were told, as Rust's `Debug` shows it.
+    fn options<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyDict>> {
+        let told = self.listener.get()?.config().named();
+        told.chain(self.transport.iter().cloned()).into_py_dict(py)
     }
 
     /// What there is now, and counters, by name.
@@ -256,7 +226,7 @@ impl PendingSession {
     fn admit(
         &self,
         py: Python<'_>,
-        terms: HelloTerms,
+        terms: Terms,
         session_id: Option<u32>,
         model_name: &str,
         extensions: Vec<(u16, u16, Vec<u8>)>,
@@ -275,7 +245,7 @@ impl PendingSession {
             ..Admission::default()
         };
         let pending = lock(&self.waiting).take().ok_or_else(decided)?;
-        pending.set_settings(settings(terms, self.limits));
+        pending.set_settings(terms.settings(self.limits)?);
         let transport = pending.connection().transport();
         let session = pending.admit(admission).map_err(|error| errors::handshake(py, transport, &error))?;
         let held = match &self.held {
@@ -303,17 +273,21 @@ impl PendingSession {
 fn listening(
     binding: impl Future<Output = Result<nnrp::Listener, nnrp::BindError>> + Send + 'static,
     limits: Limits,
+    transport: Vec<(&'static str, String)>,
 ) -> PyResult<Operation> {
     Python::attach(log::check_levels);
     Operation::new(binding, move |py, bound| match bound {
-        Ok(listener) => Ok(Py::new(py, Listener { listener: Owned::new(listener), limits })?.into_any()),
+        Ok(listener) => {
+            let listener = Owned::new(listener);
+            Ok(Py::new(py, Listener { listener, limits, transport })?.into_any())
+        }
         Err(error) => Err(errors::bind(&error)),
     })
 }
 
 /// Yields a listener for QUIC.
 #[pyfunction]
-#[pyo3(signature = (host, port, *, tls, alpn, idle_timeout, max_datagram_frame_size))]
+#[pyo3(signature = (host, port, *, tls, alpn, idle_timeout, max_datagram_frame_size, listening))]
 pub(crate) fn bind_quic(
     host: &str,
     port: u16,
@@ -321,26 +295,19 @@ pub(crate) fn bind_quic(
     alpn: Vec<String>,
     idle_timeout: Option<f64>,
     max_datagram_frame_size: usize,
+    listening: Listening,
 ) -> PyResult<Operation> {
     let address = socket_address(host, port)?;
     let tls = server_tls(tls)?;
     let options = quic_options(alpn, idle_timeout, max_datagram_frame_size)?;
-    let binding = async move {
-        nnrp::Listener::bind_quic(
-            address,
-            tls,
-            &options,
-            ServerConfig::new().session_registry(SESSIONS.clone()),
-        )
-        .await
-    };
-    listening(binding, Limits::default())
+    let (config, transport) = (listening.config()?, options.named().collect());
+    let binding = async move { nnrp::Listener::bind_quic(address, tls, &options, config).await };
+    self::listening(binding, listening.limits()?, transport)
 }
 
 /// Yields a listener for TCP, plain without `tls`.
 #[pyfunction]
-#[pyo3(signature = (host, port, *, tls, alpn, idle_timeout, no_delay, max_frame_size, keepalive_interval))]
-#[expect(clippy::too_many_arguments, reason = "keyword arguments of a Python configuration object")]
+#[pyo3(signature = (host, port, *, tls, alpn, idle_timeout, no_delay, listening))]
 pub(crate) fn bind_tcp(
     host: &str,
     port: u16,
@@ -348,34 +315,17 @@ pub(crate) fn bind_tcp(
     alpn: Vec<String>,
     idle_timeout: Option<f64>,
     no_delay: bool,
-    max_frame_size: Option<u32>,
-    keepalive_interval: Option<f64>,
+    listening: Listening,
 ) -> PyResult<Operation> {
     let address = socket_address(host, port)?;
     let options = tcp_options(alpn, idle_timeout, no_delay)?;
     let tls = tls.map(server_tls).transpose()?;
-    let keepalive_interval = optional_duration(keepalive_interval)?;
-    let limits = Limits { max_frame_size, keepalive_interval, ..Limits::default() };
+    let (config, transport) = (listening.config()?, options.named().collect());
     let binding = async move {
         match tls {
-            None => {
-                nnrp::Listener::bind_tcp(
-                    address,
-                    options,
-                    ServerConfig::new().session_registry(SESSIONS.clone()),
-                )
-                .await
-            }
-            Some(tls) => {
-                nnrp::Listener::bind_tcp_tls(
-                    address,
-                    tls,
-                    options,
-                    ServerConfig::new().session_registry(SESSIONS.clone()),
-                )
-                .await
-            }
+            None => nnrp::Listener::bind_tcp(address, options, config).await,
+            Some(tls) => nnrp::Listener::bind_tcp_tls(address, tls, options, config).await,
         }
     };
-    listening(binding, limits)
+    self::listening(binding, listening.limits()?, transport)
 }

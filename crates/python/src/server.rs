@@ -13,9 +13,10 @@ use crate::codec::values::Arguments;
 use crate::connection::Connection;
 use crate::errors;
 use crate::frame;
-use crate::listener::{Limits, counts};
+use crate::listener::counts;
 use crate::open::Held;
 use crate::operation::Operation;
+use crate::options::Limits;
 use crate::packet::{Packet, Submit};
 use crate::runtime::Owned;
 use crate::wait::{Patience, time_limit};
@@ -159,6 +160,12 @@ impl ServerSession {
             named.set_item("preferred_compression_bitmap", now.compression_bitmap)?;
         }
         Ok(named)
+    }
+
+    /// What it offers, as Rust's `Debug` shows it.
+    fn options<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyDict>> {
+        let offered = self.0.get()?.held.with(|machine, _| machine.server_settings().cloned());
+        offered.iter().flat_map(nnrp::ServerSettings::named).into_py_dict(py)
     }
 
     /// Counters by name.

@@ -171,6 +171,14 @@ impl Machine {
         self.frames_sent
     }
 
+    /// What the server offers on this connection; `None` on a raw one and on clients.
+    pub fn server_settings(&self) -> Option<&crate::ServerSettings> {
+        match &self.role {
+            Role::Server(role) => Some(&role.settings),
+            _ => None,
+        }
+    }
+
     /// What became of the session's frames so far.
     pub fn frame_stats(&self) -> FrameStats {
         match &self.role {

@@ -33,53 +33,76 @@ const SUPPORTED_LAYOUTS: u32 = 0x3;
 /// Every kind of object: the session looks only into the three that make up tensors.
 const SUPPORTED_OBJECTS: u32 = 0x1FF;
 
-/// What a server offers each client.
-#[derive(Clone, Debug, PartialEq, Eq)]
-#[non_exhaustive]
-pub struct ServerSettings {
-    /// Frames a client may have in flight: announced as the initial credit, enforced only with `enforce_credit`.
-    pub max_concurrent_frames: u16,
-    /// Whether a frame beyond the credit is refused (R-SUB-11) instead of handed to the application.
-    pub enforce_credit: bool,
-    /// Whether a frame whose `latency_budget_ms` runs out is dropped (R-LIFE-3) and later results of it are not sent.
-    pub expire_frames: bool,
-    /// Whether a frame is refused whose id belongs to one without an answer yet (R-SUB-10).
-    pub strict_frame_ids: bool,
-    /// Tensor sections in one frame; a frame with more is refused (R-LIM-4).
-    pub max_sections: u16,
-    /// Largest body of a submit in bytes, announced and enforced (R-LIM-1).
-    pub max_body_bytes: u32,
-    /// Whether TRANSPORT_PROBE is answered (R-PROBE-2).
-    pub answer_probes: bool,
-    /// Whether a client may install objects and refer to them. Switched off, nothing is announced, and a frame with a
-    /// reference is delivered as it is: the application resolves it.
-    pub enable_cache: bool,
-    /// Objects held for one client.
-    pub max_cache_entries: u32,
-    /// Bytes held for one client.
-    pub max_cache_bytes: u32,
-    /// Payload kinds a frame may carry. A frame with another one is refused (R-NEG-2).
-    pub payload_kinds: PayloadKind,
-    /// Bit n is set when codec n is announced. Advisory, like the next three: what a frame really carries is the
-    /// application's to judge (R-NEG-1).
-    pub codecs: u32,
-    /// Bit n is set when compression n is announced.
-    pub compressions: u32,
-    /// Bit n is set when dtype n is announced.
-    pub dtypes: u32,
-    /// Bit n is set when layout n is announced.
-    pub layouts: u32,
-    /// Lanes (views) announced at most; at least 1 is.
-    pub max_lanes: u16,
-    /// The most loss a session may be granted; a client that asks for more is granted this.
-    pub max_loss_tolerance: LossTolerance,
-    /// How often to send PING; `None` sends none. An rc2 client that waits for a FLOW_UPDATE fails on any other control
-    /// packet, so this is off unless asked for.
-    pub keepalive_interval: Option<Duration>,
-    /// Whether sessions may move to another connection.
-    pub migration: Migration,
-    /// How long clients go on reading the path they left (`grace_window_ms`).
-    pub migration_grace: Duration,
+/// Gives a struct of options a list of them, so that nobody who shows them to somebody else can forget one.
+#[doc(hidden)]
+#[macro_export]
+macro_rules! options {
+    ($(#[$attribute:meta])* $seen:vis struct $Name:ident {
+        $($(#[$field_attribute:meta])* $field_seen:vis $field:ident: $Type:ty,)*
+    }) => {
+        $(#[$attribute])*
+        $seen struct $Name {
+            $($(#[$field_attribute])* $field_seen $field: $Type,)*
+        }
+
+        impl $Name {
+            /// Every option with its name and its value, as `Debug` shows it.
+            pub fn named(&self) -> impl Iterator<Item = (&'static str, String)> + use<> {
+                [$((stringify!($field), format!("{:?}", self.$field))),*].into_iter()
+            }
+        }
+    };
+}
+
+options! {
+    /// What a server offers each client.
+    #[derive(Clone, Debug, PartialEq, Eq)]
+    #[non_exhaustive]
+    pub struct ServerSettings {
+        /// Frames a client may have in flight: announced as the initial credit, enforced only with `enforce_credit`.
+        pub max_concurrent_frames: u16,
+        /// Whether a frame beyond the credit is refused (R-SUB-11) instead of handed to the application.
+        pub enforce_credit: bool,
+        /// Whether a frame whose `latency_budget_ms` runs out is dropped (R-LIFE-3) and later results of it are not sent.
+        pub expire_frames: bool,
+        /// Whether a frame is refused whose id belongs to one without an answer yet (R-SUB-10).
+        pub strict_frame_ids: bool,
+        /// Tensor sections in one frame; a frame with more is refused (R-LIM-4).
+        pub max_sections: u16,
+        /// Largest body of a submit in bytes, announced and enforced (R-LIM-1).
+        pub max_body_bytes: u32,
+        /// Whether TRANSPORT_PROBE is answered (R-PROBE-2).
+        pub answer_probes: bool,
+        /// Whether a client may install objects and refer to them. Switched off, nothing is announced, and a frame with a
+        /// reference is delivered as it is: the application resolves it.
+        pub enable_cache: bool,
+        /// Objects held for one client.
+        pub max_cache_entries: u32,
+        /// Bytes held for one client.
+        pub max_cache_bytes: u32,
+        /// Payload kinds a frame may carry. A frame with another one is refused (R-NEG-2).
+        pub payload_kinds: PayloadKind,
+        /// Bit n is set when codec n is announced. Advisory, like the next three: what a frame really carries is the
+        /// application's to judge (R-NEG-1).
+        pub codecs: u32,
+        /// Bit n is set when compression n is announced.
+        pub compressions: u32,
+        /// Bit n is set when dtype n is announced.
+        pub dtypes: u32,
+        /// Bit n is set when layout n is announced.
+        pub layouts: u32,
+        /// Lanes (views) announced at most; at least 1 is.
+        pub max_lanes: u16,
+        /// The most loss a session may be granted; a client that asks for more is granted this.
+        pub max_loss_tolerance: LossTolerance,
+        /// How often to send PING; `None` sends none. An rc2 client that waits for a FLOW_UPDATE fails on any other control
+        /// packet, so this is off unless asked for.
+        pub keepalive_interval: Option<Duration>,
+        /// Whether sessions may move to another connection.
+        pub migration: Migration,
+        /// How long clients go on reading the path they left (`grace_window_ms`).
+        pub migration_grace: Duration,
+    }
 }
 
 impl Default for ServerSettings {
@@ -128,24 +151,26 @@ pub struct Admission {
     pub token_ttl: Option<Duration>,
 }
 
-/// What a client does by itself.
-#[derive(Clone, Debug, PartialEq, Eq)]
-#[non_exhaustive]
-pub struct ClientSettings {
-    /// How long the server may take to answer CLIENT_HELLO.
-    pub handshake_timeout: Duration,
-    /// How often to send PING; `None` sends none. On QUIC this many times sooner while frames wait:
-    /// [`WAITING_SHARE`](crate::WAITING_SHARE).
-    pub keepalive_interval: Option<Duration>,
-    /// Silence after which a server that has answered a PING counts as lost, and sooner likewise; `None` = never. Parts of
-    /// bodies, and on QUIC acknowledgements, are no silence.
-    pub keepalive_timeout: Option<Duration>,
-    /// Largest body of a result in bytes.
-    pub max_body_bytes: u32,
-    /// How to treat the server's credit and pauses.
-    pub credit: CreditPolicy,
-    /// How long a submit may be held back before it fails; `None` = for ever.
-    pub credit_timeout: Option<Duration>,
+options! {
+    /// What a client does by itself.
+    #[derive(Clone, Debug, PartialEq, Eq)]
+    #[non_exhaustive]
+    pub struct ClientSettings {
+        /// How long the server may take to answer CLIENT_HELLO.
+        pub handshake_timeout: Duration,
+        /// How often to send PING; `None` sends none. On QUIC this many times sooner while frames wait:
+        /// [`WAITING_SHARE`](crate::WAITING_SHARE).
+        pub keepalive_interval: Option<Duration>,
+        /// Silence after which a server that has answered a PING counts as lost, and sooner likewise; `None` = never. Parts of
+        /// bodies, and on QUIC acknowledgements, are no silence.
+        pub keepalive_timeout: Option<Duration>,
+        /// Largest body of a result in bytes.
+        pub max_body_bytes: u32,
+        /// How to treat the server's credit and pauses.
+        pub credit: CreditPolicy,
+        /// How long a submit may be held back before it fails; `None` = for ever.
+        pub credit_timeout: Option<Duration>,
+    }
 }
 
 impl Default for ClientSettings {

@@ -43,16 +43,18 @@ const SOCKET_BUFFER_BYTES: usize = 4 * 1024 * 1024;
 /// Largest datagram taken, as the rc2 peer announces it.
 const DATAGRAM_BYTES: usize = 65536;
 
-/// How QUIC connections behave.
-#[derive(Clone, Debug, PartialEq, Eq)]
-#[non_exhaustive]
-pub struct QuicOptions {
-    /// Silence after which the connection counts as lost; `None` = never. The shorter of both sides counts.
-    pub idle_timeout: Option<Duration>,
-    /// Largest datagram accepted; 0 turns datagrams off.
-    pub max_datagram_frame_size: usize,
-    /// ALPN protocols, normally `nnrp/1` alone.
-    pub alpn: Vec<String>,
+nnrp_session::options! {
+    /// How QUIC connections behave.
+    #[derive(Clone, Debug, PartialEq, Eq)]
+    #[non_exhaustive]
+    pub struct QuicOptions {
+        /// Silence after which the connection counts as lost; `None` = never. The shorter of both sides counts.
+        pub idle_timeout: Option<Duration>,
+        /// Largest datagram accepted; 0 turns datagrams off.
+        pub max_datagram_frame_size: usize,
+        /// ALPN protocols, normally `nnrp/1` alone.
+        pub alpn: Vec<String>,
+    }
 }
 
 impl Default for QuicOptions {

@@ -25,16 +25,18 @@ const ACCEPT_BACKLOG: u32 = 1024;
 /// its end.
 const KEEPALIVE_PROBES: u32 = 3;
 
-/// How a TCP connection behaves.
-#[derive(Clone, Debug, PartialEq, Eq)]
-#[non_exhaustive]
-pub struct TcpOptions {
-    /// Silence after which the connection counts as lost; `None` = never.
-    pub idle_timeout: Option<Duration>,
-    /// Send small packets at once (TCP_NODELAY).
-    pub no_delay: bool,
-    /// With TLS: ALPN protocols, normally `nnrp/1-tcp` alone (R-TCP-1).
-    pub alpn: Vec<String>,
+nnrp_session::options! {
+    /// How a TCP connection behaves.
+    #[derive(Clone, Debug, PartialEq, Eq)]
+    #[non_exhaustive]
+    pub struct TcpOptions {
+        /// Silence after which the connection counts as lost; `None` = never.
+        pub idle_timeout: Option<Duration>,
+        /// Send small packets at once (TCP_NODELAY).
+        pub no_delay: bool,
+        /// With TLS: ALPN protocols, normally `nnrp/1-tcp` alone (R-TCP-1).
+        pub alpn: Vec<String>,
+    }
 }
 
 impl Default for TcpOptions {

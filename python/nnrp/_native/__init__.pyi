@@ -2,7 +2,7 @@
 
 import sys
 from collections.abc import Awaitable, Generator, Sequence
-from typing import Any, Final, Generic, Literal, Self, TypeAlias, TypeVar, final
+from typing import Any, Final, Generic, Literal, Self, TypeAlias, TypedDict, TypeVar, final
 
 from typing_extensions import Buffer as BytesLike
 
@@ -32,6 +32,7 @@ __all__ = [
     "decode_submit",
     "development_certificate",
     "encode_result",
+    "options",
     "parse_address",
     "tls_faults",
 ]
@@ -45,9 +46,23 @@ _Address: TypeAlias = tuple[str, int]
 _HeaderValues: TypeAlias = tuple[int, int, int, int, int, int, int, int, int, int, int, int]
 #: Frames answered, dropped, refused and lost.
 _Drained: TypeAlias = tuple[int, int, int, int]
-#: Frames at once, cache, sections, body bytes; whether credit is enforced, frames expire, ids are strict,
-#: sessions may move.
-_HelloTerms: TypeAlias = tuple[int, bool, int, int, bool, bool, bool, bool]
+#: What a server offers, by name.
+_Terms: TypeAlias = dict[str, Any]
+
+class _Listening(TypedDict):
+    max_frame_size: int | None
+    keepalive_interval: float | None
+    handshake_timeout: float
+    max_pending_handshakes: int
+    busy_retry_after: float
+
+class _Connecting(TypedDict):
+    max_frame_size: int | None
+    keepalive_interval: float | None
+    keepalive_timeout: float | None
+    credit_policy: str
+    credit_timeout: float | None
+
 #: Certificate, private key, roots of client certificates (``None``: not asked for), whether clients need one.
 _ServerTls: TypeAlias = tuple[bytes, bytes, bytes | None, bool]
 #: Name to verify, roots (``None``: the platform's), whether to verify, certificate and key to show; PEM.
@@ -164,6 +179,8 @@ class Connection:
     @property
     def last_result_stream_id(self) -> int | None:
         """The stream of the last result."""
+    def options(self) -> dict[str, str]:
+        """Return what its transport was told when it was opened, as Rust's ``Debug`` shows it."""
     def is_abandoned(self) -> bool:
         """Return whether it is still open although this object is about to go away."""
     def check_open(self) -> None:
@@ -185,7 +202,7 @@ class Connection:
     def receive_datagram(self, timeout: float | None) -> Operation[bytes]:
         """Yield the next datagram."""
     def accept_hello(
-        self, terms: _HelloTerms, timeout: float, first: tuple[bytes, BytesLike, BytesLike] | None = None
+        self, terms: _Terms, timeout: float, first: tuple[bytes, BytesLike, BytesLike] | None = None
     ) -> Operation[PendingSession]:
         """Yield the client that says hello; ``first`` is a packet that was read already."""
     def open_session(
@@ -205,7 +222,7 @@ class Listener:
         """Whether it accepts nobody any more."""
     def accept(self, timeout: float | None) -> Operation[Connection]:
         """Yield the next connection, raw."""
-    def accept_hello(self, terms: _HelloTerms, timeout: float) -> Operation[PendingSession]:
+    def accept_hello(self, terms: _Terms, timeout: float) -> Operation[PendingSession]:
         """Yield the next client whose hello is complete, or raise for the next handshake that failed."""
     def put_back(self, pending: PendingSession) -> None:
         """Give back a client nobody has decided about; the next accept gets it first."""
@@ -215,6 +232,8 @@ class Listener:
         """Stop accepting."""
     def drain(self, timeout: float, reason: str) -> Operation[_Drained]:
         """End every session in order; yields how many frames were answered, dropped, refused and lost."""
+    def options(self) -> dict[str, str]:
+        """Return what it and its transport were told, as Rust's ``Debug`` shows it."""
     def stats(self) -> tuple[dict[str, int], dict[str, int]]:
         """Return what there is now, and counters, by name."""
     def wait_closed(self) -> Operation[None]:
@@ -249,7 +268,7 @@ class PendingSession:
         """Seconds of its handshake timeout that the client has left."""
     def admit(
         self,
-        terms: _HelloTerms,
+        terms: _Terms,
         session_id: int | None,
         model_name: str,
         extensions: Sequence[tuple[int, int, bytes]],
@@ -294,6 +313,8 @@ class ServerSession:
         """End the session in order; yields as ``Listener.drain`` does."""
     def patched(self) -> dict[str, int]:
         """Return the values that SESSION_PATCH can change, as they are now."""
+    def options(self) -> dict[str, str]:
+        """Return what it offers, as Rust's ``Debug`` shows it."""
     def stats(self) -> dict[str, int]:
         """Return counters by name."""
 
@@ -315,6 +336,8 @@ class ClientSession:
         """How the server's credit and pauses are treated."""
     def set_credit_policy(self, policy: str) -> None:
         """Treat them differently from now on."""
+    def options(self) -> dict[str, str]:
+        """Return what it was told when it was opened, as Rust's ``Debug`` shows it."""
     def stats(self) -> dict[str, int]:
         """Return counters by name."""
     def submit(self, arguments: dict[str, Any], timeout: float | None) -> Operation[int]:
@@ -355,6 +378,7 @@ def bind_quic(
     alpn: Sequence[str],
     idle_timeout: float | None,
     max_datagram_frame_size: int,
+    listening: _Listening,
 ) -> Operation[Listener]:
     """Yield a listener for QUIC."""
 
@@ -366,8 +390,7 @@ def bind_tcp(
     alpn: Sequence[str],
     idle_timeout: float | None,
     no_delay: bool,
-    max_frame_size: int | None,
-    keepalive_interval: float | None,
+    listening: _Listening,
 ) -> Operation[Listener]:
     """Yield a listener for TCP, plain without ``tls``."""
 
@@ -379,8 +402,7 @@ def connect_quic(
     alpn: Sequence[str],
     idle_timeout: float | None,
     max_datagram_frame_size: int,
-    keepalive_interval: float | None,
-    keepalive_timeout: float | None,
+    connecting: _Connecting,
     timeout: float | None,
 ) -> Operation[Connection]:
     """Yield a connection over QUIC."""
@@ -393,9 +415,7 @@ def connect_tcp(
     alpn: Sequence[str],
     idle_timeout: float | None,
     no_delay: bool,
-    max_frame_size: int | None,
-    keepalive_interval: float | None,
-    keepalive_timeout: float | None,
+    connecting: _Connecting,
     timeout: float | None,
 ) -> Operation[Connection]:
     """Yield a connection over TCP, plain without ``tls``."""
@@ -408,6 +428,9 @@ def development_certificate() -> tuple[bytes, bytes]:
 
 def parse_address(text: str) -> tuple[bool, str, int]:
     """Return whether an address asks for TLS, its host and port; raise ``ValueError`` for what is none."""
+
+def options() -> dict[str, dict[str, str]]:
+    """Return the options of each kind with their defaults, as Rust's ``Debug`` shows them."""
 
 def tls_faults() -> list[str]:
     """Return the names of what can be wrong with TLS."""

@@ -12,6 +12,7 @@ from nnrp import _native
 from nnrp._opening import Opening
 from nnrp.adapters._connection import Connection
 from nnrp.adapters._listener import Listener
+from nnrp.adapters._options import CreditPolicy, connecting_options, listening_options
 from nnrp.adapters._resolve import check_port, first_to_connect, no_answer, resolve
 from nnrp.adapters._tls import ClientTls, Identity, Roots, ServerTls
 from nnrp.core import WireFormat
@@ -69,6 +70,14 @@ class QuicConfiguration:
         keepalive_interval: seconds between a client's PINGs, ``None`` for none; a third while frames wait.
         keepalive_timeout: seconds without an answer after which a client gives up, ``None`` for never; a
             third of that while frames wait.
+        max_frame_size: largest packet accepted, in bytes; ``None`` for what the session allows.
+        credit_policy: how a client's sessions treat the server's credit and pauses; see
+            :attr:`~nnrp.client.ClientSession.credit_policy`.
+        credit_timeout: seconds a client's submit may be held back before it fails, ``None`` for ever.
+        handshake_timeout: seconds a server gives a client for its TLS handshake.
+        max_pending_handshakes: clients that wait to be accepted by a server, or are in their handshake, at
+            once; further ones are sent away with SERVER_BUSY.
+        busy_retry_after: seconds after which those are asked to try again.
 
     """
 
@@ -86,6 +95,12 @@ class QuicConfiguration:
         cadata: str | bytes | None = None,
         keepalive_interval: float | None = 15.0,
         keepalive_timeout: float | None = 45.0,
+        max_frame_size: int | None = None,
+        credit_policy: CreditPolicy = "honour",
+        credit_timeout: float | None = 30.0,
+        handshake_timeout: float = 10.0,
+        max_pending_handshakes: int = 1024,
+        busy_retry_after: float = 1.0,
     ) -> None:
         self.alpn_protocols = list(alpn_protocols) if alpn_protocols is not None else [NNRP_CURRENT_ALPN]
         self.is_client = is_client
@@ -96,8 +111,15 @@ class QuicConfiguration:
         self.cafile = cafile
         self.capath = capath
         self.cadata = cadata
-        self.keepalive_interval = keepalive_interval
+        # A server sends none unless it is told to afterwards: some clients fail on a PING.
+        self.keepalive_interval = keepalive_interval if is_client else None
         self.keepalive_timeout = keepalive_timeout
+        self.max_frame_size = max_frame_size
+        self.credit_policy = credit_policy
+        self.credit_timeout = credit_timeout
+        self.handshake_timeout = handshake_timeout
+        self.max_pending_handshakes = max_pending_handshakes
+        self.busy_retry_after = busy_retry_after
         self._identity: Identity | None = None
         self._roots().read()
 
@@ -188,6 +210,9 @@ def create_quic_client_configuration(
     keepalive_timeout: float | None = 45.0,
     certificate: str | PathLike[str] | bytes | None = None,
     private_key: str | PathLike[str] | bytes | None = None,
+    max_frame_size: int | None = None,
+    credit_policy: CreditPolicy = "honour",
+    credit_timeout: float | None = 30.0,
 ) -> QuicConfiguration:
     """Make a configuration for connecting.
 
@@ -212,6 +237,10 @@ def create_quic_client_configuration(
             never do.
         certificate: what to show a server that asks for a certificate: a PEM file, or PEM as ``bytes``.
         private_key: likewise; the certificate file also holds the key if ``None``.
+        max_frame_size: largest packet accepted, in bytes; ``None`` for what the session allows.
+        credit_policy: how sessions treat the server's credit and pauses; see
+            :attr:`~nnrp.client.ClientSession.credit_policy`.
+        credit_timeout: seconds a submit may be held back before it fails, ``None`` for ever.
 
     Raises:
         OSError: a file cannot be read.
@@ -230,6 +259,9 @@ def create_quic_client_configuration(
         server_name=server_name,
         keepalive_interval=keepalive_interval,
         keepalive_timeout=keepalive_timeout,
+        max_frame_size=max_frame_size,
+        credit_policy=credit_policy,
+        credit_timeout=credit_timeout,
     )
     if certificate is not None:
         configuration.load_cert_chain(certificate, private_key)
@@ -250,6 +282,11 @@ def create_quic_server_configuration(
     cafile: str | PathLike[str] | None = None,
     capath: str | PathLike[str] | None = None,
     cadata: str | bytes | None = None,
+    max_frame_size: int | None = None,
+    keepalive_interval: float | None = None,
+    handshake_timeout: float = 10.0,
+    max_pending_handshakes: int = 1024,
+    busy_retry_after: float = 1.0,
 ) -> QuicConfiguration:
     """Make a configuration for serving.
 
@@ -266,6 +303,12 @@ def create_quic_server_configuration(
         cafile: file with the authorities of client certificates, or such certificates themselves, PEM.
         capath: directory with such files.
         cadata: the same as PEM.
+        max_frame_size: largest packet accepted, in bytes; ``None`` for what the server's profile allows.
+        keepalive_interval: seconds between PINGs to the client, ``None`` for none.
+        handshake_timeout: seconds for a client's TLS handshake.
+        max_pending_handshakes: clients that wait to be accepted, or are in their handshake, at once; further
+            ones are sent away with SERVER_BUSY.
+        busy_retry_after: seconds after which those are asked to try again.
 
     Raises:
         OSError: a file cannot be read.
@@ -282,7 +325,12 @@ def create_quic_server_configuration(
         alpn_protocols=alpn_protocols if alpn_protocols is not None else [alpn_for_wire_format(wire_format)],
         max_datagram_frame_size=max_datagram_frame_size,
         idle_timeout=idle_timeout,
+        max_frame_size=max_frame_size,
+        handshake_timeout=handshake_timeout,
+        max_pending_handshakes=max_pending_handshakes,
+        busy_retry_after=busy_retry_after,
     )
+    configuration.keepalive_interval = keepalive_interval
     configuration.load_cert_chain(certificate, private_key)
     configuration._server_tls().read()
     return configuration
@@ -423,6 +471,7 @@ def serve_quic(
             alpn=chosen.alpn_protocols,
             idle_timeout=chosen.idle_timeout,
             max_datagram_frame_size=chosen.max_datagram_frame_size,
+            listening=listening_options(chosen),
         )
         return NnrpQuicListener._wrap(native, host, tls)
 
@@ -469,8 +518,7 @@ def connect_quic(
                 alpn=settings.alpn_protocols,
                 idle_timeout=settings.idle_timeout,
                 max_datagram_frame_size=settings.max_datagram_frame_size,
-                keepalive_interval=settings.keepalive_interval,
-                keepalive_timeout=settings.keepalive_timeout,
+                connecting=connecting_options(settings),
                 timeout=timeout,
             )
 

@@ -12,6 +12,7 @@ from nnrp import _native
 from nnrp._opening import Opening
 from nnrp.adapters._connection import Connection
 from nnrp.adapters._listener import Listener
+from nnrp.adapters._options import CreditPolicy, connecting_options, listening_options
 from nnrp.adapters._resolve import check_port, first_to_connect, no_answer, resolve
 from nnrp.adapters._tls import ClientTls, Identity, Roots, ServerTls
 from nnrp.adapters.quic import one_configuration
@@ -58,6 +59,9 @@ class NnrpTcpClientConfiguration(Value):
         keepalive_interval: seconds between PINGs, ``None`` for none.
         keepalive_timeout: seconds without an answer after which the client gives up, ``None`` for never. It
             counts only once the server has answered a PING, because some never do.
+        credit_policy: how sessions treat the server's credit and pauses; see
+            :attr:`~nnrp.client.ClientSession.credit_policy`.
+        credit_timeout: seconds a submit may be held back before it fails, ``None`` for ever.
         tls: whether to encrypt and verify; if ``None``, when one of the following says how.
         verify_mode: ``ssl.CERT_NONE`` turns verification off.
         server_name: the name to verify, instead of the host that is connected to.
@@ -78,6 +82,8 @@ class NnrpTcpClientConfiguration(Value):
     max_frame_size: int | None = None
     keepalive_interval: float | None = 15.0
     keepalive_timeout: float | None = 45.0
+    credit_policy: CreditPolicy = "honour"
+    credit_timeout: float | None = 30.0
     tls: bool | None = None
     verify_mode: ssl.VerifyMode = ssl.CERT_REQUIRED
     server_name: str | None = None
@@ -124,6 +130,10 @@ class NnrpTcpServerConfiguration(Value):
         wire_format: the packet layout.
         max_frame_size: largest packet accepted, in bytes; ``None`` for what the server's profile allows.
         keepalive_interval: seconds between PINGs to the client, ``None`` for none.
+        handshake_timeout: seconds for a client's TLS handshake.
+        max_pending_handshakes: clients that wait to be accepted, or are in their handshake, at once; further
+            ones are sent away with SERVER_BUSY.
+        busy_retry_after: seconds after which those are asked to try again.
         certificate: what to show clients: a PEM file, or PEM as ``bytes``; a chain starts with the leaf.
             Without it nothing is encrypted.
         private_key: likewise; the certificate file also holds the key if ``None``.
@@ -142,6 +152,9 @@ class NnrpTcpServerConfiguration(Value):
     wire_format: WireFormat = WireFormat.CURRENT
     max_frame_size: int | None = None
     keepalive_interval: float | None = None
+    handshake_timeout: float = 10.0
+    max_pending_handshakes: int = 1024
+    busy_retry_after: float = 1.0
     certificate: str | PathLike[str] | bytes | None = field(default=None, repr=False)
     private_key: str | PathLike[str] | bytes | None = field(default=None, repr=False)
     verify_mode: ssl.VerifyMode | None = None
@@ -188,6 +201,8 @@ def create_tcp_client_configuration(
     certificate: str | PathLike[str] | bytes | None = None,
     private_key: str | PathLike[str] | bytes | None = None,
     alpn_protocols: list[str] | None = None,
+    credit_policy: CreditPolicy = "honour",
+    credit_timeout: float | None = 30.0,
 ) -> NnrpTcpClientConfiguration:
     """Make a configuration for connecting; see :class:`NnrpTcpClientConfiguration`.
 
@@ -208,6 +223,8 @@ def create_tcp_client_configuration(
         max_frame_size=max_frame_size,
         keepalive_interval=keepalive_interval,
         keepalive_timeout=keepalive_timeout,
+        credit_policy=credit_policy,
+        credit_timeout=credit_timeout,
         tls=tls,
         verify_mode=ssl.CERT_NONE if insecure_skip_verify else verify_mode,
         server_name=server_name,
@@ -234,6 +251,9 @@ def create_tcp_server_configuration(
     capath: str | PathLike[str] | None = None,
     cadata: str | bytes | None = None,
     alpn_protocols: list[str] | None = None,
+    handshake_timeout: float = 10.0,
+    max_pending_handshakes: int = 1024,
+    busy_retry_after: float = 1.0,
 ) -> NnrpTcpServerConfiguration:
     """Make a configuration for serving; see :class:`NnrpTcpServerConfiguration`.
 
@@ -251,6 +271,9 @@ def create_tcp_server_configuration(
         wire_format=wire_format,
         max_frame_size=max_frame_size,
         keepalive_interval=keepalive_interval,
+        handshake_timeout=handshake_timeout,
+        max_pending_handshakes=max_pending_handshakes,
+        busy_retry_after=busy_retry_after,
         certificate=certificate,
         private_key=private_key,
         verify_mode=verify_mode,
@@ -324,8 +347,7 @@ def serve_tcp(
             alpn=settings.alpn_protocols,
             idle_timeout=settings.idle_timeout,
             no_delay=settings.no_delay,
-            max_frame_size=settings.max_frame_size,
-            keepalive_interval=settings.keepalive_interval,
+            listening=listening_options(settings),
         )
         return NnrpTcpListener._wrap(native, host, tls)
 
@@ -379,9 +401,7 @@ def connect_tcp(
                 alpn=settings.alpn_protocols,
                 idle_timeout=settings.idle_timeout,
                 no_delay=settings.no_delay,
-                max_frame_size=settings.max_frame_size,
-                keepalive_interval=settings.keepalive_interval,
-                keepalive_timeout=settings.keepalive_timeout,
+                connecting=connecting_options(settings),
                 timeout=limit,
             )
 

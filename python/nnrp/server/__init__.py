@@ -11,6 +11,7 @@ from nnrp.server.accept import (
 )
 from nnrp.server.batching import MicroBatcher
 from nnrp.server.context import ClientHelloContext, ReceivedSubmit
+from nnrp.server.options import ServerOptions
 from nnrp.server.profile import ServerProfile
 from nnrp.server.serving import serve_sessions
 from nnrp.server.session import ServerSession
@@ -23,6 +24,7 @@ __all__ = [
     "Drained",
     "MicroBatcher",
     "ReceivedSubmit",
+    "ServerOptions",
     "ServerProfile",
     "ServerSession",
     "ServerSessionAcceptResolution",

@@ -47,9 +47,8 @@ class Terms(Value):
     """How one call admits clients."""
 
     profile: ServerProfile
-    #: The profile's values as they were at the call; whether credit is enforced, frames expire, live ids are
-    #: refused, and sessions may move.
-    settings: tuple[int, bool, int, int, bool, bool, bool, bool]
+    #: What is offered, as it was at the call, by the names of the native side.
+    settings: dict[str, Any]
     model_name: str
     session_id: int | None
     extra_extensions: tuple[ControlExtensionEntry, ...]

@@ -7,6 +7,7 @@ import logging
 import math
 from collections.abc import Awaitable, Callable
 from concurrent.futures import Future
+from dataclasses import asdict
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
 from nnrp._logging import about
@@ -26,6 +27,7 @@ from nnrp.server._decision import (
 from nnrp.server._reception import log_refusal, reception_of
 from nnrp.server._validation import Admit, Busy
 from nnrp.server.context import ClientHelloContext
+from nnrp.server.options import ServerOptions
 from nnrp.server.profile import ServerProfile, check_profile
 
 if TYPE_CHECKING:
@@ -86,6 +88,7 @@ async def accept_server_session(
     expire_frames: bool = False,
     strict_frame_ids: bool = False,
     allow_migration: bool = False,
+    options: ServerOptions | None = None,
 ) -> ServerSession:
     """Wait for a client, shake hands, and return its session.
 
@@ -124,6 +127,7 @@ async def accept_server_session(
             later are not sent, and a frame nobody has received yet never is.
         strict_frame_ids: whether a frame is refused while another with its id and view has no answer. If not,
             both are received, and the id is over after two answers.
+        options: what else to offer; the defaults of :class:`ServerOptions` if ``None``.
         allow_migration: whether a client with an auth block may move its session to another connection of any
             listener of this process that allows it, too. It passes the validator again, and the auth block
             and certificate have to be those of its handshake. Whoever serves the session does not notice;
@@ -157,7 +161,13 @@ async def accept_server_session(
         session_resolver=session_resolver,
         handshake_timeout=handshake_timeout,
         raises=on_rejected == "raise",
-        frame_rules=(enforce_credit, expire_frames, strict_frame_ids, allow_migration),
+        offer={
+            "enforce_credit": enforce_credit,
+            "expire_frames": expire_frames,
+            "strict_frame_ids": strict_frame_ids,
+            "allow_migration": allow_migration,
+        },
+        options=options,
     )
     if on_rejected not in ("continue", "raise", None):
         raise ValueError(f'on_rejected must be "continue" or "raise", not {on_rejected!r}')
@@ -191,6 +201,7 @@ async def accept_server_connection(
     expire_frames: bool = False,
     strict_frame_ids: bool = False,
     allow_migration: bool = False,
+    options: ServerOptions | None = None,
 ) -> ServerSession:
     """Shake hands on an accepted connection whose first packet may have been read already.
 
@@ -207,6 +218,7 @@ async def accept_server_connection(
         enforce_credit: likewise.
         expire_frames: likewise.
         strict_frame_ids: likewise.
+        options: likewise.
         allow_migration: likewise. A client that goes on with its session gives no new one: this raises.
 
     Raises:
@@ -227,7 +239,13 @@ async def accept_server_connection(
         session_resolver=session_resolver,
         handshake_timeout=timeout,
         raises=True,
-        frame_rules=(enforce_credit, expire_frames, strict_frame_ids, allow_migration),
+        offer={
+            "enforce_credit": enforce_credit,
+            "expire_frames": expire_frames,
+            "strict_frame_ids": strict_frame_ids,
+            "allow_migration": allow_migration,
+        },
+        options=options,
     )
     return await _accept_connection(connection, terms, timeout, first_packet)
 
@@ -242,7 +260,8 @@ def _terms(
     session_resolver: SessionResolver | None,
     handshake_timeout: float,
     raises: bool,
-    frame_rules: tuple[bool, bool, bool, bool],
+    offer: dict[str, bool],
+    options: ServerOptions | None,
 ) -> Terms:
     chosen = profile if profile is not None else ServerProfile()
     check_profile(chosen)
@@ -255,13 +274,11 @@ def _terms(
         raise ValueError("handshake_timeout must be a number")
     return Terms(
         chosen,
-        (
-            chosen.max_concurrent_frames,
-            bool(chosen.enable_cache),
-            chosen.max_sections,
-            chosen.max_body_bytes,
-            *frame_rules,
-        ),
+        {
+            **asdict(chosen),
+            **asdict(options if options is not None else ServerOptions()),
+            **offer,
+        },
         model_name,
         session_id,
         tuple(extra_extensions),

@@ -16,6 +16,8 @@ class NnrpTcpClientConfiguration:
     max_frame_size: KW_ONLY = None
     keepalive_interval: KW_ONLY = 15.0
     keepalive_timeout: KW_ONLY = 45.0
+    credit_policy: KW_ONLY = "honour"
+    credit_timeout: KW_ONLY = 30.0
     tls: KW_ONLY = None
     verify_mode: KW_ONLY = ssl.CERT_REQUIRED
     server_name: KW_ONLY = None
@@ -79,6 +81,9 @@ class NnrpTcpServerConfiguration:
     wire_format: KW_ONLY = WireFormat.CURRENT
     max_frame_size: KW_ONLY = None
     keepalive_interval: KW_ONLY = None
+    handshake_timeout: KW_ONLY = 10.0
+    max_pending_handshakes: KW_ONLY = 1024
+    busy_retry_after: KW_ONLY = 1.0
     certificate: KW_ONLY = None
     private_key: KW_ONLY = None
     verify_mode: KW_ONLY = None

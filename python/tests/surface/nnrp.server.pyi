@@ -40,6 +40,20 @@ class ReceivedSubmit:
     def allows(self, policy): ...
     async def cancelled(self): ...
 
+@dataclass(frozen=True, slots=True)
+class ServerOptions:
+    answer_probes: ... = True
+    max_cache_entries: ... = 256
+    max_cache_bytes: ... = 8388608
+    payload_kinds: ... = PayloadKind(127)
+    codecs: ... = 3
+    compressions: ... = 3
+    dtypes: ... = 255
+    layouts: ... = 3
+    max_lanes: ... = 65535
+    max_loss_tolerance: ... = LossTolerance.FIRE_AND_FORGET
+    migration_grace: ... = 1.0
+
 @dataclass(slots=True)
 class ServerProfile:
     max_concurrent_frames: ... = 1
