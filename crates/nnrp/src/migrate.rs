@@ -315,7 +315,7 @@ impl ClientSession {
         let metadata = &answer.ack.metadata;
         Ok(MovedTo {
             resume_from: u32::try_from(metadata.resume_from_frame_id).unwrap_or(u32::MAX),
-            grace: Duration::from_millis(metadata.grace_window_ms.into()),
+            grace: answer.grace(),
             repeated: moved.repeated,
         })
     }

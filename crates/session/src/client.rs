@@ -57,6 +57,8 @@ pub(crate) struct ClientRole {
     pub(crate) lost_path: Option<TransportEnd>,
     /// What is kept when the server lets sessions move.
     pub(crate) kept: Option<KeptSubmits>,
+    /// Until when the path that was left may bring results which the one in use does not.
+    pub(crate) short_until: Option<Instant>,
     /// The frame of the newest result on the path in use.
     pub(crate) last_result: u32,
     pub(crate) started: Option<Instant>,
@@ -79,6 +81,7 @@ impl ClientRole {
             migrating: false,
             lost_path: None,
             kept: None,
+            short_until: None,
             last_result: 0,
             started: None,
         }
@@ -479,6 +482,7 @@ impl Machine {
         [
             role.handshake_until,
             self.quiet_until,
+            role.short_until,
             held,
             role.frames.next_linger(),
             role.pings.deadline().filter(|_| active),
@@ -508,6 +512,10 @@ impl Machine {
             self.shutdown(0, "");
             return;
         }
+        if role.short_until.is_some_and(|at| at <= now) {
+            self.handle_left_path_closed(now);
+        }
+        let Role::Client(role) = &mut self.role else { return };
         role.stats.frames_delivered += role.frames.expire_linger(now);
         let (due, held): (Vec<_>, Vec<_>) = role.held_drops.drain(..).partition(|(at, _)| *at <= now);
         role.held_drops = held;

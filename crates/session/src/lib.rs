@@ -59,7 +59,10 @@ pub use frame_state::{FRAME_TRANSITIONS, FrameState, FrameTransition};
 pub use frames::{FrameKey, SubmittedTiles};
 pub use limits::*;
 pub use machine::{Machine, TransportEnd};
-pub use migrate::{MAX_KEPT_BYTES, MIGRATION_GRACE, Migration, MigrationAnswer, Moved, ReceivedMigration};
+pub use migrate::{
+    MAX_KEPT_BYTES, MAX_MIGRATION_GRACE, MIGRATION_GRACE, Migration, MigrationAnswer, Moved,
+    ReceivedMigration,
+};
 pub use patch::Parameters;
 pub use settings::{Admission, ClientSettings, DropFrame, ServerSettings, negotiate};
 pub use state::{ConnectionState, Side, TRANSITIONS, Transition, permitted};

@@ -346,6 +346,36 @@ fn what_was_too_much_to_keep_ends_with_a_reason() {
 }
 
 #[test]
+fn whole_results_that_were_too_much_to_keep_end_with_a_reason() {
+    let bulk = "x".repeat(5 * 1024 * 1024);
+    for closed in [false, true] {
+        let mut pair = session(TransportId::Tcp);
+        for id in [1, 2] {
+            pair.submit(id);
+        }
+        for id in [1, 2] {
+            push(&mut pair, part(id, &bulk, ResultClass::Complete));
+            pair.lose();
+        }
+        migrate(&mut pair, TransportId::Quic);
+        assert_eq!(pair.client.machine.live_frames(), 1, "the old path may still bring it");
+        if closed {
+            pair.client.machine.handle_left_path_closed(pair.now);
+            pair.drive();
+        } else {
+            pair.advance(Duration::from_millis(51));
+        }
+        let got = results(&mut pair);
+        assert_eq!(got.len(), 2);
+        assert_eq!((got[0].0, got[0].1.len()), (2, bulk.len()));
+        assert!(got[1].0 == 1 && got[1].1.contains("did not survive a migration"), "{}", got[1].1);
+        assert_eq!(pair.client.machine.live_frames(), 0);
+        pair.server.events.clear();
+        pair.echo(3);
+    }
+}
+
+#[test]
 fn a_path_lost_while_the_session_moves_does_not_end_it() {
     let mut pair = session(TransportId::Tcp);
     pair.submit(1);

@@ -59,10 +59,9 @@ impl Connection {
         newcomer: &Connection,
         answer: &MigrationAnswer,
     ) -> Result<Moved, MoveError> {
-        let grace = Duration::from_millis(answer.ack.metadata.grace_window_ms.into());
         let (session, other) = (self.shared(), newcomer.shared());
         let old = session.link();
-        let joined = join(session, other, grace, |machine, new, now| {
+        let joined = join(session, other, answer.grace(), |machine, new, now| {
             machine.check_migration(answer).map_err(|fault| MoveError::Fault(Box::new(fault)))?;
             machine.check_open("migrating the session")?;
             Ok(machine.finish_migration(now, new, answer))

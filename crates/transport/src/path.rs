@@ -340,6 +340,11 @@ impl Path {
     /// The transport ended. The last thing a driver does.
     pub(crate) fn transport_closed(&self, end: &TransportEnd) {
         self.transport_lost(end);
+        self.with(|machine, standing, now| {
+            if standing == Standing::Left {
+                machine.handle_left_path_closed(now);
+            }
+        });
         self.link.in_progress.send_replace(0);
         self.link.say_drained();
         self.link.gone.send_replace(true);

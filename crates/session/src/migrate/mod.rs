@@ -52,10 +52,17 @@ pub(crate) const KEPT_OVERHEAD: usize = 256;
 /// How long a client goes on reading the path it left: some round trips of a bad one.
 pub const MIGRATION_GRACE: Duration = Duration::from_secs(1);
 
+/// How long it does so at most, whatever the server asks for (the wire allows 49 days): a path that was left holds a socket,
+/// and a frame whose results should come from there is not given up before.
+pub const MAX_MIGRATION_GRACE: Duration = Duration::from_secs(10);
+
 /// `accept_code` of a SESSION_MIGRATE_ACK: accepted.
 const ACCEPTED: u32 = 0;
 /// `accept_code` of a SESSION_MIGRATE_ACK for "not supported" (R-MIG-5).
 const NOT_SUPPORTED: u32 = 1;
+
+/// Why a frame failed whose results nobody has any more.
+const RESULTS_LOST: &str = "results of it were lost with the old path, and too many to be kept";
 
 /// Whether a server lets sessions move to another connection.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
@@ -97,6 +104,13 @@ pub struct MigrationAnswer {
     pub packet: Packet,
     /// Its meaning.
     pub ack: SessionMigrateAck,
+}
+
+impl MigrationAnswer {
+    /// How long the path that was left is still read: what the server asks for, at most [`MAX_MIGRATION_GRACE`].
+    pub fn grace(&self) -> Duration {
+        Duration::from_millis(self.ack.metadata.grace_window_ms.into()).min(MAX_MIGRATION_GRACE)
+    }
 }
 
 /// What changing the path did to the packets that were waiting for the old one.
@@ -410,6 +424,7 @@ impl Machine {
         role.lost_path = None;
         // It speaks of the path in use, whose order the server draws conclusions from.
         role.last_result = 0;
+        role.short_until = Some(now + answer.grace());
         let (mut again, mut kept_waiting) = (Vec::new(), Vec::new());
         for transmit in waiting {
             match &transmit {
@@ -463,6 +478,21 @@ impl Machine {
         moved
     }
 
+    /// The path the session has left brings nothing more: frames whose results should have come from there have lost
+    /// them. Nothing else would ever say so.
+    pub fn handle_left_path_closed(&mut self, now: Instant) {
+        let Role::Client(role) = &mut self.role else { return };
+        if role.short_until.take().is_none() {
+            return;
+        }
+        let Some(kept) = &role.kept else { return };
+        let mut short = role.frames.live_keys();
+        short.retain(|key| kept.is_short_of(*key));
+        for key in short {
+            self.fail_lost(now, key, RESULTS_LOST);
+        }
+    }
+
     /// The session stays where it is. When its path was lost meanwhile, it ends.
     pub fn abandon_migration(&mut self) {
         let Role::Client(role) = &mut self.role else { return };
@@ -493,20 +523,16 @@ impl Machine {
     pub(crate) fn count_result(&mut self, now: Instant, header: &Header, late: bool) -> bool {
         let key = FrameKey::from(header);
         let Role::Client(role) = &mut self.role else { return true };
-        if !late {
+        let live = role.frames.is_live(key);
+        if !late && live {
             role.last_result = key.frame_id;
         }
-        let live = role.frames.is_live(key);
         let Some(kept) = &mut role.kept else { return true };
         match if late { kept.arrived_late(key) } else { kept.arrived(key, live) } {
             Verdict::Take => true,
             Verdict::Ignore => false,
             Verdict::Gap => {
-                self.fail_lost(
-                    now,
-                    key,
-                    "results of it were lost with the old path, and too many to be kept",
-                );
+                self.fail_lost(now, key, RESULTS_LOST);
                 false
             }
         }

@@ -140,11 +140,18 @@ impl KeptResults {
         self.ring.binary_search_by_key(&ticket, |kept| kept.ticket).is_ok()
     }
 
-    /// On one ordered stream, a client that has a result of frame `last` has everything sent before that frame's first.
+    /// On one ordered stream, a client that has a result of frame `last` has everything sent before that frame's first. Says
+    /// nothing when that first one is not kept any more: what stands before a later one may be missing.
     pub(crate) fn ordered_up_to(&mut self, last: u32) {
-        if last != 0
-            && let Some(at) = self.ring.iter().position(|kept| kept.key.frame_id == last)
-        {
+        if last == 0 || last <= self.forgotten {
+            return;
+        }
+        // The wire does not say of which view it was.
+        let answered = self.frames.iter().filter(|(key, sent)| key.frame_id == last && **sent > 0);
+        let firsts: Option<Vec<usize>> = answered
+            .map(|(key, _)| self.ring.iter().position(|kept| kept.key == *key && kept.number == 1))
+            .collect();
+        if let Some(at) = firsts.and_then(|firsts| firsts.into_iter().min()) {
             (0..at).for_each(|_| self.forget_oldest());
         }
     }
@@ -230,6 +237,39 @@ mod tests {
             kept.sent(&result(1, 100_000));
             assert!(kept.bytes <= MAX_KEPT_BYTES || kept.ring.len() == 1);
         }
+    }
+
+    #[test]
+    fn one_result_says_that_those_before_it_arrived_only_if_it_was_the_first_of_its_frame() {
+        let big = MAX_KEPT_BYTES / 2 - 1000;
+        let sent = |first: u32| {
+            let mut kept = kept(&[1, 2, 3]);
+            for (id, bytes) in [(first, big), (3, 1), (2, 1), (2, 1)] {
+                kept.sent(&result(id, bytes));
+            }
+            kept
+        };
+        let mut whole = sent(1);
+        whole.ordered_up_to(2);
+        assert_eq!(whole.ring.len(), 2, "frames 1 and 3 have arrived");
+        // Of frame 2 the client may have only what is forgotten here.
+        let mut cut = sent(2);
+        cut.sent(&result(1, big));
+        cut.sent(&result(1, 1000));
+        assert!(cut.ring.iter().all(|kept| (kept.key.frame_id, kept.number) != (2, 1)));
+        let left = cut.ring.len();
+        cut.ordered_up_to(2);
+        assert_eq!(cut.ring.len(), left);
+        // Nor which view of it the client means.
+        let mut views = kept(&[1]);
+        let other = FrameKey { view_id: 1, frame_id: 2 };
+        views.received(FrameKey::new(2));
+        views.received(other);
+        views.frames.insert(other, 1);
+        views.sent(&result(1, 1));
+        views.sent(&result(2, 1));
+        views.ordered_up_to(2);
+        assert_eq!(views.ring.len(), 2);
     }
 
     #[test]

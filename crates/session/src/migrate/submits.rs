@@ -155,6 +155,13 @@ impl KeptSubmits {
         self.submits.values().cloned().collect()
     }
 
+    /// Whether the path that was left has results of this frame still to bring: the one in use begins behind them.
+    pub(crate) fn is_short_of(&self, key: FrameKey) -> bool {
+        let received = self.received.get(&key).copied().unwrap_or(0);
+        let brought = self.switch.as_ref().and_then(|switch| switch.get(&key));
+        brought.is_some_and(|brought| brought.first + brought.count > received + 1)
+    }
+
     /// Whether the server knew this frame when the session moved.
     pub(crate) fn server_knew(&self, key: FrameKey) -> bool {
         self.switch.as_ref().is_some_and(|switch| switch.contains_key(&key))
