@@ -8,7 +8,7 @@ use std::time::Duration;
 use nnrp_session::{CommandError, Fault, ReceivedHello, ReceivedMigration, constant_time_eq};
 use nnrp_transport::{Connection, Filter, Item, MoveError, SendError, WeakConnection, clock};
 use nnrp_wire::rules::RuleId;
-use nnrp_wire::{ClientHello, Header, MessageType, Packet, TransportId};
+use nnrp_wire::{ClientHello, ErrorCode, Header, MessageType, Packet, TransportId};
 
 use crate::client::ClientSession;
 use crate::error::Closed;
@@ -129,8 +129,10 @@ impl SessionRegistry {
             return Err(refuse(RuleId::MIG_4, "the certificate is not that of the session's client"));
         }
         let from = session.transport();
-        let moved =
-            session.take_over(newcomer, grace).map_err(|error| refuse(RuleId::MIG_3, &error.to_string()))?;
+        let moved = session.take_over(newcomer, grace).map_err(|error| match error {
+            CommandError::Refused(text) => Fault::refusal(ErrorCode::ServerBusy, text),
+            error => refuse(RuleId::MIG_3, &error.to_string()),
+        })?;
         Ok(TakenOver { from, repeated: moved.repeated })
     }
 }

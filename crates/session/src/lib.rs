@@ -60,8 +60,8 @@ pub use frames::{FrameKey, SubmittedTiles};
 pub use limits::*;
 pub use machine::{Machine, TransportEnd};
 pub use migrate::{
-    MAX_KEPT_BYTES, MAX_MIGRATION_GRACE, MIGRATION_GRACE, Migration, MigrationAnswer, Moved,
-    ReceivedMigration,
+    MAX_KEPT_BYTES, MAX_MIGRATION_GRACE, MAX_MIGRATIONS_PER_SECOND, MIGRATION_GRACE, Migration,
+    MigrationAnswer, Moved, ReceivedMigration,
 };
 pub use patch::Parameters;
 pub use settings::{Admission, ClientSettings, DropFrame, ServerSettings, negotiate};

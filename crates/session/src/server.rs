@@ -15,7 +15,7 @@ use crate::drain::Drain;
 use crate::frames::ServerFrames;
 use crate::limits::MAX_PROBES;
 use crate::limits::RATE_LIMIT_RETRY;
-use crate::machine::{Machine, Role};
+use crate::machine::{Machine, RateWindow, Role};
 use crate::migrate::micros;
 use crate::migrate::results::KeptResults;
 use crate::patch::{Parameters, Patches};
@@ -51,6 +51,8 @@ pub(crate) struct ServerRole {
     authenticated_until: Option<Instant>,
     /// A client that wants to go on with a session over this connection, until it is answered.
     pub(crate) migration: Option<ReceivedMigration>,
+    /// How often the session has moved lately.
+    pub(crate) moves: RateWindow,
     /// What is kept when the session may move.
     pub(crate) kept: Option<KeptResults>,
     /// The epoch of the newest FLOW_UPDATE of session scope that was sent.
@@ -100,6 +102,7 @@ impl Machine {
             result_kinds: PayloadKind::default(),
             authenticated_until: None,
             migration: None,
+            moves: RateWindow::default(),
             kept: None,
             flow_epoch: 0,
             drain: None,

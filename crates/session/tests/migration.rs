@@ -5,8 +5,8 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use nnrp_session::{
-    Admission, ClientSettings, ConnectionState, Ended, EndedBy, Event, Fault, FrameKey, Migration, Moved,
-    ServerSettings, TransportEnd,
+    Admission, ClientSettings, ConnectionState, Ended, EndedBy, Event, Fault, FrameKey, MAX_KEPT_BYTES,
+    MAX_MIGRATIONS_PER_SECOND, Migration, Moved, ServerSettings, Transmit, TransportEnd,
 };
 use nnrp_testkit::{Pair, packets};
 use nnrp_wire::rules::RuleId;
@@ -192,6 +192,7 @@ fn a_session_moves_there_and_back_as_often_as_it_likes() {
         }
         let to = if round % 2 == 0 { TransportId::Tcp } else { TransportId::Quic };
         migrate(&mut pair, to);
+        pair.advance(Duration::from_millis(100));
         push(&mut pair, part(id, "b", ResultClass::Complete));
         pair.drive();
         assert_eq!(results(&mut pair), [(id, "a".into()), (id, "b".into())], "round {round}");
@@ -373,6 +374,54 @@ fn whole_results_that_were_too_much_to_keep_end_with_a_reason() {
         pair.server.events.clear();
         pair.echo(3);
     }
+}
+
+/// A connection whose client asks for repetitions of session 1.
+fn repeating(now: std::time::Instant) -> Pair {
+    let mut new = Pair::serving(TransportId::Tcp, settings());
+    new.now = now;
+    new.tell_server(&request(1, TransportId::Tcp, 0, TOKEN, HeaderFlags::RETRANSMIT));
+    new
+}
+
+#[test]
+fn many_migrations_queue_no_more_than_one() {
+    let mut pair = session(TransportId::Tcp);
+    pair.submit(1);
+    let bulk = "x".repeat(2 * 1024 * 1024);
+    for _ in 0..MAX_MIGRATIONS_PER_SECOND {
+        for _ in 0..3 {
+            push(&mut pair, part(1, &bulk, ResultClass::Partial));
+        }
+        let mut new = repeating(pair.now);
+        pair.server.machine.take_over(pair.now, &mut new.server.machine, Duration::ZERO).unwrap();
+    }
+    let mut waiting = 0;
+    while let Some(transmit) = pair.server.machine.poll_transmit() {
+        if let Transmit::Packet { packet, .. } = transmit {
+            waiting += packet.len();
+        }
+    }
+    assert!(waiting <= MAX_KEPT_BYTES + 1024, "{} MiB wait", waiting >> 20);
+}
+
+#[test]
+fn a_session_moves_so_often_in_a_second_and_no_more() {
+    let mut pair = session(TransportId::Tcp);
+    for round in 0..=MAX_MIGRATIONS_PER_SECOND {
+        let mut new = repeating(pair.now);
+        let moved = pair.server.machine.take_over(pair.now, &mut new.server.machine, Duration::ZERO);
+        assert_eq!(moved.is_ok(), round < MAX_MIGRATIONS_PER_SECOND, "{moved:?}");
+        if moved.is_err() {
+            // It can still be told so.
+            new.server.machine.refuse_migration(new.now, &Fault::refusal(ErrorCode::ServerBusy, "too often"));
+            new.drive();
+            assert_eq!(new.server.sent_types(), [MessageType::SessionMigrateAck]);
+        }
+    }
+    pair.now += Duration::from_secs(1);
+    let mut new = repeating(pair.now);
+    pair.server.machine.take_over(pair.now, &mut new.server.machine, Duration::ZERO).unwrap();
 }
 
 #[test]

@@ -31,7 +31,8 @@ impl Connection {
     ///
     /// # Errors
     ///
-    /// [`CommandError::State`] when this session is over or ending, or the newcomer has left; nothing has changed then.
+    /// [`CommandError::State`] when this session is over or ending, or the newcomer has left; [`CommandError::Refused`] when
+    /// it moves too often. Nothing has changed then.
     pub fn take_over(&self, newcomer: &Connection, grace: Duration) -> Result<Moved, CommandError> {
         let (session, other) = (self.shared(), newcomer.shared());
         join(session, other, grace + DRAIN_TIME, |machine, new, now| machine.take_over(now, new, grace))

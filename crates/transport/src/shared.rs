@@ -19,9 +19,10 @@ use crate::path::{Link, Path, Standing};
 use crate::stats::{Book, ConnectionStats};
 use crate::tls::TlsFault;
 
-/// Bytes the application may have handed in before [`Connection::command`](crate::Connection::command) waits. One body of a quarter of
-/// the default limit: enough to keep a fast network busy, little enough to notice a slow peer.
-pub const WRITE_BUFFER_BYTES: usize = 8 * 1024 * 1024;
+/// Bytes the application may have handed in before [`Connection::command`](crate::Connection::command) waits. One body of an eighth of
+/// the default limit: enough to keep a fast network busy, little enough to notice a slow peer. Half of what a session that may
+/// move keeps (`MAX_KEPT_BYTES`): the other half is for what the lost path had taken.
+pub const WRITE_BUFFER_BYTES: usize = 4 * 1024 * 1024;
 
 /// Frames received and not yet taken (R-LIM-6, R-LIM-7); beyond it the peer is held back.
 pub const MAX_UNREAD_FRAMES: usize = 1024;

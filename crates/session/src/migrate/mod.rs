@@ -56,6 +56,9 @@ pub const MIGRATION_GRACE: Duration = Duration::from_secs(1);
 /// and a frame whose results should come from there is not given up before.
 pub const MAX_MIGRATION_GRACE: Duration = Duration::from_secs(10);
 
+/// How often a session may move within a second: each time everything that is kept may be sent again.
+pub const MAX_MIGRATIONS_PER_SECOND: u32 = 10;
+
 /// `accept_code` of a SESSION_MIGRATE_ACK: accepted.
 const ACCEPTED: u32 = 0;
 /// `accept_code` of a SESSION_MIGRATE_ACK for "not supported" (R-MIG-5).
@@ -205,7 +208,8 @@ impl Machine {
     ///
     /// # Errors
     ///
-    /// [`CommandError::State`] when this session cannot move, or nobody asks any more. Nothing has changed then.
+    /// [`CommandError::State`] when this session cannot move, or nobody asks any more; [`CommandError::Refused`] beyond
+    /// [`MAX_MIGRATIONS_PER_SECOND`]. Nothing has changed then.
     pub fn take_over(
         &mut self,
         now: Instant,
@@ -215,6 +219,12 @@ impl Machine {
         let what = "migrating the session";
         if !self.may_migrate() {
             return Err(CommandError::State { what, state: self.state });
+        }
+        if let Role::Server(role) = &mut self.role
+            && !role.moves.allow(now, MAX_MIGRATIONS_PER_SECOND)
+        {
+            let text = format!("the session has moved {MAX_MIGRATIONS_PER_SECOND} times within a second");
+            return Err(CommandError::Refused(text));
         }
         let asked = match &mut newcomer.role {
             Role::Server(role) if !newcomer.ended => role.migration.take(),
@@ -232,14 +242,18 @@ impl Machine {
             kept.ordered_up_to(u32::try_from(asked.request.metadata.last_result_frame_id).unwrap_or(0));
         }
         let mut moved = Moved::default();
-        // Everything that is kept is sent again in its order; what waits and is kept would be sent twice.
+        // Everything that is kept is sent again in its order; what waits and was kept would be sent twice.
         let waiting = std::mem::take(&mut self.out);
         let repeats = header.flags.contains(HeaderFlags::RETRANSMIT);
         let mut withdrawn_replies = 0;
         let waiting: Vec<Transmit> = waiting
             .into_iter()
             .filter(|transmit| match transmit {
-                Transmit::Packet { ticket, origin, packet, .. } if repeats && kept.holds(*ticket) => {
+                // What is not kept any more the client could not tell from what is: it sees that it is missing, and each
+                // migration would leave as much of it here.
+                Transmit::Packet { ticket, origin, packet, .. }
+                    if repeats && (*ticket != 0 || *origin == Origin::Repetition) =>
+                {
                     match origin {
                         Origin::Application => moved.withdrawn.push(packet.len()),
                         Origin::Library => withdrawn_replies += 1,

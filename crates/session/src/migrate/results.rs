@@ -136,6 +136,7 @@ impl KeptResults {
     }
 
     /// Whether a packet with this ticket is kept.
+    #[cfg(test)]
     pub(crate) fn holds(&self, ticket: u64) -> bool {
         self.ring.binary_search_by_key(&ticket, |kept| kept.ticket).is_ok()
     }
