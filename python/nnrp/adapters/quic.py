@@ -115,7 +115,7 @@ class QuicConfiguration:
         self.keepalive_interval = keepalive_interval if is_client else None
         self.keepalive_timeout = keepalive_timeout
         self.max_frame_size = max_frame_size
-        self.credit_policy = credit_policy
+        self.credit_policy: CreditPolicy = credit_policy
         self.credit_timeout = credit_timeout
         self.handshake_timeout = handshake_timeout
         self.max_pending_handshakes = max_pending_handshakes

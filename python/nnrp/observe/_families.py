@@ -15,8 +15,7 @@ class Source(Protocol):
     """A listener or a session: whatever has ``stats``."""
 
     @property
-    def stats(self) -> Stats:
-        """The counters as they are now."""
+    def stats(self) -> Stats: ...
 
 
 @dataclass(frozen=True)

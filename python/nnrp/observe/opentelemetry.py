@@ -15,7 +15,7 @@ from nnrp._native import __version__
 from nnrp.observe._families import FAMILIES, Family, read, samples
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator, Mapping
+    from collections.abc import Callable, Generator, Iterable, Mapping
 
     from opentelemetry.context import Context
     from opentelemetry.metrics import CallbackOptions, MeterProvider, Observation
@@ -80,7 +80,7 @@ def _callback(family: Family, reader: _Reader) -> Callable[[CallbackOptions], It
 @contextmanager
 def frame_span(
     received: ReceivedSubmit, name: str = "nnrp.frame", *, tracer_provider: TracerProvider | None = None
-) -> Iterator[Span]:
+) -> Generator[Span, None, None]:
     """Do what answers a frame in a span of the frame's trace.
 
     ::
