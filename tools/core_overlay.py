@@ -122,7 +122,12 @@ OVERLAYS: dict[str, Overlay] = {
         last=("reserved0",),
         aliases=(
             Alias("status", "SessionPatchAckStatus", "self.ack_status", "How much of the patch was applied."),
-            Alias("patch_fields", "SessionPatchField", "self.applied_patch_mask", "The fields now in force."),
+            Alias(
+                "patch_fields",
+                "SessionPatchField",
+                "self.applied_patch_mask & ~self.rejected_patch_mask",
+                "The fields now in force; one that is also named as refused is not (R-PACK-2).",
+            ),
             Alias(
                 "rejected_fields",
                 "dict[SessionPatchField, SessionPatchRejectReason]",

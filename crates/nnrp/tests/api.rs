@@ -25,11 +25,15 @@ mod api {
     pub(crate) mod other_peers;
     pub(crate) mod pitfalls;
     pub(crate) mod probing;
+    pub(crate) mod quic_streams;
     pub(crate) mod refusals;
     pub(crate) mod relay;
     pub(crate) mod reload;
     pub(crate) mod rules;
+    pub(crate) mod rules_of_frames;
+    pub(crate) mod rules_of_migration;
     pub(crate) mod rules_of_servers;
+    pub(crate) mod rules_of_time;
     pub(crate) mod verification;
 }
 
@@ -94,6 +98,7 @@ over_every_transport! {
     rules::what_changes_nothing_is_not_answered,
     rules::a_patch_that_breaks_a_rule_is_refused_by_its_acknowledgement,
     rules::an_object_that_cannot_be_kept_is_refused_by_its_acknowledgement,
+    rules::a_namespace_beyond_those_that_were_announced_is_used,
     rules::probes_are_answered_in_a_session_up_to_their_limit,
     rules::a_control_message_beyond_its_limit_ends_the_connection,
     answers::a_wait_ends_with_the_result,
@@ -127,6 +132,23 @@ over_every_transport! {
     rules_of_servers::what_is_about_nothing_does_no_harm,
     rules_of_servers::results_nobody_expects_like_that_are_delivered,
     rules_of_servers::an_older_flow_update_is_not_told,
+    rules_of_servers::an_acknowledgement_without_credit_is_a_session,
+    rules_of_servers::a_second_drop_says_nothing_new,
+    rules_of_servers::a_result_of_a_kind_that_was_not_declared_is_delivered,
+    rules_of_servers::a_result_that_refers_to_what_is_not_there_fails_its_frame_only,
+    rules_of_servers::a_probe_that_is_answered_with_a_body_has_failed,
+    rules_of_servers::an_acknowledged_patch_that_contradicts_itself_is_read,
+    rules_of_time::what_a_client_does_not_take_is_not_sent,
+    rules_of_time::a_frame_of_a_lane_that_was_not_agreed_is_taken,
+    rules_of_time::a_session_that_closes_takes_nothing_new_and_does_not_wait_for_ever,
+    rules_of_time::a_reason_that_is_too_long_is_cut,
+    rules_of_time::a_hundred_pings_a_second_are_answered,
+    rules_of_frames::a_model_name_that_is_too_long_is_cut,
+    rules_of_frames::a_live_id_may_be_used_again_unless_ids_are_strict,
+    rules_of_frames::a_result_beyond_the_policy_of_its_frame_is_delivered_and_marked,
+    rules_of_frames::a_frame_left_partial_gives_its_credit_back,
+    rules_of_frames::a_keyframe_is_never_sent_and_forgotten,
+    rules_of_frames::results_nobody_takes_hold_the_server_back_and_are_not_lost,
 }
 
 /// Behaviours of listeners: there is none in memory.
@@ -159,6 +181,9 @@ over_networks! {
     draining::a_client_that_comes_while_the_server_goes_away_is_told_so,
     draining::what_is_not_answered_by_the_deadline_is_dropped,
     draining::one_session_can_be_drained_alone,
+    rules_of_migration::a_request_that_contradicts_itself_is_refused,
+    rules_of_migration::frames_that_come_too_late_or_again_are_refused,
+    rules_of_migration::an_answer_about_something_else_moves_nothing,
 }
 
 /// Behaviours of TLS, over both bindings that have it.
@@ -194,17 +219,18 @@ over_tls! {
     addresses::an_address_with_tls_is_connected_and_verified,
 }
 
-mod tls_streams {
-    macro_rules! on_tcp {
-        ($($module:ident :: $name:ident),* $(,)?) => {$(
-            #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-            async fn $name() {
-                crate::api::harness::within_a_minute(crate::api::$module::$name()).await;
-            }
-        )*};
-    }
+/// Behaviours of one binding.
+macro_rules! on_one_transport {
+    ($($module:ident :: $name:ident),* $(,)?) => {$(
+        #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+        async fn $name() {
+            crate::api::harness::within_a_minute(crate::api::$module::$name()).await;
+        }
+    )*};
+}
 
-    on_tcp! {
+mod tls_streams {
+    on_one_transport! {
         other_peers::a_plain_client_is_told_to_use_tls,
         other_peers::a_tls_client_of_a_plain_listener_is_told,
         other_peers::a_client_without_alpn_fails_in_its_handshake,
@@ -217,6 +243,21 @@ mod tls_streams {
         gone::a_client_that_resets_is_noticed_although_nobody_reads,
         gone::a_client_that_closes_is_let_go_after_the_idle_timeout_although_nobody_reads,
         gone::a_client_that_has_closed_its_half_is_read_to_the_end,
+    }
+}
+
+mod quic_streams {
+    on_one_transport! {
+        quic_streams::a_frame_on_the_control_stream_is_refused,
+        quic_streams::results_on_the_control_stream_are_results,
+        quic_streams::control_messages_on_streams_of_frames_are_what_they_are,
+        quic_streams::a_stream_that_ends_inside_a_header_ends_the_connection,
+        quic_streams::a_stream_that_ends_inside_a_body_costs_its_frame,
+        quic_streams::a_frame_that_is_withdrawn_never_was,
+        quic_streams::without_its_control_stream_a_session_is_lost,
+        quic_streams::a_second_control_stream_is_refused,
+        quic_streams::every_packet_of_a_stream_is_taken,
+        quic_streams::datagrams_are_one_small_packet_or_nothing,
     }
 }
 

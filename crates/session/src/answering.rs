@@ -3,11 +3,13 @@
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
+use nnrp_wire::meta::INHERIT;
 use nnrp_wire::rules::RuleId;
 use nnrp_wire::{
-    EncodedPacket, FlowUpdateFlags, FlowUpdateMetadata, FlowUpdateScopeKind, FrameBody, FrameSubmitMetadata,
-    Header, HeaderFlags, MessageType, Packet, ResultClass, ResultHintBudgetPolicy, ResultHintCongestionState,
-    ResultHintMetadata, ResultHintReason, ResultPushMetadata, TransportId,
+    EncodedPacket, FlowUpdateFlags, FlowUpdateMetadata, FlowUpdateScopeKind, FrameBody, FrameClass,
+    FrameSubmitMetadata, Header, HeaderFlags, LossTolerance, MessageType, Packet, ResultClass,
+    ResultHintBudgetPolicy, ResultHintCongestionState, ResultHintMetadata, ResultHintReason,
+    ResultPushMetadata, TransportId,
 };
 
 use crate::frames::Cancel;
@@ -313,12 +315,27 @@ impl Machine {
             role.stats.frames_cancelled += u64::from(cancelled);
             role.stats.cancelled_early += u64::from(cancelled);
         }
-        let submit = ReceivedSubmit { packet, metadata, body, received_at: now };
+        let loss_tolerance = self.loss_tolerance(&metadata);
+        let submit = ReceivedSubmit { packet, metadata, body, loss_tolerance, received_at: now };
         self.emit(Event::Submit(Box::new(submit)));
         if cancelled {
             self.emit(Event::Cancelled(key));
         }
         Ok(())
+    }
+
+    fn loss_tolerance(&self, metadata: &FrameSubmitMetadata) -> LossTolerance {
+        let level = match (metadata.loss_tolerance_policy, &self.role) {
+            (INHERIT, Role::Server(role)) => role.loss_tolerance,
+            (own, _) => LossTolerance::from(own),
+        };
+        // R-LOSS-1: later frames may depend on this one.
+        let forgotten = level == LossTolerance::FireAndForget;
+        if forgotten && metadata.frame_class == FrameClass::Keyframe {
+            LossTolerance::BestEffort
+        } else {
+            level
+        }
     }
 
     /// R-NEG-2: kinds the handshake left out are not taken.

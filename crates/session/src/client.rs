@@ -51,8 +51,10 @@ pub(crate) struct ClientRole {
     pub(crate) round_trip: Option<Duration>,
     /// What the server has installed here, within what the hello offered.
     pub(crate) cache: Cache,
-    /// The session is being moved, or this connection is to take it over.
+    /// The session is being moved.
     pub(crate) migrating: bool,
+    /// This connection asks to take a session over.
+    pub(crate) asking: bool,
     /// How the old path ended while the session was moving.
     pub(crate) lost_path: Option<TransportEnd>,
     /// What is kept when the server lets sessions move.
@@ -79,6 +81,7 @@ impl ClientRole {
             round_trip: None,
             cache: Cache::default(),
             migrating: false,
+            asking: false,
             lost_path: None,
             kept: None,
             short_until: None,
@@ -89,7 +92,7 @@ impl ClientRole {
 
     /// The answer that decides the handshake.
     pub(crate) fn awaited(&self) -> MessageType {
-        if self.migrating { MessageType::SessionMigrateAck } else { MessageType::ServerHelloAck }
+        if self.asking { MessageType::SessionMigrateAck } else { MessageType::ServerHelloAck }
     }
 
     /// Submits and cancels sent as raw packets change the same state as the ones sent by name.

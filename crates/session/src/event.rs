@@ -3,8 +3,8 @@
 use std::time::Instant;
 
 use nnrp_wire::{
-    ClientHello, FlowUpdateMetadata, FrameBody, FrameSubmitMetadata, Packet, ResultHintMetadata,
-    ResultHintReason, ResultPushMetadata, ServerHelloAck,
+    ClientHello, FlowUpdateMetadata, FrameBody, FrameSubmitMetadata, LossTolerance, Packet,
+    ResultHintMetadata, ResultHintReason, ResultPushMetadata, ServerHelloAck,
 };
 
 use crate::{Arrival, Fault, FrameKey, MigrationAnswer, ReceivedMigration};
@@ -39,6 +39,9 @@ pub struct ReceivedSubmit {
     pub metadata: FrameSubmitMetadata,
     /// Views into its body.
     pub body: FrameBody,
+    /// The level in force for its results (wire reference 14): its own or the session's, never FIRE_AND_FORGET for a
+    /// keyframe (R-LOSS-1). What comes of it is the application's decision.
+    pub loss_tolerance: LossTolerance,
     /// When the packet was complete; `latency_budget_ms` counts from here.
     pub received_at: Instant,
 }

@@ -559,8 +559,8 @@ impl Machine {
         let Role::Client(role) = &self.role else { return false };
         self.state == ConnectionState::Negotiating
             && match message {
-                MessageType::ServerHelloAck => role.migrating,
-                MessageType::SessionMigrateAck => !role.migrating,
+                MessageType::ServerHelloAck => role.asking,
+                MessageType::SessionMigrateAck => !role.asking,
                 _ => false,
             }
     }

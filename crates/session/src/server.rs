@@ -6,8 +6,9 @@ use bytes::Bytes;
 use nnrp_wire::rules::RuleId;
 use nnrp_wire::{
     ClientHello, EncodedPacket, ErrorCode, FlowUpdateFlags, FlowUpdateMetadata, FlowUpdateScopeKind, Header,
-    HeaderFlags, MessageType, Packet, PayloadKind, ResultHintCongestionState, ResultHintMetadata,
-    ServerHelloAck, ServerHelloAckMetadata, SessionPatch, TransportProbeAckMetadata, TransportProbeMetadata,
+    HeaderFlags, LossTolerance, MessageType, Packet, PayloadKind, ResultHintCongestionState,
+    ResultHintMetadata, ServerHelloAck, ServerHelloAckMetadata, SessionPatch, TransportProbeAckMetadata,
+    TransportProbeMetadata,
 };
 
 use crate::cache::Cache;
@@ -20,7 +21,7 @@ use crate::migrate::micros;
 use crate::migrate::results::KeptResults;
 use crate::patch::{Parameters, Patches};
 use crate::pings::Pings;
-use crate::settings::{check_session_id, result_kinds};
+use crate::settings::{check_session_id, result_kinds, session_loss_tolerance};
 use crate::{
     Admission, Arrival, CommandError, ConnectionState, Credit, Ended, EndedBy, Event, Fault, FrameStats,
     Lane, Origin, ReceivedHello, ReceivedMigration, ServerSettings, Side, negotiate,
@@ -47,6 +48,8 @@ pub(crate) struct ServerRole {
     pub(crate) accepted_kinds: PayloadKind,
     /// What the client takes in results; others must not be sent (R-NEG-3).
     pub(crate) result_kinds: PayloadKind,
+    /// The session's level, for frames that name none.
+    pub(crate) loss_tolerance: LossTolerance,
     /// When the client's authentication runs out.
     authenticated_until: Option<Instant>,
     /// A client that wants to go on with a session over this connection, until it is answered.
@@ -100,6 +103,7 @@ impl Machine {
             started: None,
             accepted_kinds: PayloadKind::default(),
             result_kinds: PayloadKind::default(),
+            loss_tolerance: LossTolerance::BestEffort,
             authenticated_until: None,
             migration: None,
             moves: RateWindow::default(),
@@ -155,6 +159,7 @@ impl Machine {
         role.pings.start(now, role.settings.keepalive_interval);
         role.accepted_kinds = agreed.accepted_payload_kind_bitmap;
         role.result_kinds = result_kinds(&hello);
+        role.loss_tolerance = session_loss_tolerance(&ack.extensions);
         role.authenticated_until = admission.token_ttl.and_then(|ttl| now.checked_add(ttl));
         role.kept = role.settings.migration.allows(&hello.auth_block).then(KeptResults::default);
         self.session_id = agreed.session_id;

@@ -294,6 +294,13 @@ pub(crate) fn result_kinds(hello: &ClientHello) -> PayloadKind {
     entries.find_map(declared).map_or(PayloadKind::KNOWN, |kinds| kinds.payload_kind_bitmap)
 }
 
+/// The loss tolerance that was accepted for the session; best effort where none was asked for (wire reference 14).
+pub(crate) fn session_loss_tolerance(accepted: &[ControlExtension]) -> LossTolerance {
+    let mut entries = accepted.iter().filter(|entry| entry.ext_type == extension::LOSS_TOLERANCE_ACK);
+    let level = entries.find_map(|entry| LossToleranceAckExtension::from_extension(entry).ok());
+    level.map_or(LossTolerance::BestEffort, |level| level.accepted_loss_tolerance)
+}
+
 fn server_flags(cache: bool, moves: bool) -> ServerFlags {
     let mut flags = ServerFlags::default();
     if cache {

@@ -243,6 +243,7 @@ fn a_put_that_breaks_a_rule_is_refused_by_its_acknowledgement() {
     assert_eq!(ack.detail_code, ErrorCode::MalformedBody.value());
 }
 
+// Rules R-OBJ-37
 #[test]
 fn a_result_that_refers_to_what_the_client_does_not_hold_fails_its_frame_only() {
     let mut pair = Pair::connected();

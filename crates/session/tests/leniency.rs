@@ -6,9 +6,9 @@ use nnrp_session::{Admission, EndedBy, Event, HeaderVerdict};
 use nnrp_testkit::{Pair, packets};
 use nnrp_wire::{
     CacheAckMetadata, CacheAckStatus, CacheInvalidateMetadata, CacheObjectKind, CachePutMetadata, ErrorCode,
-    ErrorMetadata, ErrorScope, FrameClass, Header, HeaderFlags, MessageType, Packet,
-    PayloadCapabilitiesExtension, PayloadKind, ResultClass, ResultFrame, Revision, RuleId,
-    ServerHelloAckMetadata, SubmitFrame, TransportId, TypedPayload,
+    ErrorMetadata, ErrorScope, FrameClass, Header, HeaderFlags, LossTolerance, LossToleranceExtension,
+    MessageType, Packet, PayloadCapabilitiesExtension, PayloadKind, ResultClass, ResultFrame, Revision,
+    RuleId, ServerHelloAckMetadata, SubmitFrame, TransportId, TypedPayload,
 };
 
 /// An acknowledgement made by hand, in a header of session 1.
@@ -168,6 +168,34 @@ fn results_with_hints_that_do_not_fit_are_delivered() {
         assert!(
             matches!(after_result(&mut pair, &result), Some(Event::Result(result)) if result.push.is_some())
         );
+    }
+}
+
+// Rules R-LOSS-1
+#[test]
+fn a_keyframe_is_never_sent_and_forgotten() {
+    use LossTolerance::{BestEffort, FireAndForget, LowLatency, Strict};
+    let inherited = packets::frame(1).loss_tolerance_policy;
+    for (session, class, own, in_force) in [
+        (None, FrameClass::Keyframe, inherited, BestEffort),
+        (None, FrameClass::Keyframe, FireAndForget.value(), BestEffort),
+        (None, FrameClass::Discardable, FireAndForget.value(), FireAndForget),
+        (Some(FireAndForget), FrameClass::Keyframe, inherited, BestEffort),
+        (Some(FireAndForget), FrameClass::Discardable, inherited, FireAndForget),
+        (Some(FireAndForget), FrameClass::Keyframe, LowLatency.value(), LowLatency),
+        (Some(Strict), FrameClass::Keyframe, inherited, Strict),
+    ] {
+        let mut hello = packets::hello();
+        let asked = session.map(|level| {
+            LossToleranceExtension { session_loss_tolerance: level, ..Default::default() }.to_extension()
+        });
+        hello.extensions.extend(asked);
+        let mut pair = Pair::connected_as(&hello, nnrp_session::ServerSettings::default());
+        let frame = SubmitFrame { frame_class: class, loss_tolerance_policy: own, ..packets::frame(1) };
+        pair.client.machine.submit(frame.encode(1, Revision::Current).unwrap()).unwrap();
+        pair.drive();
+        let Some(Event::Submit(submit)) = pair.server.event() else { panic!("{class} {own} is refused") };
+        assert_eq!(submit.loss_tolerance, in_force, "session {session:?}, {class} {own}");
     }
 }
 

@@ -128,6 +128,7 @@ const PATHS: [(TransportId, TransportId); 4] = [
     (TransportId::Quic, TransportId::Quic),
 ];
 
+// Rules R-MIG-11
 #[test]
 fn results_lost_with_the_old_path_are_sent_again_and_none_twice() {
     for (from, to) in PATHS {
@@ -346,6 +347,7 @@ fn what_was_too_much_to_keep_ends_with_a_reason() {
     assert_eq!(pair.client.machine.live_frames(), 0);
 }
 
+// Rules R-MIG-4, R-MIG-6
 #[test]
 fn whole_results_that_were_too_much_to_keep_end_with_a_reason() {
     let bulk = "x".repeat(5 * 1024 * 1024);
@@ -530,6 +532,22 @@ fn only_sessions_whose_client_proved_something_may_move() {
     let mut nobody = Pair::connected_with(settings());
     assert!(!nobody.server.machine.may_migrate());
     nobody.echo(1);
+}
+
+#[test]
+fn a_connection_whose_question_was_refused_closes() {
+    let mut pair = session(TransportId::Tcp);
+    let mut new = asking(&mut pair, TransportId::Quic);
+    new.server.machine.refuse_migration(new.now, &fault(RuleId::MIG_4, "no"));
+    new.drive();
+    new.client.machine.abort(0, "");
+    new.drive();
+    assert_eq!(new.client.shut_down, Some(0));
+    // And one that is never answered.
+    pair.client.machine.abandon_migration();
+    let mut new = asking(&mut pair, TransportId::Quic);
+    new.advance(nnrp_session::HANDSHAKE_TIMEOUT);
+    assert_eq!(new.client.shut_down, Some(0));
 }
 
 // Rules R-MIG-7, R-ACK-6

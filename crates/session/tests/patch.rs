@@ -3,12 +3,12 @@
 
 use std::time::Duration;
 
-use nnrp_session::MAX_PATCHES_PER_SECOND;
+use nnrp_session::{Event, MAX_PATCHES_PER_SECOND};
 use nnrp_testkit::{Pair, packets};
 use nnrp_wire::{
-    Header, MessageType, SessionPatch, SessionPatchAck, SessionPatchAckStatus as Status,
-    SessionPatchField as Field, SessionPatchMetadata, SessionPatchRejectReason as Reason,
-    TensorProfilePatchBlock,
+    Header, MessageType, SessionPatch, SessionPatchAck, SessionPatchAckMetadata,
+    SessionPatchAckStatus as Status, SessionPatchField as Field, SessionPatchMetadata,
+    SessionPatchRejectReason as Reason, TensorProfilePatchBlock,
 };
 
 /// A session with four lanes and codecs 0 and 1.
@@ -110,6 +110,25 @@ fn the_good_half_of_a_patch_is_applied() {
         (ack.applied_patch_mask, ack.rejected_patch_mask),
         (Field::QUALITY_TIER, Field::ACTIVE_LANE_MASK)
     );
+}
+
+// Rules R-PACK-2
+#[test]
+fn what_is_said_to_be_applied_and_refused_counts_as_refused() {
+    let mut pair = session();
+    let both = SessionPatchAckMetadata {
+        ack_status: Status::PartiallyApplied,
+        applied_patch_mask: Field::QUALITY_TIER | Field::ACTIVE_LANE_MASK,
+        rejected_patch_mask: Field::ACTIVE_LANE_MASK,
+        ..SessionPatchAckMetadata::default()
+    };
+    let ack = packets::control(MessageType::SessionPatchAck, 1, &both.encode());
+    pair.client.receive(pair.now, &ack.to_bytes());
+    pair.drive();
+    let Some(Event::Control(packet)) = pair.client.event() else { panic!("it was refused") };
+    let ack = SessionPatchAck::decode(&packet).unwrap().metadata;
+    assert_eq!(ack.applied(), Field::QUALITY_TIER);
+    pair.echo(1);
 }
 
 // Rules R-PATCH-7

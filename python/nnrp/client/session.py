@@ -477,8 +477,13 @@ class ClientSession(Record):
             flags=CachePutFlags(flags),
         )
         await self._send(MessageType.CACHE_PUT, metadata.pack(), payload)
-        packet = await self._receive(MessageType.CACHE_ACK, timeout)
-        return CacheAckMetadata.unpack(packet.metadata)
+        async with asyncio.timeout(timeout):
+            while True:
+                packet = await self._receive(MessageType.CACHE_ACK, None)
+                ack = CacheAckMetadata.unpack(packet.metadata)
+                # One that comes too late is about an object that counts as rejected.
+                if (ack.cache_namespace, ack.key) == (namespace, (high, low)):
+                    return ack
 
     async def invalidate_cache(
         self,

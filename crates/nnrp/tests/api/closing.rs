@@ -64,6 +64,7 @@ pub(crate) async fn a_closed_listener_leaves_sessions_alone(kind: Kind) {
     assert_eq!(text_of(&soon("a result", client.receive()).await.unwrap()), "still here");
 }
 
+// Rules R-LIFE-5
 pub(crate) async fn every_result_sent_before_the_close_arrives(kind: Kind) {
     // All of one frame, all of class complete, as token streams of other servers are.
     const RESULTS: usize = 20;

@@ -302,6 +302,7 @@ async fn untouched(client: &ClientSession, server: &ServerSession, kind: Kind, f
 const AUTH_FAILED: u32 = ErrorCode::AuthFailed.value();
 const INVALID_STATE: u32 = ErrorCode::InvalidState.value();
 
+// Rules R-MIG-4
 pub(crate) async fn a_stranger_who_knows_the_id_gets_nothing(kind: Kind) {
     let site = Arc::new(
         Site::start(config().authenticate(|hello| async move { hello.hello.auth_block == TOKEN })).await,
@@ -365,6 +366,7 @@ pub(crate) async fn the_right_token_with_another_certificate_moves_nothing(kind:
     client.close("").await;
 }
 
+// Rules R-MIG-5, R-MIG-6
 pub(crate) async fn switched_off_the_right_token_moves_nothing(kind: Kind) {
     let site = Arc::new(Site::start(ServerConfig::new()).await);
     let (client, server) = site.session(kind).await;
@@ -389,6 +391,7 @@ pub(crate) async fn a_client_without_a_token_stays_where_it_is(kind: Kind) {
     client.close("").await;
 }
 
+// Rules R-MIG-3
 pub(crate) async fn a_session_that_is_over_cannot_be_moved(kind: Kind) {
     let site = Arc::new(Site::open().await);
     let (client, server) = site.session(kind).await;

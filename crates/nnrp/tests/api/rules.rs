@@ -18,15 +18,15 @@ use nnrp_testkit::packets;
 use super::harness::{Kind, Server, soon};
 
 /// The session id the hand-made hello asks for.
-const SESSION: u32 = 1;
+pub(super) const SESSION: u32 = 1;
 /// What the servers here keep.
 const CACHE_ENTRIES: u32 = 2;
 const CACHE_BYTES: u32 = 100;
 
 /// A peer without a library, and the session it has.
-struct Peer {
-    connection: Connection,
-    _session: ServerSession,
+pub(super) struct Peer {
+    pub(super) connection: Connection,
+    pub(super) session: ServerSession,
     _server: Option<Server>,
 }
 
@@ -38,7 +38,7 @@ fn settings() -> ServerSettings {
 }
 
 /// A hello with four lanes, a cache, and tensors as its only payload.
-fn hello() -> ClientHello {
+pub(super) fn hello() -> ClientHello {
     let mut hello = packets::hello();
     hello.metadata.max_lane_count = 4;
     hello.metadata.supported_codec_bitmap = 0x3;
@@ -50,14 +50,21 @@ fn hello() -> ClientHello {
     hello
 }
 
-async fn next(connection: &Connection, message: MessageType) -> Packet {
+pub(super) async fn next(connection: &Connection, message: MessageType) -> Packet {
     let item = soon("an answer", connection.receive(Filter::Message(message))).await;
     let Ok(Item::Packet(packet)) = item else { panic!("{message}: {item:?}") };
     packet
 }
 
+/// The next RESULT_PUSH or RESULT_DROP.
+pub(super) async fn result(connection: &Connection) -> Header {
+    let item = soon("a result", connection.receive(Filter::Result)).await;
+    let Ok(Item::Packet(packet)) = item else { panic!("{item:?}") };
+    packet.header
+}
+
 /// Code, scope and fatality of the next ERROR.
-async fn error(connection: &Connection) -> (ErrorCode, ErrorScope, bool) {
+pub(super) async fn error(connection: &Connection) -> (ErrorCode, ErrorScope, bool) {
     let error = ErrorMessage::decode(&next(connection, MessageType::Error).await).unwrap();
     (error.metadata.error_code, error.metadata.error_scope, error.metadata.is_fatal == 1)
 }
@@ -101,21 +108,21 @@ async fn knock(kind: Kind, packet: Packet) -> (ErrorCode, ErrorScope, bool) {
 }
 
 impl Peer {
-    async fn new(kind: Kind, hello: &ClientHello) -> Self {
+    pub(super) async fn new(kind: Kind, hello: &ClientHello) -> Self {
         let (connection, accepted) = dialled(kind).await;
         connection.send(packets::hello_packet(hello)).await.unwrap();
         let ack = next(&connection, MessageType::ServerHelloAck);
         let (ack, (session, server)) = tokio::join!(ack, accepted);
         assert_eq!(ack.header.session_id, SESSION);
-        Peer { connection, _session: session.unwrap(), _server: server }
+        Peer { connection, session: session.unwrap(), _server: server }
     }
 
-    async fn send(&self, packet: Packet) {
+    pub(super) async fn send(&self, packet: Packet) {
         self.connection.send(packet).await.unwrap();
     }
 
     /// What comes back first is the answer to a PING: the session lives, and nothing before was answered by an ERROR.
-    async fn is_alive(&self) {
+    pub(super) async fn is_alive(&self) {
         self.send(packets::bare(MessageType::Ping, SESSION)).await;
         loop {
             let item = soon("a PONG", self.connection.receive(Filter::Control)).await;
@@ -141,11 +148,11 @@ impl Peer {
     }
 }
 
-fn header(message: MessageType) -> Header {
+pub(super) fn header(message: MessageType) -> Header {
     Header { session_id: SESSION, ..Header::new(message) }
 }
 
-fn submit(frame: &SubmitFrame) -> Packet {
+pub(super) fn submit(frame: &SubmitFrame) -> Packet {
     frame.encode(SESSION, Revision::Current).unwrap().to_packet()
 }
 
@@ -296,6 +303,14 @@ pub(crate) async fn an_object_that_cannot_be_kept_is_refused_by_its_acknowledgem
     let without = Peer::new(kind, &packets::hello()).await;
     let ack = without.put(camera(1, CachePutFlags::NONE), "eye".into()).await;
     assert_eq!(refusal(ack), ErrorCode::UnsupportedCapability);
+}
+
+// Rules R-CACHE-4
+pub(crate) async fn a_namespace_beyond_those_that_were_announced_is_used(kind: Kind) {
+    let peer = Peer::new(kind, &hello()).await;
+    let object = object(1, CacheObjectKind::CameraBlock, CachePutFlags::REUSABLE);
+    let ack = peer.put(CachePutMetadata { cache_namespace: 7, ..object }, "eye".into()).await;
+    assert_eq!((ack.cache_namespace, ack.status), (7, CacheAckStatus::Accepted));
 }
 
 // Rules R-STATE-4, R-PROBE-2, R-LIM-8

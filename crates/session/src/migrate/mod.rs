@@ -372,7 +372,7 @@ impl Machine {
         self.session_id = request.header.session_id;
         self.limits.max_body_bytes = settings.max_body_bytes;
         let mut role = ClientRole::new(now, settings);
-        role.migrating = true;
+        role.asking = true;
         self.role = Role::Client(Box::new(role));
         self.enter(ConnectionState::Negotiating);
         self.transmit(Lane::Control, Origin::Library, request.clone().encode());
@@ -519,7 +519,6 @@ impl Machine {
     /// While a session moves, nothing is sent, and the loss of the path it leaves changes nothing.
     pub fn is_moving(&self) -> bool {
         matches!(&self.role, Role::Client(role) if role.migrating)
-            && self.state != ConnectionState::Negotiating
     }
 
     /// Keeps the end of the old path for later. False when it is to be dealt with now.

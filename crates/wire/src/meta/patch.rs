@@ -1,6 +1,6 @@
 //! SESSION_PATCH and SESSION_PATCH_ACK.
 
-use crate::{Detail, RuleId, WireError, field::wire_struct};
+use crate::{Detail, RuleId, SessionPatchField, WireError, field::wire_struct};
 
 /// Sizes a profile patch block may have.
 fn block_length(length: u32) -> Option<Detail> {
@@ -83,6 +83,13 @@ fn patch_ack_contract(metadata: &SessionPatchAckMetadata) -> Result<(), WireErro
             Err(SessionPatchAckMetadata::refuse(RuleId::PACK_3, "profile_patch_ack_bytes", detail))
         }
         None => Ok(()),
+    }
+}
+
+impl SessionPatchAckMetadata {
+    /// The fields that were applied. One that is said to be both counts as refused (R-PACK-2).
+    pub fn applied(&self) -> SessionPatchField {
+        SessionPatchField::from_bits(self.applied_patch_mask.bits() & !self.rejected_patch_mask.bits())
     }
 }
 
