@@ -1,14 +1,22 @@
 """Changing parameters of a session, and objects that are sent once and referred to."""
 
+import asyncio
+
 import pytest
 from frames import STEP, section
 
 from nnrp.client import SubmitRequest
 from nnrp.core import (
+    SERVER_HELLO_ACK_METADATA_LENGTH,
+    CacheAckMetadata,
     CacheAckStatus,
     CacheInvalidateScope,
     CacheObjectKind,
+    CachePutMetadata,
     ErrorCode,
+    MessageType,
+    NnrpPacket,
+    ServerHelloAckMetadata,
     SessionPatchAckStatus,
     SessionPatchField,
     SessionPatchRejectReason,
@@ -88,6 +96,47 @@ async def test_without_a_cache_references_reach_the_application(network):
         request = (await server.receive_submit(STEP)).request
         assert request.camera_block == b""
         assert request.camera_reference.cache_key_lo == 2
+
+
+async def serve_by_hand(listener):
+    """A server that says nothing but what a test lets it say."""
+    server = await listener.accept(STEP)
+    await server.receive_control_packet(STEP)
+    ack = ServerHelloAckMetadata.unpack(bytes(SERVER_HELLO_ACK_METADATA_LENGTH))
+    ack.selected_version_major = ack.session_id = ack.accepted_profile_bitmap = 1
+    packet = NnrpPacket.build(MessageType.SERVER_HELLO_ACK, session_id=1, metadata=ack.pack())
+    await server.send_control_packet(packet)
+    return server
+
+
+async def acknowledge_next(server):
+    while True:
+        packet = await server.receive_control_packet(STEP)
+        if packet.header.msg_type is MessageType.CACHE_PUT:  # and no PING
+            break
+    key = CachePutMetadata.unpack(packet.metadata)
+    ack = CacheAckMetadata(
+        key.cache_namespace, key.cache_key_hi, key.cache_key_lo, CacheAckStatus.ACCEPTED, 0, 0, 0
+    )
+    await server.send_control_packet(
+        NnrpPacket.build(MessageType.CACHE_ACK, session_id=1, metadata=ack.pack())
+    )
+
+
+# Rules R-CACHE-10
+async def test_an_acknowledgement_that_comes_too_late_is_not_that_of_the_next_object(network):
+    async with network.serve() as listener:
+        serving = asyncio.create_task(serve_by_hand(listener))
+        async with network.dial(listener.port) as client, await serving as server:
+            put = {"kind": CacheObjectKind.CAMERA_BLOCK, "data": CAMERA}
+            with pytest.raises(TimeoutError, match=r"no CACHE_ACK within 0\.1 s"):
+                await client.put_cache(key=(0, 1), timeout=0.1, **put)
+            waiting = [
+                asyncio.create_task(client.put_cache(key=(0, key), timeout=STEP, **put)) for key in (2, 3)
+            ]
+            for _ in range(3):
+                await acknowledge_next(server)
+            assert [(await ack).key for ack in waiting] == [(0, 2), (0, 3)]
 
 
 async def test_scopes_need_what_they_name(tcp):

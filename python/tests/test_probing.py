@@ -17,7 +17,13 @@ from nnrp.client import (
     probe_client_transport,
 )
 from nnrp.client.probe import select_transport
-from nnrp.core import TransportId
+from nnrp.core import (
+    MessageType,
+    NnrpPacket,
+    TransportId,
+    TransportProbeAckMetadata,
+    TransportProbeMetadata,
+)
 from nnrp.errors import NnrpTransportError
 from nnrp.server import accept_server_session
 
@@ -101,6 +107,36 @@ async def test_a_server_answers_probes_on_both(certificate):
             assert measured.success_count == 3
             assert measured.failure_count == 0
             assert measured.median_round_trip_us > 0
+
+
+# Rules R-PROBE-4
+async def test_an_answer_with_a_body_is_a_failed_probe(certificate):
+    networks = [Network(name, certificate) for name in ("quic", "tcp")]
+
+    async def answer(listener):
+        async with await listener.accept(STEP) as server:
+            probe = await server.receive_control_packet(STEP)
+            ack = TransportProbeAckMetadata(TransportProbeMetadata.unpack(probe.metadata).probe_id, 0, 0)
+            await server.send_control_packet(
+                NnrpPacket.build(MessageType.TRANSPORT_PROBE_ACK, metadata=ack.pack(), body=b"a body")
+            )
+            await server.wait_closed()
+
+    async with networks[0].serve() as quic, networks[1].serve() as tcp:
+        answering = [asyncio.create_task(answer(listener)) for listener in (quic, tcp)]
+        began = asyncio.get_running_loop().time()
+        with pytest.raises(NnrpTransportError, match="no transport answered"):
+            await probe_client_transport(
+                "127.0.0.1",
+                quic_port=quic.port,
+                tcp_port=tcp.port,
+                quic_configuration=networks[0].client_configuration(),
+                tcp_configuration=networks[1].client_configuration(),
+                probe_sample_count=1,
+                timeout=STEP,
+            )
+        assert asyncio.get_running_loop().time() - began < STEP
+        await asyncio.gather(*answering)
 
 
 async def test_connecting_over_the_winner(certificate):

@@ -42,6 +42,15 @@ class Gate:
             if not loop.is_closed():
                 loop.call_soon_threadsafe(_release, future)
 
+    async def pass_alone(self) -> None:
+        """Close the gate behind oneself, once it is open. Cancel-safe."""
+        while True:
+            with self._lock:
+                if self._open:
+                    self._open = False
+                    return
+            await self.wait()
+
     async def wait(self) -> None:
         """Return when the gate is open. Cancel-safe."""
         while not self._open:
@@ -61,12 +70,14 @@ def _release(future: asyncio.Future[None]) -> None:
 class ClientState:
     """What a client session keeps on its connection, beyond its public fields."""
 
-    __slots__ = ("_last_submitted", "_resume_from", "default_budget_ms", "gate", "native")
+    __slots__ = ("_last_submitted", "_resume_from", "default_budget_ms", "gate", "installing", "native")
 
     def __init__(self, native: _native.ClientSession, default_budget_ms: int) -> None:
         self.native = native
         self.default_budget_ms = default_budget_ms
         self.gate = Gate()
+        #: Closed while an object waits for its acknowledgement, which the next one must not take for its own.
+        self.installing = Gate()
         #: Frame ids after a migration: the lowest, and the last one. ``None`` before one.
         self._resume_from: int | None = None
         self._last_submitted: int | None = None

@@ -278,8 +278,10 @@ async def _probe(
         received = time.monotonic_ns() // 1000
         if packet.header.msg_type is MessageType.TRANSPORT_PROBE_ACK:
             ack = TransportProbeAckMetadata.unpack(packet.metadata)
-            if ack.probe_id == probe_id and not packet.body:
+            if ack.probe_id == probe_id:
                 break
         elif packet.header.msg_type in (MessageType.ERROR, MessageType.CLOSE):
             raise NnrpTransportError(f"the server answered a probe with {packet.header.msg_type.name}")
+    if packet.body:
+        raise NnrpTransportError("the server answered a probe with a body")
     return TransportProbeResult(transport_id, probe_id, payload_bytes, sent, ack.server_recv_ts_us, received)

@@ -457,11 +457,11 @@ class ClientSession(Record):
             timeout: seconds to wait for the answer.
 
         Raises:
-            TimeoutError: the server did not answer.
+            TimeoutError: the server did not answer: do not refer to the object.
             NnrpConnectionClosedError: the connection has ended.
 
-        When cancelled or timed out, the server may have stored it; an answer that comes later is what the
-        next call returns.
+        One object at a time is on its way; further calls wait for it. When cancelled or timed out, the
+        server may have stored the object; an answer that comes later is ignored.
 
         """
         high, low = _cache_key(key)
@@ -476,14 +476,22 @@ class ClientSession(Record):
             codec_bitmap=0,
             flags=CachePutFlags(flags),
         )
-        await self._send(MessageType.CACHE_PUT, metadata.pack(), payload)
-        async with asyncio.timeout(timeout):
-            while True:
-                packet = await self._receive(MessageType.CACHE_ACK, None)
-                ack = CacheAckMetadata.unpack(packet.metadata)
-                # One that comes too late is about an object that counts as rejected.
-                if (ack.cache_namespace, ack.key) == (namespace, (high, low)):
-                    return ack
+        installing = client_state(self.connection).installing
+        try:
+            async with asyncio.timeout(timeout):
+                await installing.pass_alone()
+                try:
+                    await self._send(MessageType.CACHE_PUT, metadata.pack(), payload)
+                    while True:
+                        packet = await self._receive(MessageType.CACHE_ACK, None)
+                        ack = CacheAckMetadata.unpack(packet.metadata)
+                        # One that comes too late is about an object that counts as rejected.
+                        if (ack.cache_namespace, ack.key) == (namespace, (high, low)):
+                            return ack
+                finally:
+                    installing.open()
+        except TimeoutError:
+            raise TimeoutError(f"no CACHE_ACK within {timeout:g} s") from None
 
     async def invalidate_cache(
         self,

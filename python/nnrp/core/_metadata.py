@@ -738,8 +738,8 @@ class SessionPatchAckMetadata(Metadata):
 
     @property
     def patch_fields(self) -> SessionPatchField:
-        """The fields now in force."""
-        return self.applied_patch_mask
+        """The fields now in force; one that is also named as refused is not (R-PACK-2)."""
+        return self.applied_patch_mask & ~self.rejected_patch_mask
 
     @property
     def rejected_fields(self) -> dict[SessionPatchField, SessionPatchRejectReason]:

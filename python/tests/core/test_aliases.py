@@ -80,6 +80,9 @@ def test_session_patch_ack():
     )
     assert ack.status is SessionPatchAckStatus.PARTIALLY_APPLIED
     assert ack.patch_fields == SessionPatchField(0x0B)
+    ack.rejected_patch_mask |= SessionPatchField(0x01)
+    assert ack.patch_fields == SessionPatchField(0x0A), "both is refused (R-PACK-2)"
+    ack.rejected_patch_mask = SessionPatchField(0x30)
     reason = SessionPatchRejectReason.UNSUPPORTED_STRATEGY
     assert ack.rejected_fields == {
         SessionPatchField.PREFERRED_CODEC: reason,
