@@ -154,3 +154,17 @@ fn a_hello_in_the_written_order_is_understood() {
     assert_eq!(&hello.auth_block[..], b"\xFF a token");
     assert_eq!(hello.extensions[0].payload, "vendor");
 }
+
+#[test]
+fn slots_whose_zeros_make_the_body_too_long_are_refused_before_any_is_written() {
+    // Each fits its section, none the body: written first, they would be gigabytes of zeros and many seconds.
+    let wide = |role_id| {
+        Section::new(role_id, TensorDType::Uint8).tiles([Bytes::from_static(b"a")]).stride(u32::MAX - 16)
+    };
+    for sections in [vec![wide(1)], vec![wide(1), wide(2), wide(3)]] {
+        let frame = SubmitFrame { tile_ids: vec![0], sections, ..SubmitFrame::new(1) };
+        let error = frame.encode(1, Revision::Current).unwrap_err();
+        assert_eq!(error.rule, RuleId::SEC_9);
+        assert!(error.to_string().contains("more than 32 bits can say"), "{error}");
+    }
+}

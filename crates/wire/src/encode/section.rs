@@ -152,6 +152,13 @@ impl Section {
         Ok(desc)
     }
 
+    /// The bytes it takes, which may be far more than it holds: a slot is filled up with zeros.
+    fn wire_bytes(&self) -> Result<u64, WireError> {
+        let desc = self.desc()?;
+        let tables = u64::from(desc.codec_table_bytes) + u64::from(desc.length_table_bytes);
+        Ok(TensorSectionDesc::LEN as u64 + tables + u64::from(desc.payload_bytes))
+    }
+
     pub(super) fn write(&self, writer: &mut PieceWriter) -> Result<(), WireError> {
         let desc = self.desc()?;
         writer.put(&desc.encode());
@@ -200,6 +207,15 @@ pub(super) fn write_all(
     tile_count: u16,
     writer: &mut PieceWriter,
 ) -> Result<(), WireError> {
+    // Before a byte of them is written: the zeros of wide slots would be gigabytes of memory.
+    let mut end = writer.position() as u64;
+    for section in sections {
+        end = end.next_multiple_of(8) + section.wire_bytes()?;
+    }
+    if u32::try_from(end).is_err() {
+        let text = format!("the sections make a body of {end} bytes, more than 32 bits can say");
+        return Err(refuse(RuleId::SEC_9, "tiles", text));
+    }
     let mut previous: Option<u16> = None;
     for section in sections {
         if section.tiles.len() != usize::from(tile_count) {
