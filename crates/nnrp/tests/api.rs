@@ -258,6 +258,7 @@ mod quic_streams {
         quic_streams::a_second_control_stream_is_refused,
         quic_streams::every_packet_of_a_stream_is_taken,
         quic_streams::datagrams_are_one_small_packet_or_nothing,
+        backpressure::large_frames_nobody_reads_do_not_cost_the_connection,
     }
 }
 
@@ -281,12 +282,4 @@ async fn netns_client() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_flood_on_the_path_a_session_left_waits_for_its_answers() {
     api::harness::within_a_minute(api::migration::a_flood_on_the_path_it_left_waits_for_its_answers()).await;
-}
-
-mod quic_streams {
-    #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-    async fn large_frames_nobody_reads_do_not_cost_the_connection() {
-        let test = crate::api::backpressure::large_frames_nobody_reads_do_not_cost_the_connection();
-        crate::api::harness::within_a_minute(test).await;
-    }
 }
