@@ -283,3 +283,8 @@ async fn netns_client() {
 async fn a_flood_on_the_path_a_session_left_waits_for_its_answers() {
     api::harness::within_a_minute(api::migration::a_flood_on_the_path_it_left_waits_for_its_answers()).await;
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_path_a_session_left_is_read_for_so_long_and_so_much() {
+    api::harness::within_a_minute(api::migration::a_path_it_left_is_read_for_so_long_and_so_much()).await;
+}

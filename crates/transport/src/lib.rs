@@ -37,5 +37,5 @@ pub use connection::{Connection, Sent, WeakConnection};
 pub use error::{BindError, Closed, ConnectError, ReceiveError, SendError};
 pub use inbox::{Filter, Item, Receive};
 pub use migrate::MoveError;
-pub use shared::{MAX_UNREAD_FRAMES, UNREAD_BODIES, WRITE_BUFFER_BYTES};
+pub use shared::{MAX_LATE_BYTES, MAX_UNREAD_FRAMES, UNREAD_BODIES, WRITE_BUFFER_BYTES};
 pub use stats::{ConnectionStats, Ledger, Totals};

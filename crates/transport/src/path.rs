@@ -11,12 +11,12 @@ use std::time::Instant;
 use futures_util::FutureExt;
 use nnrp_session::{Arrival, DRAIN_TIME, HeaderVerdict, Machine, Origin, Side, Transmit, TransportEnd};
 use nnrp_wire::{Header, Packet, TransportId};
-use tokio::sync::{Notify, OwnedSemaphorePermit, watch};
+use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore, watch};
 
 use crate::buffer::BufferPool;
 use crate::clock;
 use crate::inbox::Room;
-use crate::shared::{Parts, Shared, write_cost};
+use crate::shared::{MAX_LATE_BYTES, Parts, Shared, write_cost};
 use crate::tls::{Failure, TlsFault};
 
 /// One transport connection: facts and signals, without what it carries.
@@ -372,13 +372,13 @@ impl Path {
         self.session().is_ended()
     }
 
-    /// Waits for room for one more frame. `None` when the connection ended meanwhile. What a session has left behind
-    /// takes no room: it has arrived already, and nothing new will.
+    /// Waits for room for one more frame. `None` when the connection ended meanwhile. On a path that was left there is room
+    /// of its own: what has arrived there comes before what the new one brings, and must not wait behind it.
     pub(crate) async fn frame_room(&self) -> Option<FrameRoom> {
         let session = self.session();
         tokio::select! {
             biased;
-            () = self.link.until_left() => Some(FrameRoom(None)),
+            () = self.link.until_left() => self.late_room(&self.session().late_frames, 1).await,
             permit = session.receive_frames.clone().acquire_owned() => permit.ok().map(|permit| FrameRoom(Some(permit))),
             _ = session.until_ended() => None,
         }
@@ -389,9 +389,23 @@ impl Path {
         let session = self.session();
         tokio::select! {
             biased;
-            () = self.link.until_left() => Some(FrameRoom(None)),
+            () = self.link.until_left() => {
+                self.late_room(&self.session().late_bytes, len.min(MAX_LATE_BYTES)).await
+            }
             permit = session.body_permit(len) => permit.map(|permit| FrameRoom(Some(permit))),
             _ = session.until_ended() => None,
+        }
+    }
+
+    /// Waits for `amount` of the room there is for what paths bring that the session has left.
+    async fn late_room(&self, room: &Arc<Semaphore>, amount: usize) -> Option<FrameRoom> {
+        let session = self.session();
+        let amount = u32::try_from(amount).unwrap_or(u32::MAX);
+        tokio::select! {
+            biased;
+            permit = room.clone().acquire_many_owned(amount) => permit.ok().map(|permit| FrameRoom(Some(permit))),
+            _ = session.until_ended() => None,
+            () = self.until_abandoned() => None,
         }
     }
 
@@ -441,19 +455,21 @@ impl Path {
             session.until_ended().await;
             clock::sleep_until(Some(clock::now() + 2 * DRAIN_TIME)).await;
         };
-        let abandoned = async {
-            let mut left = self.link.left.subscribe();
-            loop {
-                let at = *left.borrow_and_update();
-                tokio::select! {
-                    () = clock::sleep_until(at) => return,
-                    changed = left.changed() => if changed.is_err() { std::future::pending::<()>().await },
-                }
-            }
-        };
         tokio::select! {
             () = ended => {}
-            () = abandoned => {}
+            () = self.until_abandoned() => {}
+        }
+    }
+
+    /// The session has left, and the time of what it left behind is over.
+    async fn until_abandoned(&self) {
+        let mut left = self.link.left.subscribe();
+        loop {
+            let at = *left.borrow_and_update();
+            tokio::select! {
+                () = clock::sleep_until(at) => return,
+                changed = left.changed() => if changed.is_err() { std::future::pending::<()>().await },
+            }
         }
     }
 
@@ -537,6 +553,6 @@ impl Path {
     }
 }
 
-/// A place in the receive budget; none for what a session has left behind.
+/// A place in the receive budget; none for what was there when the session left.
 #[derive(Debug)]
 pub(crate) struct FrameRoom(pub(crate) Option<OwnedSemaphorePermit>);

@@ -30,6 +30,10 @@ pub const MAX_UNREAD_FRAMES: usize = 1024;
 /// Bytes of bodies received and not yet taken, in multiples of the largest body.
 pub const UNREAD_BODIES: usize = 8;
 
+/// Bytes of bodies received on paths the session has left, and not yet taken; beside [`UNREAD_BODIES`]. What may be on its way
+/// when a path is left: the window of a QUIC connection. Beyond it such a path is read no further.
+pub const MAX_LATE_BYTES: usize = 32 * 1024 * 1024;
+
 /// Hints, flow updates and cancelled frames a subscriber may fall behind before it misses the oldest. The room is taken as a whole, some
 /// 50 KiB, by the first subscriber.
 const SUBSCRIPTION_BACKLOG: usize = 256;
@@ -52,6 +56,9 @@ pub(crate) struct Shared {
     write_room: Semaphore,
     pub(crate) receive_frames: Arc<Semaphore>,
     receive_bytes: Mutex<BodyBudget>,
+    /// The same for what comes on paths the session has left.
+    pub(crate) late_frames: Arc<Semaphore>,
+    pub(crate) late_bytes: Arc<Semaphore>,
     /// Library packets not written yet, and the call when there are fewer; beyond the bound reading waits.
     unwritten_replies: AtomicUsize,
     replies_written: Notify,
@@ -146,6 +153,8 @@ impl Shared {
             write_room: Semaphore::new(WRITE_BUFFER_BYTES),
             receive_frames: Arc::new(Semaphore::new(MAX_UNREAD_FRAMES)),
             receive_bytes: Mutex::new(budget),
+            late_frames: Arc::new(Semaphore::new(MAX_UNREAD_FRAMES)),
+            late_bytes: Arc::new(Semaphore::new(MAX_LATE_BYTES)),
             unwritten_replies: AtomicUsize::new(0),
             replies_written: Notify::new(),
             hints: Subscribers::default(),

@@ -6,8 +6,9 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use nnrp::wire::{
-    ErrorCode, Header, MessageType, Packet, ResultClass, SessionMigrate, SessionMigrateAckMetadata,
-    SessionMigrateMetadata, SubmitFrame, TransportId, TypedPayload,
+    ErrorCode, Header, MessageType, Packet, ResultClass, ServerHelloAck, ServerHelloAckMetadata,
+    SessionMigrate, SessionMigrateAck, SessionMigrateAckMetadata, SessionMigrateMetadata, SubmitFrame,
+    TransportId, TypedPayload,
 };
 use nnrp::{
     ClientConfig, ClientSession, ClientTls, Connection, Filter, FrameKey, Item, MigrateError, Migration,
@@ -521,4 +522,70 @@ pub(crate) async fn a_flood_on_the_path_it_left_waits_for_its_answers() {
     let _ = tokio::time::timeout(Duration::from_secs(4), flooding).await;
     let waiting = server.connection().with(|machine, _| machine.unwritten_replies());
     assert!(waiting <= 2 * nnrp_session::MAX_QUEUED_REPLIES, "{waiting} answers wait");
+}
+
+/// A server that asks for weeks of grace and fills the path that was left gets neither the time nor the memory.
+pub(crate) async fn a_path_it_left_is_read_for_so_long_and_so_much() {
+    let listener = listen(Kind::Tcp, Authority::new().server(), ServerConfig::new()).await;
+    let address = listener.local_addr();
+    let accept = async || soon("a client", listener.accept_connection()).await.unwrap();
+    let packet = async |connection: &Connection| match soon("a packet", connection.receive(Filter::Any)).await
+    {
+        Ok(Item::Packet(packet)) => packet,
+        other => panic!("{other:?}"),
+    };
+    let connecting =
+        dial(Kind::Tcp, address, Authority::new().trust(), ClientConfig::new().auth_block(TOKEN));
+    let admitting = async {
+        let old = accept().await;
+        packet(&old).await;
+        let metadata = ServerHelloAckMetadata {
+            selected_version_major: 1,
+            session_id: 1,
+            max_concurrent_frames: 1,
+            ..ServerHelloAckMetadata::default()
+        };
+        let mut header = Header::new(MessageType::ServerHelloAck);
+        header.session_id = 1;
+        let ack = ServerHelloAck { metadata, ..ServerHelloAck::default() };
+        old.send(ack.encode(header).unwrap().to_packet()).await.unwrap();
+        old
+    };
+    let (client, old) = tokio::join!(connecting, admitting);
+    let client = client.unwrap();
+    client.send(&token_frame(1)).await.unwrap();
+    packet(&old).await;
+
+    let answering = async {
+        let new = accept().await;
+        packet(&new).await;
+        let metadata =
+            SessionMigrateAckMetadata { grace_window_ms: u32::MAX, ..SessionMigrateAckMetadata::default() };
+        let mut header = Header::new(MessageType::SessionMigrateAck);
+        header.session_id = 1;
+        let ack = SessionMigrateAck { metadata, body: Vec::new().into() };
+        new.send(ack.encode(header).unwrap().to_packet()).await.unwrap();
+        new
+    };
+    let moving = async {
+        let new = nnrp::tcp::connect(address, &TcpOptions::default(), None).await.unwrap();
+        client.migrate(new).await.unwrap()
+    };
+    let (record, _new) = tokio::join!(moving, answering);
+    assert_eq!(record.grace, Some(nnrp_session::MAX_MIGRATION_GRACE));
+
+    let mut part = text_result(1, &"x".repeat(1024 * 1024));
+    part.result_class = ResultClass::Partial;
+    let part = part.encode(1, nnrp::wire::Revision::Current).unwrap().to_packet();
+    let mut sent = 0;
+    while let Ok(written) = tokio::time::timeout(Duration::from_millis(500), old.send(part.clone())).await {
+        written.unwrap();
+        sent += 1;
+        assert!(sent < 100, "{sent} MiB nobody has taken");
+    }
+    // Held back, not lost.
+    for _ in 0..sent {
+        soon("a part", client.receive()).await.unwrap();
+    }
+    client.connection().abort(0, "");
 }
