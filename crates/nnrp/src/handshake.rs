@@ -1,6 +1,9 @@
 //! A client whose hello has arrived and about whom nothing is decided yet.
 
+use std::collections::hash_map::RandomState;
+use std::hash::BuildHasher;
 use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use nnrp_session::{
@@ -12,21 +15,49 @@ use nnrp_wire::rules::RuleId;
 use nnrp_wire::{ErrorCode, MessageType, Packet};
 
 use crate::error::HandshakeError;
-use crate::migrate::{SessionRegistry, TakenOver};
+use crate::migrate::{Registered, SessionRegistry, TakenOver};
 use crate::server::ServerSession;
 use crate::stats::{Fate, Tally};
 use crate::waiting::Place;
 
-/// Session ids for clients that leave the choice to us. Ids are keys within one connection, so they need not be
-/// unique, only non-zero and not guessably all alike in logs.
-static NEXT_SESSION_ID: AtomicU32 = AtomicU32::new(1);
-
+/// A session id for a client that leaves the choice to us.
 fn fresh_session_id() -> u32 {
-    match NEXT_SESSION_ID.fetch_add(1, Ordering::Relaxed) {
-        0 => NEXT_SESSION_ID.fetch_add(1, Ordering::Relaxed),
-        id => id,
+    static IDS: OnceLock<SessionIds> = OnceLock::new();
+    IDS.get_or_init(SessionIds::default).next()
+}
+
+/// Numbers that nobody can guess from those before, and that come again only when all 32 bits are used up.
+#[derive(Default)]
+struct SessionIds {
+    next: AtomicU32,
+    /// Keyed by the operating system's randomness.
+    key: RandomState,
+}
+
+impl SessionIds {
+    fn next(&self) -> u32 {
+        loop {
+            let id = self.shuffle(self.next.fetch_add(1, Ordering::Relaxed));
+            if id != 0 {
+                return id;
+            }
+        }
+    }
+
+    /// A permutation of the 32-bit numbers: a Feistel network, whose rounds can be undone one by one, so that no two
+    /// numbers become the same.
+    fn shuffle(&self, number: u32) -> u32 {
+        let (mut high, mut low) = (number >> 16, number & 0xFFFF);
+        for round in 0..FEISTEL_ROUNDS {
+            let mixed = self.key.hash_one((round, low)) & 0xFFFF;
+            (high, low) = (low, high ^ u32::try_from(mixed).unwrap_or(0));
+        }
+        (high << 16) | low
     }
 }
+
+/// Four make a permutation that looks random to who sees its outputs.
+const FEISTEL_ROUNDS: u8 = 4;
 
 /// A complete, correct CLIENT_HELLO that waits for a decision. Dropping it without one closes the connection.
 #[derive(Debug)]
@@ -39,7 +70,7 @@ pub struct PendingSession {
     decided: bool,
     time_left: Duration,
     /// Its place among the listener's pending connections, until it is decided about.
-    _place: Option<Place>,
+    place: Option<Place>,
     /// Where it is counted, once.
     tally: Option<Tally>,
 }
@@ -58,7 +89,7 @@ impl PendingSession {
             sessions: None,
             decided: false,
             time_left,
-            _place: place,
+            place,
             tally: None,
         }
     }
@@ -199,6 +230,7 @@ impl PendingSession {
             Err(fault) => {
                 self.count(Fate::Handshake);
                 tracing::warn!(session, %peer, %fault, "a client may not move a session");
+                self.keep_place();
                 self.connection.with(|machine, now| machine.refuse_migration(now, &fault));
                 Err(refused(fault, Some(asked.packet)))
             }
@@ -249,11 +281,10 @@ impl PendingSession {
             admission.fallback_session_id = fresh_session_id();
         }
         let connection = self.connection.clone();
-        let registered = self.register(&mut admission);
+        let hello = Arc::new(self.hello.clone());
+        // Dropped, and so taken back, when the client is not admitted.
+        let registered = self.register(&mut admission, &hello);
         let admitted = connection.with(|machine, now| machine.admit(now, &admission));
-        if let (Err(_), Some((sessions, id))) = (&admitted, registered) {
-            sessions.release(id);
-        }
         match admitted {
             Ok(ack) => {
                 self.decided = true;
@@ -261,7 +292,7 @@ impl PendingSession {
                 let (session, peer) = (ack.metadata.session_id, connection.peer_addr());
                 tracing::info!(session, %peer, transport = %connection.transport(), "a session begins");
                 connection.open_windows();
-                Ok(ServerSession::new(connection, self.hello.clone(), ack))
+                Ok(ServerSession::new(connection, hello, ack, registered))
             }
             Err(CommandError::State { .. }) if connection.ended().is_some() => Err(connection
                 .ended()
@@ -274,7 +305,7 @@ impl PendingSession {
     }
 
     /// Enters a session that may move among the others, under an id that none of them has.
-    fn register(&self, admission: &mut Admission) -> Option<(SessionRegistry, u32)> {
+    fn register(&self, admission: &mut Admission, hello: &Arc<ReceivedHello>) -> Option<Registered> {
         let sessions = self.sessions.clone()?;
         let may_move =
             self.connection.with(|machine, _| machine.offers_migration(&self.hello.hello.auth_block));
@@ -283,9 +314,9 @@ impl PendingSession {
         }
         let requested = self.hello.hello.metadata.requested_session_id;
         let wanted = admission.session_id.unwrap_or(requested);
-        let id = sessions.reserve(wanted, fresh_session_id, &self.connection, &self.hello);
-        admission.session_id = Some(id);
-        Some((sessions, id))
+        let registered = sessions.reserve(wanted, fresh_session_id, &self.connection, hello);
+        admission.session_id = Some(registered.id());
+        Some(registered)
     }
 
     /// Sends the client away: ERROR with `code` and `text`, then the connection is closed.
@@ -298,10 +329,20 @@ impl PendingSession {
         self.send_away(busy(retry_after));
     }
 
+    /// After a refused migration the client is to close; until it does, or the drain time is over, it takes its place.
+    fn keep_place(&mut self) {
+        if let Some(place) = self.place.take() {
+            self.connection.keep_until_gone(place);
+        }
+    }
+
     fn send_away(mut self, fault: Fault) {
         self.decided = true;
         self.count(Fate::refused_with(fault.code));
         let migration = self.is_migration();
+        if migration {
+            self.keep_place();
+        }
         self.connection.with(|machine, now| {
             if migration { machine.refuse_migration(now, &fault) } else { machine.refuse_client(now, fault) }
         });
@@ -340,5 +381,24 @@ impl Drop for CloseOnDrop {
         if let Some(connection) = self.0.take() {
             connection.abort(0, "");
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::HashSet;
+
+    use super::SessionIds;
+
+    #[test]
+    fn session_ids_are_unique_and_do_not_count() {
+        let ids = SessionIds::default();
+        let given: Vec<u32> = (0..100_000).map(|_| ids.next()).collect();
+        assert_eq!(given.iter().collect::<HashSet<_>>().len(), given.len());
+        assert!(!given.contains(&0));
+        let steps =
+            given.iter().zip(given.iter().skip(1)).filter(|(one, next)| one.abs_diff(**next) < 1000).count();
+        assert!(steps < 100, "{steps} of them are near their predecessor");
+        assert_ne!(given.first(), Some(&SessionIds::default().next()), "another server gives others");
     }
 }

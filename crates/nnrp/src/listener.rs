@@ -11,7 +11,7 @@ use nnrp_transport::quic::{QuicAcceptor, QuicOptions};
 use nnrp_transport::tcp::{Accepted, TcpAcceptor, TcpHandshake, TcpOptions};
 use nnrp_transport::tls::{Reload, ServerTls, TlsFault};
 use nnrp_transport::{Connection, Filter, Item};
-use nnrp_wire::{ErrorCode, TransportId};
+use nnrp_wire::{ErrorCode, MessageType, TransportId};
 use tokio::sync::watch;
 
 use crate::auth::Verdict;
@@ -532,6 +532,14 @@ async fn shake_hands(inner: Arc<Inner>, connection: Connection, place: Place, op
         Ok(Item::HandshakeFailed(failure)) => {
             let draining = inner.draining.borrow().is_some();
             inner.tally.count(if draining { Fate::Draining } else { Fate::Handshake });
+            if failure
+                .packet
+                .as_ref()
+                .is_some_and(|asked| asked.header.msg_type == MessageType::SessionMigrate)
+            {
+                // Unlike after an ERROR the client is to close.
+                connection.keep_until_gone(place.clone());
+            }
             let failed = FailedHandshake { peer, error: HandshakeError::Refused(failure) };
             inner.ready.push(Ready(Err(failed), Some(place)));
         }

@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 use std::collections::VecDeque;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::time::Duration;
 
 use nnrp_session::{CommandError, Fault, ReceivedHello, ReceivedMigration, constant_time_eq};
@@ -43,8 +43,8 @@ impl Default for Sessions {
 #[derive(Clone, Debug)]
 struct Movable {
     connection: WeakConnection,
-    /// What its client proved who it is with.
-    hello: Arc<ReceivedHello>,
+    /// What its client proved who it is with. The session keeps it: nobody's secret outlives it here.
+    hello: Weak<ReceivedHello>,
 }
 
 impl Movable {
@@ -69,8 +69,8 @@ impl SessionRegistry {
         wanted: u32,
         mut others: impl FnMut() -> u32,
         connection: &Connection,
-        hello: &ReceivedHello,
-    ) -> u32 {
+        hello: &Arc<ReceivedHello>,
+    ) -> Registered {
         let mut sessions = self.lock();
         if sessions.by_id.len() >= sessions.prune_at {
             sessions.by_id.retain(|_, session| session.live().is_some());
@@ -80,19 +80,14 @@ impl SessionRegistry {
         while id == 0 || sessions.by_id.get(&id).is_some_and(|session| session.live().is_some()) {
             id = others();
         }
-        let session = Movable { connection: connection.downgrade(), hello: Arc::new(hello.clone()) };
+        let session = Movable { connection: connection.downgrade(), hello: Arc::downgrade(hello) };
         sessions.by_id.insert(id, session);
-        id
-    }
-
-    /// The session was not admitted.
-    pub(crate) fn release(&self, id: u32) {
-        self.lock().by_id.remove(&id);
+        Registered { sessions: self.clone(), id, connection: connection.downgrade() }
     }
 
     fn find(&self, id: u32) -> Option<(Connection, Arc<ReceivedHello>)> {
         let session = self.lock().by_id.get(&id).cloned()?;
-        Some((session.live()?, session.hello))
+        Some((session.live()?, session.hello.upgrade()?))
     }
 
     /// What the application's authentication gets to see of a client that wants to move a session: the hello that opened
@@ -128,6 +123,9 @@ impl SessionRegistry {
         if !hello.peer_certificates.is_empty() && newcomer.peer_certificates() != hello.peer_certificates {
             return Err(refuse(RuleId::MIG_4, "the certificate is not that of the session's client"));
         }
+        if let Err(why) = check_privacy(&session, newcomer) {
+            return Err(refuse(RuleId::MIG_4, why));
+        }
         let from = session.transport();
         let moved = session.take_over(newcomer, grace).map_err(|error| match error {
             CommandError::Refused(text) => Fault::refusal(ErrorCode::ServerBusy, text),
@@ -135,6 +133,38 @@ impl SessionRegistry {
         })?;
         Ok(TakenOver { from, repeated: moved.repeated })
     }
+}
+
+/// A session's entry, as long as it is held.
+#[derive(Debug)]
+pub(crate) struct Registered {
+    sessions: SessionRegistry,
+    id: u32,
+    connection: WeakConnection,
+}
+
+impl Registered {
+    pub(crate) fn id(&self) -> u32 {
+        self.id
+    }
+}
+
+impl Drop for Registered {
+    fn drop(&mut self) {
+        // The id may be somebody else's by now.
+        let mut sessions = self.sessions.lock();
+        if sessions.by_id.get(&self.id).is_some_and(|session| session.connection.is(&self.connection)) {
+            sessions.by_id.remove(&self.id);
+        }
+    }
+}
+
+/// What was said where nobody could read along is not gone on with in clear, auth block first.
+fn check_privacy(session: &Connection, newcomer: &Connection) -> Result<(), &'static str> {
+    if session.is_private() && !newcomer.is_private() {
+        return Err("the session is encrypted, and the new connection is plain TCP to another host");
+    }
+    Ok(())
 }
 
 /// What a migration did on the server's side.
@@ -162,7 +192,8 @@ pub enum MigrateError {
     /// The new connection ended first.
     #[error(transparent)]
     Closed(#[from] Closed),
-    /// The session is over, ending, or being migrated already.
+    /// The session is over, ending, or being migrated already; or it is on a connection that nobody can read along, and the
+    /// new one is not ([`Connection::is_private`]). Nothing was sent.
     #[error(transparent)]
     State(#[from] SendError),
 }
@@ -291,6 +322,9 @@ impl ClientSession {
         answered: &mut Option<Packet>,
     ) -> Result<MovedTo, MigrateError> {
         let connection = self.connection();
+        // Before the auth block leaves.
+        check_privacy(connection, newcomer)
+            .map_err(|why| MigrateError::State(SendError::Command(CommandError::Refused(why.to_owned()))))?;
         let (token, settings) = self.proof();
         let waits = settings.handshake_timeout;
         let to = newcomer.transport();
@@ -348,4 +382,43 @@ impl Drop for StaysUnlessMoved<'_> {
 
 fn closed_or(newcomer: &Connection, error: CommandError) -> MigrateError {
     newcomer.ended().map_or(MigrateError::State(SendError::Command(error)), MigrateError::Closed)
+}
+
+#[cfg(test)]
+mod tests {
+    use nnrp_transport::memory;
+
+    use super::*;
+
+    fn hello() -> Arc<ReceivedHello> {
+        let hello = ClientHello::default();
+        let packet =
+            Packet::build(Header::new(MessageType::ClientHello), Vec::new().into(), Vec::new().into());
+        Arc::new(ReceivedHello { packet, hello, peer_certificates: Vec::new() })
+    }
+
+    #[tokio::test]
+    async fn an_id_is_free_when_its_session_is_let_go_of_and_only_then() {
+        let (sessions, hello) = (SessionRegistry::new(), hello());
+        let ((one, _one), (two, _two)) = (memory::pair(), memory::pair());
+        let first = sessions.reserve(7, || 8, &one, &hello);
+        one.abort(0, "");
+        let second = sessions.reserve(7, || 8, &two, &hello);
+        assert_eq!((first.id(), second.id()), (7, 7), "the first is over");
+        drop(first);
+        assert!(sessions.find(7).is_some(), "it is the second's");
+        drop(second);
+        assert!(sessions.lock().by_id.is_empty());
+        assert_eq!(Arc::strong_count(&hello), 1);
+    }
+
+    #[tokio::test]
+    async fn a_secret_is_kept_by_its_session_only() {
+        let (sessions, hello) = (SessionRegistry::new(), hello());
+        let (one, _one) = memory::pair();
+        let _registered = sessions.reserve(7, || 8, &one, &hello);
+        assert_eq!(Arc::strong_count(&hello), 1);
+        drop(hello);
+        assert!(sessions.find(7).is_none());
+    }
 }

@@ -16,6 +16,7 @@ use nnrp_wire::{
 };
 
 use crate::error::SessionError;
+use crate::migrate::Registered;
 
 /// Bytes of a RESULT_HINT packet: header and 16 bytes of metadata.
 const HINT_BYTES: usize = Header::LEN + ResultHintMetadata::LEN;
@@ -27,8 +28,10 @@ pub struct ServerSession(Arc<Inner>);
 #[derive(Debug)]
 struct Inner {
     connection: Connection,
-    hello: ReceivedHello,
+    hello: Arc<ReceivedHello>,
     ack: ServerHelloAck,
+    #[expect(dead_code, reason = "held to be dropped")]
+    registered: Option<Registered>,
 }
 
 /// What [`ServerSession::receive`] hands out.
@@ -43,8 +46,13 @@ pub enum Received {
 }
 
 impl ServerSession {
-    pub(crate) fn new(connection: Connection, hello: ReceivedHello, ack: ServerHelloAck) -> Self {
-        ServerSession(Arc::new(Inner { connection, hello, ack }))
+    pub(crate) fn new(
+        connection: Connection,
+        hello: Arc<ReceivedHello>,
+        ack: ServerHelloAck,
+        registered: Option<Registered>,
+    ) -> Self {
+        ServerSession(Arc::new(Inner { connection, hello, ack, registered }))
     }
 
     /// The connection underneath.

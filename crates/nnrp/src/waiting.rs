@@ -15,11 +15,14 @@ pub(crate) struct Places {
     limit: usize,
 }
 
-/// One of the [`Places`]. Free again when it is dropped.
-#[derive(Debug)]
-pub(crate) struct Place(Arc<AtomicUsize>);
+/// One of the [`Places`]. Free again when all clones are dropped.
+#[derive(Clone, Debug)]
+pub(crate) struct Place(#[expect(dead_code, reason = "held to be dropped")] Arc<Taken>);
 
-impl Drop for Place {
+#[derive(Debug)]
+struct Taken(Arc<AtomicUsize>);
+
+impl Drop for Taken {
     fn drop(&mut self) {
         self.0.fetch_sub(1, Ordering::Relaxed);
     }
@@ -39,7 +42,7 @@ impl Places {
         let limit = self.limit;
         let one_more = |taken: usize| (taken < limit).then_some(taken + 1);
         self.taken.fetch_update(Ordering::Relaxed, Ordering::Relaxed, one_more).ok()?;
-        Some(Place(self.taken.clone()))
+        Some(Place(Arc::new(Taken(self.taken.clone()))))
     }
 }
 

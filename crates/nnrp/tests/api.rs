@@ -288,3 +288,16 @@ async fn a_flood_on_the_path_a_session_left_waits_for_its_answers() {
 async fn a_path_a_session_left_is_read_for_so_long_and_so_much() {
     api::harness::within_a_minute(api::migration::a_path_it_left_is_read_for_so_long_and_so_much()).await;
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_encrypted_session_does_not_move_to_plain_tcp() {
+    api::harness::within_a_minute(api::migration::an_encrypted_session_does_not_move_to_plain_tcp()).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_refused_migration_takes_its_place_until_its_client_has_gone() {
+    api::harness::within_a_minute(
+        api::migration::a_refused_migration_takes_its_place_until_its_client_has_gone(),
+    )
+    .await;
+}

@@ -34,6 +34,11 @@ pub struct Connection(Arc<Handle>);
 pub struct WeakConnection(Weak<Handle>);
 
 impl WeakConnection {
+    /// Whether both mean the same connection.
+    pub fn is(&self, other: &WeakConnection) -> bool {
+        self.0.ptr_eq(&other.0)
+    }
+
     /// The connection, while somebody holds it.
     pub fn upgrade(&self) -> Option<Connection> {
         self.0.upgrade().map(Connection)
@@ -89,6 +94,17 @@ impl Connection {
     /// This end.
     pub fn local_addr(&self) -> SocketAddr {
         self.shared().link().local
+    }
+
+    /// Keeps `what` until the transport connection is gone; what was kept before is dropped.
+    pub fn keep_until_gone(&self, what: impl std::any::Any + Send) {
+        self.shared().link().keep(Box::new(what));
+    }
+
+    /// Whether nobody on the way can read along: QUIC, TCP with TLS, or a peer on this host. A session moves from such a
+    /// connection only to another of them.
+    pub fn is_private(&self) -> bool {
+        self.shared().link().is_private()
     }
 
     /// The certificates the peer showed in the TLS handshake, DER, its own first. Empty on plain TCP, and on a server

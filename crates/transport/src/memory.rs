@@ -35,6 +35,7 @@ where
         peer: nowhere,
         local: nowhere,
         quic: None,
+        encrypted: false,
         certificates: Vec::new(),
         pool: BufferPool::default(),
         claimed: side == Side::Client,

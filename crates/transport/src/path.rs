@@ -3,6 +3,8 @@
 //! A driver runs one transport connection for as long as it lives; the session it carries may change once, when another
 //! connection's session moves here (`migrate.rs`). So a driver knows its [`Path`], and a path knows the session.
 
+use std::any::Any;
+use std::fmt;
 use std::net::SocketAddr;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError, Weak};
@@ -26,6 +28,7 @@ pub(crate) struct Link {
     pub(crate) peer: SocketAddr,
     pub(crate) local: SocketAddr,
     pub(crate) quic: Option<quinn::Connection>,
+    encrypted: bool,
     pub(crate) pool: BufferPool,
     pub(crate) wake_writer: Notify,
     pub(crate) last_frame_stream: AtomicU64,
@@ -45,6 +48,16 @@ pub(crate) struct Link {
     /// Moves on with every sign of life on an ordered stream; QUIC counts by itself.
     life: AtomicU64,
     looked: Mutex<Look>,
+    /// What somebody wants to live as long as this connection.
+    kept: Mutex<Kept>,
+}
+
+struct Kept(Option<Box<dyn Any + Send>>);
+
+impl fmt::Debug for Kept {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("Kept").field(&self.0.is_some()).finish()
+    }
 }
 
 /// When it was last looked for signs of life, and what was seen.
@@ -76,6 +89,7 @@ impl Link {
             peer: parts.peer,
             local: parts.local,
             quic: parts.quic,
+            encrypted: parts.encrypted,
             pool: parts.pool,
             wake_writer: Notify::new(),
             last_frame_stream: AtomicU64::new(u64::MAX),
@@ -88,6 +102,7 @@ impl Link {
             hold: watch::Sender::new(Hold::default()),
             drained: watch::Sender::new(false),
             path: OnceLock::new(),
+            kept: Mutex::new(Kept(None)),
             life: AtomicU64::new(0),
             looked: Mutex::new(Look { at: clock::now(), life: 0 }),
         })
@@ -113,8 +128,26 @@ impl Link {
         self.taken.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
+    pub(crate) fn keep(&self, what: Box<dyn Any + Send>) {
+        let mut kept = self.kept.lock().unwrap_or_else(PoisonError::into_inner);
+        *kept = Kept(Some(what).filter(|_| !self.is_gone()));
+    }
+
+    /// The last thing that happens to it.
+    fn go(&self) {
+        self.gone.send_replace(true);
+        let kept =
+            std::mem::replace(&mut *self.kept.lock().unwrap_or_else(PoisonError::into_inner), Kept(None));
+        drop(kept);
+    }
+
     pub(crate) fn path(&self) -> Option<Arc<Path>> {
         self.path.get().and_then(Weak::upgrade)
+    }
+
+    /// Whether nobody on the way can read along: it is encrypted, or does not leave this host.
+    pub(crate) fn is_private(&self) -> bool {
+        self.encrypted || self.peer.ip().to_canonical().is_loopback()
     }
 
     pub(crate) fn claim(&self) {
@@ -347,7 +380,7 @@ impl Path {
         });
         self.link.in_progress.send_replace(0);
         self.link.say_drained();
-        self.link.gone.send_replace(true);
+        self.link.go();
     }
 
     pub(crate) async fn until_claimed(&self) {

@@ -217,6 +217,7 @@ fn start(
         peer: quic.remote_address(),
         local,
         quic: Some(quic.clone()),
+        encrypted: true,
         certificates: shown.as_deref().map(|shown| tls::shown(shown)).unwrap_or_default(),
         pool,
         claimed: side == Side::Client,

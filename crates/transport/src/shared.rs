@@ -132,6 +132,8 @@ pub(crate) struct Parts {
     pub(crate) peer: SocketAddr,
     pub(crate) local: SocketAddr,
     pub(crate) quic: Option<quinn::Connection>,
+    /// What is sent is encrypted.
+    pub(crate) encrypted: bool,
     /// What the peer showed in the TLS handshake, DER, leaf first.
     pub(crate) certificates: Vec<Bytes>,
     pub(crate) pool: BufferPool,

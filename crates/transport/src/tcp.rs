@@ -254,7 +254,7 @@ struct Ends {
 impl Ends {
     fn start(self, stream: TcpStream, options: &TcpOptions, pool: BufferPool) -> Connection {
         tune(&stream, options);
-        let (connection, path) = Connection::new(self.parts(Vec::new(), pool));
+        let (connection, path) = Connection::new(self.parts(None, pool));
         let (read, write) = stream.into_split();
         stream_driver::spawn(&path, read, write, options.idle_timeout);
         connection
@@ -264,20 +264,22 @@ impl Ends {
         let (socket, session) = stream.get_ref();
         tune(socket, options);
         let certificates = session.peer_certificates().map(tls::shown).unwrap_or_default();
-        let (connection, path) = Connection::new(self.parts(certificates, pool));
+        let (connection, path) = Connection::new(self.parts(Some(certificates), pool));
         let (read, write) = tokio::io::split(stream);
         stream_driver::spawn(&path, read, write, options.idle_timeout);
         connection
     }
 
-    fn parts(self, certificates: Vec<bytes::Bytes>, pool: BufferPool) -> Parts {
+    /// `tls`: what the peer showed; `None` on plain TCP.
+    fn parts(self, tls: Option<Vec<bytes::Bytes>>, pool: BufferPool) -> Parts {
         Parts {
             side: self.side,
             transport: TransportId::Tcp,
             peer: self.peer,
             local: self.local,
             quic: None,
-            certificates,
+            encrypted: tls.is_some(),
+            certificates: tls.unwrap_or_default(),
             pool,
             claimed: self.side == Side::Client,
         }

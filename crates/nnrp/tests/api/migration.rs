@@ -11,8 +11,8 @@ use nnrp::wire::{
     TransportId, TypedPayload,
 };
 use nnrp::{
-    ClientConfig, ClientSession, ClientTls, Connection, Filter, FrameKey, Item, MigrateError, Migration,
-    QuicOptions, Reply, ServerConfig, ServerSession, TcpOptions,
+    ClientConfig, ClientSession, ClientTls, Connection, Filter, FrameKey, Item, Listener, MigrateError,
+    Migration, QuicOptions, Reply, ServerConfig, ServerSession, TcpOptions,
 };
 
 use super::certificates::{Authority, Pem, When};
@@ -25,13 +25,15 @@ pub(crate) const TOKEN: &[u8] = b"the token of the victim";
 struct Site {
     tcp: Server,
     quic: Server,
+    config: ServerConfig,
 }
 
 impl Site {
     async fn start(config: ServerConfig) -> Self {
         Site {
             tcp: Server::start(Kind::Tcp, config.clone()).await,
-            quic: Server::start(Kind::Quic, config).await,
+            quic: Server::start(Kind::Quic, config.clone()).await,
+            config,
         }
     }
 
@@ -588,4 +590,47 @@ pub(crate) async fn a_path_it_left_is_read_for_so_long_and_so_much() {
         soon("a part", client.receive()).await.unwrap();
     }
     client.connection().abort(0, "");
+}
+
+/// What is encrypted does not go on in clear: refused by the client before it has sent its token, and by the server.
+pub(crate) async fn an_encrypted_session_does_not_move_to_plain_tcp() {
+    // The address others reach this host at; nothing is sent. A host without a network has none, and nobody to listen.
+    let socket = std::net::UdpSocket::bind("0.0.0.0:0").unwrap();
+    if socket.connect("192.0.2.1:9").is_err() {
+        return;
+    }
+    let here = std::net::SocketAddr::new(socket.local_addr().unwrap().ip(), 0);
+    let site = Arc::new(Site::open().await);
+    let (client, server) = site.session(Kind::Quic).await;
+    let plain = Listener::bind_tcp(here, TcpOptions::default(), site.config.clone()).await.unwrap();
+    let reached = plain.local_addr();
+    tokio::spawn(async move { plain.accept().await.map(|session| panic!("admitted: {session:?}")) });
+    let raw = nnrp::tcp::connect(reached, &TcpOptions::default(), None).await.unwrap();
+    assert!(client.connection().is_private() && !raw.is_private());
+    let refused = client.migrate(raw.clone()).await.unwrap_err();
+    assert!(refused.to_string().contains("plain TCP"), "{refused}");
+    assert_eq!(raw.stats().packets_sent, 0);
+    let raw = nnrp::tcp::connect(reached, &TcpOptions::default(), None).await.unwrap();
+    assert_eq!(ask_on(&raw, client.id(), TOKEN).await, AUTH_FAILED);
+    untouched(&client, &server, Kind::Quic, 1).await;
+    client.close("").await;
+}
+
+/// The client is to close after a refusal; until it does, it waits at the cost of its place.
+pub(crate) async fn a_refused_migration_takes_its_place_until_its_client_has_gone() {
+    for migration in [Migration::Authenticated, Migration::Off] {
+        let site = Arc::new(Site::start(config().migration(migration).max_pending_handshakes(1)).await);
+        site.serve(|session| {
+            tokio::spawn(async move { session.closed().await });
+        });
+        let refused = connect(&site, Kind::Tcp).await;
+        assert_ne!(ask_on(&refused, 4711, TOKEN).await, 0);
+        let dial = async || site.tcp.dial(Kind::Tcp, ClientConfig::new()).await;
+        let busy = dial().await.unwrap_err();
+        assert!(busy.to_string().contains("busy"), "{busy}");
+        drop(refused);
+        while dial().await.is_err() {
+            tokio::task::yield_now().await;
+        }
+    }
 }

@@ -25,8 +25,8 @@ pub(crate) struct KeptResults {
     ring: VecDeque<Kept>,
     bytes: usize,
     next_ticket: u64,
-    /// Lowest frame id that may be submitted since the last migration.
-    resume_from: u32,
+    /// Lowest frame id that may be submitted since the last migration; behind the last id there is none.
+    resume_from: u64,
     /// The client asked to have repeated what was lost: it repeats submits, too.
     pub(crate) repeats: bool,
     /// The newest FLOW_UPDATE of each scope that is no frame's: the client must not wait for credit that was lost.
@@ -60,7 +60,7 @@ fn cost(packet: &EncodedPacket) -> usize {
 impl KeptResults {
     /// Whether a submit may run. A frame never runs twice.
     pub(crate) fn judge(&self, key: FrameKey) -> Verdict {
-        if key.frame_id >= self.resume_from {
+        if u64::from(key.frame_id) >= self.resume_from {
             return Verdict::Take;
         }
         if !self.repeats || key.frame_id <= self.forgotten {
@@ -69,8 +69,9 @@ impl KeptResults {
         if self.frames.contains_key(&key) { Verdict::Ignore } else { Verdict::Take }
     }
 
+    /// As the wire has it: 32 bits (R-MIG-7).
     pub(crate) fn resume_from(&self) -> u32 {
-        self.resume_from
+        u32::try_from(self.resume_from).unwrap_or(u32::MAX)
     }
 
     /// A frame was received, whatever becomes of it.
@@ -160,7 +161,7 @@ impl KeptResults {
     /// The session moves: fixes the frame id to resume from, and returns the answer's body, for a client that asked.
     pub(crate) fn switch(&mut self, repeats: bool) -> Bytes {
         self.repeats = repeats;
-        self.resume_from = self.highest.map_or(0, |highest| highest.saturating_add(1));
+        self.resume_from = self.highest.map_or(0, |highest| u64::from(highest) + 1);
         if !repeats {
             self.ring.clear();
             self.bytes = 0;
@@ -283,6 +284,15 @@ mod tests {
         assert_eq!(kept.judge(FrameKey::new(5)), Verdict::Ignore);
         kept.switch(false);
         assert_eq!(kept.judge(FrameKey::new(4)), Verdict::Refuse);
+    }
+
+    #[test]
+    fn behind_the_last_frame_id_there_is_none() {
+        let mut kept = kept(&[u32::MAX]);
+        kept.switch(true);
+        assert_eq!((kept.resume_from(), kept.judge(FrameKey::new(u32::MAX))), (u32::MAX, Verdict::Ignore));
+        kept.switch(false);
+        assert_eq!(kept.judge(FrameKey::new(u32::MAX)), Verdict::Refuse);
     }
 
     #[test]
