@@ -231,6 +231,20 @@ impl Raw {
         }
     }
 
+    /// Reads a kilobyte at most of whatever comes.
+    ///
+    /// # Errors
+    ///
+    /// At the end of the stream.
+    pub async fn read_a_little(&mut self) -> Result<()> {
+        let mut bytes = [0; 1024];
+        let read = match &mut self.read {
+            Read::Tcp(read) => read.read(&mut bytes).await?,
+            Read::Quic(read) => read.read(&mut bytes).await?.unwrap_or(0),
+        };
+        if read == 0 { failed("the stream is over") } else { Ok(()) }
+    }
+
     /// The next packet of this type, whatever comes before it.
     ///
     /// # Errors

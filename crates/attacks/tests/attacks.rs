@@ -22,10 +22,12 @@ async fn withstand(name: &str, kind: Kind) {
 }
 
 macro_rules! attacks {
-    (both: $($both:ident)* ; quic: $($quic:ident)*) => {
+    (both: $($both:ident)* ; tcp: $($tcp:ident)* ; quic: $($quic:ident)*) => {
         mod tcp {
             $(#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
             async fn $both() { super::withstand(stringify!($both), super::Kind::Tcp).await; })*
+            $(#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+            async fn $tcp() { super::withstand(stringify!($tcp), super::Kind::Tcp).await; })*
         }
         mod quic {
             $(#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -36,7 +38,7 @@ macro_rules! attacks {
 
         #[test]
         fn every_attack_is_a_test() {
-            let tested = [$(stringify!($both),)* $(stringify!($quic),)*];
+            let tested = [$(stringify!($both),)* $(stringify!($tcp),)* $(stringify!($quic),)*];
             for attack in ATTACKS {
                 assert!(tested.contains(&attack.name), "{} is not tested", attack.name);
             }
@@ -69,6 +71,8 @@ attacks! {
         tiles_by_the_bit
         counts_of_65535
         one_byte_at_a_time;
+    tcp:
+        slow_reader_after_goodbye;
     quic:
         goodbye_first
         garbage_on_the_udp_port
@@ -80,6 +84,7 @@ attacks! {
         garbage_datagrams
         control_stopped
         no_credit_for_results
+        goodbye_without_credit
         no_credit_for_drops
 }
 

@@ -34,6 +34,7 @@ mod api {
     pub(crate) mod rules_of_migration;
     pub(crate) mod rules_of_servers;
     pub(crate) mod rules_of_time;
+    pub(crate) mod unread;
     pub(crate) mod verification;
 }
 
@@ -184,6 +185,7 @@ over_networks! {
     rules_of_migration::a_request_that_contradicts_itself_is_refused,
     rules_of_migration::frames_that_come_too_late_or_again_are_refused,
     rules_of_migration::an_answer_about_something_else_moves_nothing,
+    unread::what_is_offered_to_one_client_bounds_what_waits_of_it,
 }
 
 /// Behaviours of TLS, over both bindings that have it.
@@ -259,6 +261,7 @@ mod quic_streams {
         quic_streams::every_packet_of_a_stream_is_taken,
         quic_streams::datagrams_are_one_small_packet_or_nothing,
         backpressure::large_frames_nobody_reads_do_not_cost_the_connection,
+        unread::a_client_nobody_has_admitted_may_send_a_hello_and_no_frame,
     }
 }
 

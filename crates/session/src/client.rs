@@ -537,6 +537,10 @@ impl Machine {
     /// the silence is not our own doing.
     pub(crate) fn gives_up_at(&self) -> Option<Instant> {
         let Role::Client(role) = &self.role else { return None };
+        // On one stream a question waits behind everything else; while it has not left, nobody can have answered it.
+        if self.transport != TransportId::Quic && self.unwritten_replies > 0 {
+            return None;
+        }
         let timeout =
             role.settings.keepalive_timeout.filter(|_| role.answers_pings && !self.reading_paused)?;
         let last = self.last_received?;

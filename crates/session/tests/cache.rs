@@ -4,7 +4,7 @@
 use std::time::Duration;
 
 use bytes::Bytes;
-use nnrp_session::{Event, ServerSettings};
+use nnrp_session::{Arrival, Event, HeaderVerdict, ServerSettings};
 use nnrp_testkit::{Pair, packets};
 use nnrp_wire::{
     CacheAckMetadata, CacheAckStatus, CacheInvalidateMetadata, CacheInvalidateScope, CacheObjectKind,
@@ -346,4 +346,28 @@ fn a_client_holds_no_more_than_it_has_offered() {
     assert_eq!((giant.status, giant.max_object_bytes), (CacheAckStatus::Rejected, 10));
     assert_eq!(giant.detail_code, ErrorCode::LimitExceeded.value());
     assert_eq!(put_at_client(&mut pair, camera(1), b"ten bytes!").status, CacheAckStatus::Accepted);
+}
+
+#[test]
+fn an_object_for_a_client_is_refused_unread() {
+    let mut pair = Pair::connected();
+    let put = CachePutMetadata {
+        cache_namespace: 1,
+        cache_key_lo: 7,
+        object_kind: CacheObjectKind::PromptSegment,
+        object_bytes: 8 << 20,
+        ..CachePutMetadata::default()
+    };
+    let mut packet = packets::control(MessageType::CachePut, 1, &put.encode());
+    packet.header.body_len = 8 << 20;
+    let header = packet.header;
+    let (verdict, _) = pair.client.machine.handle_header(pair.now, &header.encode());
+    assert_eq!(verdict, HeaderVerdict::ReadHead, "its body is not to be kept");
+    pair.client.machine.handle_packet(pair.now, packet, Arrival::Control);
+    pair.drive();
+    let ack = pair.client.sent.last().unwrap();
+    assert_eq!(ack.header.msg_type, MessageType::CacheAck);
+    let ack = CacheAckMetadata::decode(&ack.metadata).unwrap();
+    assert_eq!((ack.cache_key_lo, ack.status), (7, CacheAckStatus::Rejected));
+    assert!(pair.client.event().is_none(), "nothing is kept for the application");
 }

@@ -387,11 +387,21 @@ impl<W: AsyncWrite + Unpin> Writer<W> {
                 }
                 continue;
             }
-            let written = tokio::select! {
-                biased;
-                written = self.write_batch(batch) => written,
-                // A peer that reads a byte now and then must not keep a session that is over.
-                () = path.overdue() => Err(io::ErrorKind::TimedOut.into()),
+            let written = {
+                let writing = self.write_batch(batch);
+                let overdue = path.overdue();
+                tokio::pin!(writing, overdue);
+                loop {
+                    tokio::select! {
+                        biased;
+                        written = &mut writing => break written,
+                        // A peer that reads a byte now and then must not keep a session that is over.
+                        () = &mut overdue => break Err(io::ErrorKind::TimedOut.into()),
+                        // What a session does in time it does although its peer reads nothing.
+                        () = path.link.wake_writer.notified() => {}
+                        () = async { clock::sleep_until(path.deadline()).await } => path.handle_timeout(),
+                    }
+                }
             };
             match written {
                 Ok(true) => {}

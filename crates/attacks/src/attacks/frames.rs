@@ -158,3 +158,27 @@ pub(super) async fn one_byte_at_a_time(victim: &Victim, scale: Scale) -> Result<
     tokio::try_join!(everybody, victim.serves())?;
     Ok(())
 }
+
+/// A client that has said goodbye reads a byte now and then of what it is owed: that does not keep its session.
+pub(super) async fn slow_reader_after_goodbye(victim: &Victim, _scale: Scale) -> Result<()> {
+    let mut client = dialer(victim)?.session().await?;
+    for frame in 0..50 {
+        client.frame(&submit(client.session, frame)).await?;
+    }
+    // Some results are on their way, more than kernels hold.
+    client.until(MessageType::ResultPush).await?;
+    client.send(&packet(MessageType::Close, client.session, 0, &[], &[])).await?;
+    let trickle = async {
+        while client.read_a_little().await.is_ok() {
+            clock::sleep_until(Some(clock::now() + Duration::from_millis(50))).await;
+        }
+        // A reset is the end, too.
+        std::future::pending::<Result<()>>().await
+    };
+    tokio::select! {
+        trickled = trickle => trickled,
+        forgotten = victim.until("the session forgotten", |memory| memory.sessions == 0 && memory.tasks <= 6) => {
+            forgotten.map(|_| ())
+        }
+    }
+}

@@ -58,6 +58,7 @@ pub struct Attack {
 }
 
 const BOTH: &[Kind] = &[Kind::Tcp, Kind::Quic];
+const TCP: &[Kind] = &[Kind::Tcp];
 const QUIC: &[Kind] = &[Kind::Quic];
 const MIB: usize = 1024 * 1024;
 
@@ -99,6 +100,7 @@ attacks! {
     frames::flood_beyond_the_inbox: Deaf, BOTH, 16 * MIB, 10000 ms;
     frames::big_frames_beyond_the_inbox: Deaf, BOTH, 360 * MIB, 10000 ms;
     frames::results_nobody_reads: Lavish, BOTH, 80 * MIB, 10000 ms;
+    frames::slow_reader_after_goodbye: Lavish, TCP, 80 * MIB, 10000 ms;
     frames::tiles_by_the_bit: Echo, BOTH, 24 * MIB, 10000 ms;
     frames::counts_of_65535: Echo, BOTH, 64 * MIB, 10000 ms;
     frames::one_byte_at_a_time: Echo, BOTH, 16 * MIB, 10000 ms;
@@ -110,6 +112,7 @@ attacks! {
     streams::garbage_datagrams: Echo, QUIC, 4 * MIB, 10000 ms;
     streams::control_stopped: Echo, QUIC, 4 * MIB, 10000 ms;
     streams::no_credit_for_results: Lavish, QUIC, 80 * MIB, 10000 ms;
+    streams::goodbye_without_credit: Lavish, QUIC, 16 * MIB, 10000 ms;
     streams::no_credit_for_drops: Echo, QUIC, 12 * MIB, 10000 ms;
 }
 

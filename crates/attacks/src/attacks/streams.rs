@@ -7,11 +7,14 @@ use nnrp::wire::MessageType;
 use quinn::{TransportConfig, VarInt};
 
 use super::{Scale, dialer};
-use crate::raw::{Dialer, Raw, header, submit};
+use crate::raw::{Dialer, Raw, header, packet, submit};
 use crate::{Result, Victim, failed};
 
 /// How long opening a stream may take before the attacker counts as held back.
 const HELD_BACK: Duration = Duration::from_millis(500);
+
+/// Draining, and closing after it, take 5 s each; the rest is for a busy machine.
+const GOODBYE: Duration = Duration::from_secs(20);
 
 /// Opens streams with `bytes` on each until there is no credit for more; returns them unfinished.
 async fn fill(client: &Raw, bytes: &[u8], most: usize) -> Result<Vec<quinn::SendStream>> {
@@ -162,4 +165,18 @@ pub(super) async fn no_credit_for_drops(victim: &Victim, scale: Scale) -> Result
     }
     // What is held back is the client's own: the victim serves others.
     victim.serves().await
+}
+
+/// The same client says goodbye and stays: what it is owed cannot leave, and nobody waits for that for ever.
+pub(super) async fn goodbye_without_credit(victim: &Victim, _scale: Scale) -> Result<()> {
+    let mut closed = TransportConfig::default();
+    closed.max_concurrent_uni_streams(VarInt::from_u32(0));
+    let mut client = Dialer::new(victim, closed)?.session().await?;
+    client.frame(&submit(client.session, 1)).await?;
+    client.ping().await?;
+    client.send(&packet(MessageType::Close, client.session, 0, &[], &[])).await?;
+    match tokio::time::timeout(GOODBYE, client.quic()?.closed()).await {
+        Ok(_) => Ok(()),
+        Err(_) => failed("a session that is over lives on"),
+    }
 }
