@@ -161,6 +161,7 @@ pub(super) async fn one_byte_at_a_time(victim: &Victim, scale: Scale) -> Result<
 
 /// A client that has said goodbye reads a byte now and then of what it is owed: that does not keep its session.
 pub(super) async fn slow_reader_after_goodbye(victim: &Victim, _scale: Scale) -> Result<()> {
+    let before = victim.memory().await?;
     let mut client = dialer(victim)?.session().await?;
     for frame in 0..50 {
         client.frame(&submit(client.session, frame)).await?;
@@ -175,10 +176,12 @@ pub(super) async fn slow_reader_after_goodbye(victim: &Victim, _scale: Scale) ->
         // A reset is the end, too.
         std::future::pending::<Result<()>>().await
     };
+    let forgotten = async {
+        victim.until("the session over", |memory| memory.sessions == 0).await?;
+        victim.until("the socket closed", |memory| memory.files <= before.files).await
+    };
     tokio::select! {
         trickled = trickle => trickled,
-        forgotten = victim.until("the session forgotten", |memory| memory.sessions == 0 && memory.tasks <= 6) => {
-            forgotten.map(|_| ())
-        }
+        forgotten = forgotten => forgotten.map(|_| ()),
     }
 }
