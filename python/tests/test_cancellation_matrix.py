@@ -27,7 +27,7 @@ from nnrp.core import (
     NnrpPacket,
     SessionPatchField,
 )
-from nnrp.server import ServerSession
+from nnrp.server import ServerProfile, ServerSession
 
 STEPS = range(6)
 """Turns of the loop before the cancellation: 0 is before the first step, 5 after everything local."""
@@ -373,7 +373,7 @@ async def test_ten_thousand_cancelled_receives_lose_nothing(network):
     rounds, frames = 10_000, 2_000
     chance = random.Random(20261121)  # noqa: S311  # to be repeated, not to be secret
     got = Counter()
-    async with network.pair() as (server, client):
+    async with network.pair(ServerProfile(max_concurrent_frames=256)) as (server, client):
 
         async def submit():
             for number in range(1, frames + 1):

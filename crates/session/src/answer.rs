@@ -149,14 +149,25 @@ impl Machine {
                 self.shutdown(0, "");
             }
             ConnectionState::Active => {
-                self.close_reason.clone_from(&reason);
-                self.emit(Event::PeerClosing(reason));
-                self.enter_draining(now);
-                self.finish_drain_if_quiet(now);
+                self.close_reason = reason;
+                if self.side == Side::Server && self.transport == TransportId::Quic {
+                    // Frames have streams of their own; some that were sent before may be a step behind this one.
+                    self.quiet_until.get_or_insert(now + QUIET_GRACE);
+                } else {
+                    self.take_leave(now);
+                }
             }
             // The answer to our own CLOSE.
             ConnectionState::Draining | ConnectionState::Closed => {}
         }
+    }
+
+    /// The peer has said CLOSE, and what it sent before is here.
+    pub(crate) fn take_leave(&mut self, now: Instant) {
+        self.quiet_until = None;
+        self.emit(Event::PeerClosing(self.close_reason.clone()));
+        self.enter_draining(now);
+        self.finish_drain_if_quiet(now);
     }
 
     /// A client that has everything it waited for closes the transport; a server waits for the client to do so.

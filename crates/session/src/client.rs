@@ -46,7 +46,9 @@ pub(crate) struct ClientRole {
     /// The peer has answered a PING: only then does silence mean anything.
     answers_pings: bool,
     /// Drops without a known reason, and how long they wait for it.
-    held_drops: Vec<(Instant, ReceivedResult)>,
+    pub(crate) held_drops: Vec<(Instant, ReceivedResult)>,
+    /// Drops that have waited for their reason so far.
+    pub(crate) drops_held: u64,
     /// What the transport says a round trip takes, if it knows.
     pub(crate) round_trip: Option<Duration>,
     /// What the server has installed here, within what the hello offered.
@@ -78,6 +80,7 @@ impl ClientRole {
             pings: Pings::default(),
             answers_pings: false,
             held_drops: Vec::new(),
+            drops_held: 0,
             round_trip: None,
             cache: Cache::default(),
             migrating: false,
@@ -363,6 +366,7 @@ impl Machine {
                 (trip * DROP_REASON_ROUND_TRIPS).clamp(LEAST_DROP_REASON_GRACE, DROP_REASON_GRACE)
             });
             role.held_drops.push((now + grace, result));
+            role.drops_held += 1;
             return;
         }
         self.deliver_drop(now, result);
@@ -497,6 +501,9 @@ impl Machine {
     }
 
     pub(crate) fn client_timeout(&mut self, now: Instant) {
+        if self.side != Side::Client {
+            return;
+        }
         if self.quiet_until.is_some_and(|at| at <= now) && self.live_frames() == 0 {
             self.finish_drain();
             return;

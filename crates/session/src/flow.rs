@@ -298,7 +298,8 @@ impl Machine {
     /// [`CommandError::State`] as for [`Machine::submit`].
     pub fn check_credit(&mut self, now: Instant, class: FrameClass) -> Result<(), CommandError> {
         let role = self.client_session("submitting a frame")?;
-        let live = role.frames.live();
+        // A drop that waits for its reason has ended its frame.
+        let live = role.frames.live().saturating_sub(role.held_drops.len());
         role.gate.check(now, class, live, role.frames.ends()).map_err(CommandError::Held)?;
         if role.gate.policy != CreditPolicy::Ignore && live >= usize::from(role.gate.credit.frames()) {
             role.stats.beyond_credit += 1;
@@ -316,7 +317,7 @@ impl Machine {
     /// A number that changes whenever a submit that was held back may be worth another try.
     pub fn credit_changes(&self) -> u64 {
         match &self.role {
-            Role::Client(role) => role.frames.ends().wrapping_add(role.updates),
+            Role::Client(role) => role.frames.ends().wrapping_add(role.updates).wrapping_add(role.drops_held),
             _ => 0,
         }
     }

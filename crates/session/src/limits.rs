@@ -54,8 +54,8 @@ pub const RATE_LIMIT_RETRY: Duration = Duration::from_secs(1);
 /// A peer beyond this is not reading anything; further replies are not queued.
 pub const MAX_QUEUED_REPLIES: usize = 1024;
 
-/// After CLOSE a client on QUIC waits this long for results that have arrived and are still on their way through its own
-/// reading: the peer says CLOSE only when they were acknowledged.
+/// After CLOSE both sides wait this long on QUIC for frames and results that have arrived and are still on their way
+/// through their own reading: a peer says CLOSE only when what it sent before was acknowledged.
 pub const QUIET_GRACE: Duration = Duration::from_millis(50);
 
 /// Cancels a server remembers that came before their submits, which happens on QUIC only: a submit has a stream of its

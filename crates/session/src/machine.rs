@@ -345,7 +345,8 @@ impl Machine {
         if self.postpone_end(end) {
             return;
         }
-        let quiet = self.live_frames() == 0 || self.state == ConnectionState::Draining;
+        let told = self.state == ConnectionState::Draining || self.quiet_until.is_some();
+        let quiet = self.live_frames() == 0 || told;
         let (by, reason) = if end.clean && quiet {
             (EndedBy::Peer, std::mem::take(&mut self.close_reason))
         } else {

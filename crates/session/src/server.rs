@@ -273,7 +273,10 @@ impl Machine {
         let next = match &self.role {
             Role::Server(role) => {
                 let active = self.state == ConnectionState::Active;
-                let own = [role.pings.deadline(), role.authenticated_until].into_iter().flatten().min();
+                let own = [role.pings.deadline(), role.authenticated_until, self.quiet_until]
+                    .into_iter()
+                    .flatten()
+                    .min();
                 [own.filter(|_| active), role.frames.next_deadline()].into_iter().flatten().min()
             }
             _ => None,
@@ -283,6 +286,10 @@ impl Machine {
 
     pub(crate) fn server_timeout(&mut self, now: Instant) {
         self.expire_frames(now);
+        let server = matches!(self.role, Role::Server(_)) && self.state == ConnectionState::Active;
+        if server && self.quiet_until.is_some_and(|at| at <= now) {
+            self.take_leave(now);
+        }
         let session_id = self.session_id;
         if let Role::Server(role) = &self.role
             && self.state == ConnectionState::Active

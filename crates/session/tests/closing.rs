@@ -22,11 +22,24 @@ fn a_client_says_goodbye_and_the_server_lets_it_close_first() {
     assert_eq!(pair.client.sent_types(), [MessageType::Close]);
     assert_eq!(pair.client.shut_down, Some(0));
     assert_eq!(ended_by(pair.client.event()), EndedBy::Local);
+    pair.advance(nnrp_session::QUIET_GRACE);
     assert!(matches!(pair.server.event(), Some(Event::PeerClosing(reason)) if reason == "done"));
     assert_eq!(pair.server.shut_down, None);
     pair.server.machine.handle_transport_closed(&TransportEnd { clean: true, text: String::new() });
     pair.drive();
     assert_eq!(ended_by(pair.server.event()), EndedBy::Peer);
+}
+
+#[test]
+fn a_frame_that_close_has_overtaken_is_taken() {
+    let mut pair = Pair::connected();
+    let close = packets::bare(MessageType::Close, 1);
+    pair.tell_server(&close);
+    assert!(pair.server.event().is_none(), "on QUIC frames may be a step behind");
+    pair.submit(1);
+    assert!(matches!(pair.server.event(), Some(Event::Submit(_))));
+    pair.advance(nnrp_session::QUIET_GRACE);
+    assert!(matches!(pair.server.event(), Some(Event::PeerClosing(_))));
 }
 
 // Rules R-LIM-11

@@ -98,6 +98,7 @@ fn texts_that_are_too_long_are_cut() {
     assert_eq!(established.ack.model_name.len(), 1024);
     let close = packets::bare(MessageType::Close, 1).header;
     pair.tell_server(&Packet::build(close, Bytes::new(), "r".repeat(3000).into()));
+    pair.advance(nnrp_session::QUIET_GRACE);
     let reason = pair.server.events.iter().find_map(|event| match event {
         Event::PeerClosing(reason) => Some(reason.len()),
         _ => None,
