@@ -88,6 +88,7 @@ fn a_draining_server_answers_what_it_has_and_takes_nothing_new() {
     let mut pair = Pair::connected();
     pair.submit(1);
     pair.server.receive(pair.now, &packets::bare(MessageType::Close, 1).to_bytes());
+    pair.advance(nnrp_session::QUIET_GRACE);
     pair.server.receive(pair.now, &packets::submit_packet(1, 2).to_bytes());
     pair.drive();
     let error = pair.server.sent.iter().find(|p| p.header.msg_type == MessageType::Error).unwrap();
