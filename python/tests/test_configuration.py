@@ -26,6 +26,7 @@ from nnrp.adapters import (
     serve_quic,
     serve_tcp,
 )
+from nnrp.client import dial_client
 from nnrp.core import WireFormat
 from nnrp.errors import NnrpConnectionClosedError
 from nnrp.server import accept_server_session
@@ -224,3 +225,12 @@ async def test_the_largest_frame_of_a_transport(tcp):
         accepting = asyncio.create_task(accept_server_session(listener, timeout=STEP))
         async with tcp.dial(listener.port) as client, await accepting:
             assert client.control.ack_metadata.max_body_bytes == 4096
+
+
+async def test_a_configuration_for_servers_is_not_connected_with(certificate):
+    """It verifies nobody: the token would go to whoever answers."""
+    mine = create_quic_server_configuration(certificate.certificate, certificate.private_key)
+    with pytest.raises(TypeError, match=r"for a server.*create_quic_client_configuration"):
+        connect_quic("127.0.0.1", 4433, mine)
+    with pytest.raises(TypeError, match="for a server"):
+        await dial_client("127.0.0.1", 4433, config=mine, auth_block=b"token")

@@ -12,7 +12,8 @@ use nnrp_transport::{Closed, Connection, Filter, Item, SendError, Sent, clock};
 use nnrp_wire::rules::RuleId;
 use nnrp_wire::{
     BudgetPolicy, FlowUpdateFlags, FlowUpdateMetadata, FlowUpdateScopeKind, Header, MessageType, Packet,
-    ResultFrame, ResultHintMetadata, ResultHintReason, Revision, Section, ServerHelloAck, TypedPayload,
+    ResultClass, ResultFrame, ResultHintMetadata, ResultHintReason, Revision, Section, ServerHelloAck,
+    TypedPayload,
 };
 
 use crate::error::SessionError;
@@ -358,13 +359,19 @@ impl Submit {
         self.received.metadata.budget_policy.contains(policy)
     }
 
-    /// Sends one part of the answer; more follow. Cancel-safe like [`ServerSession::send_result`].
+    /// Sends one part of the answer; more follow. A part without tensors, such as a token, is marked as partial, so that
+    /// the client knows that it is not the last. A part with tensors goes out as it is: a partial one has to list the
+    /// tiles it leaves out (R-RES-7), which only the application knows. Cancel-safe like [`ServerSession::send_result`].
     ///
     /// # Errors
     ///
     /// [`SendError`].
     pub async fn partial(&self, result: ResultFrame) -> Result<usize, SendError> {
-        self.session.send_result(self.addressed(result)).await
+        let mut part = self.addressed(result);
+        if part.sections.is_empty() && part.result_class == ResultClass::Complete {
+            part.result_class = ResultClass::Partial;
+        }
+        self.session.send_result(part).await
     }
 
     /// Answers the frame. Frame, view and trace id are filled in, and the server's total time when the result

@@ -226,10 +226,15 @@ fn start(
     connection
 }
 
+/// How long an address that was asked to prove itself may take to come back: a machine with hundreds of them at once may be
+/// slow to answer, and a token that has run out ends the client's attempt for good.
+const RETRY_TOKEN_LIFETIME: Duration = Duration::from_secs(60);
+
 fn server_config(tls: &ServerTls, options: &QuicOptions) -> Result<quinn::ServerConfig, TlsError> {
     let tls = tls.config(&options.alpn)?;
     let crypto = QuicServerConfig::try_from(tls).map_err(|error| TlsError::Config(error.to_string()))?;
     let mut config = quinn::ServerConfig::with_crypto(Arc::new(crypto));
+    config.retry_token_lifetime(RETRY_TOKEN_LIFETIME);
     let mut transport = transport_config(options);
     // Until somebody is admitted: no frames, and room for a hello. See open_windows.
     transport

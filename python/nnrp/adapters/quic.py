@@ -494,7 +494,7 @@ def connect_quic(
     Use it as ``async with connect_quic(…) as connection`` or ``connection = await connect_quic(…)``.
 
     Raises:
-        TypeError: two configurations were given.
+        TypeError: two configurations were given, or one for a server, which verifies nobody.
         ValueError: there is no such port.
         OSError: the host is unknown or unreachable.
         TimeoutError: nobody answered within ``timeout`` seconds.
@@ -505,6 +505,11 @@ def connect_quic(
     """
     chosen = _quic_configuration(config, configuration)
     check_port(port, lowest=1)
+    if chosen is not None and not chosen.is_client:
+        raise TypeError(
+            "this configuration is for a server and would verify nobody; connect with one of "
+            "create_quic_client_configuration(…)"
+        )
 
     async def open_() -> NnrpQuicConnection:
         settings = chosen if chosen is not None else create_quic_client_configuration()

@@ -48,8 +48,7 @@ async def _parts(
     session: ClientSession, request: SubmitRequest, timeout: float | None
 ) -> AsyncGenerator[Result, None]:
     frame = {"frame_id": request.frame_id, "view_id": request.view_id}
-    async with asyncio.timeout(timeout):
-        await session.submit_frame(request)
+    await session.submit_frame(request, timeout=timeout)
     live = True
     try:
         while live:
