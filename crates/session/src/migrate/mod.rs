@@ -57,7 +57,7 @@ pub const MIGRATION_GRACE: Duration = Duration::from_secs(1);
 pub const MAX_MIGRATION_GRACE: Duration = Duration::from_secs(10);
 
 /// How often a session may move within a second: each time everything that is kept may be sent again.
-pub const MAX_MIGRATIONS_PER_SECOND: u32 = 10;
+pub const MAX_MIGRATIONS_PER_SECOND: u32 = 30;
 
 /// `accept_code` of a SESSION_MIGRATE_ACK: accepted.
 const ACCEPTED: u32 = 0;
