@@ -112,9 +112,9 @@ pub fn choose(probed: &[Probed]) -> Option<TransportId> {
 ///
 /// # async fn example() -> Result<(), Box<dyn std::error::Error>> {
 /// let address: Address = "nnrps://example.org:4433".parse()?;
-/// let probed = probe(&address, &Trust::System.into(), &ProbeOptions::default()).await?;
+/// let probed = probe(&address, &Trust::Platform.into(), &ProbeOptions::default()).await?;
 /// let transport = choose(&probed).ok_or("neither transport answers")?;
-/// let session = ClientSession::connect(&address, transport, Trust::System, ClientConfig::new()).await?;
+/// let session = ClientSession::connect(&address, transport, Trust::Platform, ClientConfig::new()).await?;
 /// # Ok(())
 /// # }
 /// ```
