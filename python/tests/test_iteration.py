@@ -9,7 +9,7 @@ import pytest
 from frames import STEP, frame
 
 from nnrp.client import SubmitRequest, TypedPayload
-from nnrp.core import HeaderFlags, MessageType, NnrpPacket, PayloadKind, ResultClass
+from nnrp.core import BudgetPolicy, HeaderFlags, MessageType, NnrpPacket, PayloadKind, ResultClass
 from nnrp.errors import NnrpConnectionClosedError
 from nnrp.server import accept_server_session
 
@@ -119,14 +119,17 @@ async def test_the_parts_of_an_answer_come_one_by_one(network):
     async with network.pair() as (server, client):
 
         async def serve():
-            await server.receive_submit(STEP)
+            received = await server.receive_submit(STEP)
+            assert BudgetPolicy.ALLOW_PARTIAL in received.metadata.budget_policy
             await send_token(server, b"upon ")
             await send_token(server, b"a ")
             await send_token(server, b"time", last=True)
 
         serving = asyncio.create_task(serve())
-        parts = [part.token_chunks[0] async for part in client.stream(prompt(), timeout=STEP)]
+        results = [part async for part in client.stream(prompt(), timeout=STEP)]
         await serving
+        assert not any(part.beyond_policy for part in results)
+        parts = [part.token_chunks[0] for part in results]
         assert parts == [b"upon ", b"a ", b"time"]
 
 

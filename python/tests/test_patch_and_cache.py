@@ -8,6 +8,7 @@ from frames import STEP, section
 from nnrp.client import SubmitRequest
 from nnrp.core import (
     SERVER_HELLO_ACK_METADATA_LENGTH,
+    SESSION_PATCH_ACK_METADATA_LENGTH,
     CacheAckMetadata,
     CacheAckStatus,
     CacheInvalidateScope,
@@ -17,6 +18,7 @@ from nnrp.core import (
     MessageType,
     NnrpPacket,
     ServerHelloAckMetadata,
+    SessionPatchAckMetadata,
     SessionPatchAckStatus,
     SessionPatchField,
     SessionPatchRejectReason,
@@ -137,6 +139,32 @@ async def test_an_acknowledgement_that_comes_too_late_is_not_that_of_the_next_ob
             for _ in range(3):
                 await acknowledge_next(server)
             assert [(await ack).key for ack in waiting] == [(0, 2), (0, 3)]
+
+
+async def answer_next_patch(server, quality_tier):
+    while (await server.receive_control_packet(STEP)).header.msg_type is not MessageType.SESSION_PATCH:
+        pass
+    ack = SessionPatchAckMetadata.unpack(bytes(SESSION_PATCH_ACK_METADATA_LENGTH))
+    ack.effective_quality_tier = quality_tier
+    await server.send_control_packet(
+        NnrpPacket.build(MessageType.SESSION_PATCH_ACK, session_id=1, metadata=ack.pack())
+    )
+
+
+async def test_an_answer_that_comes_too_late_is_not_that_of_the_next_patch(network):
+    async with network.serve() as listener:
+        serving = asyncio.create_task(serve_by_hand(listener))
+        async with network.dial(listener.port) as client, await serving as server:
+            field = SessionPatchField.QUALITY_TIER
+            with pytest.raises(TimeoutError, match=r"no SESSION_PATCH_ACK within 0\.1 s"):
+                await client.patch_session(field, quality_tier=1, timeout=0.1)
+            waiting = [
+                asyncio.create_task(client.patch_session(field, quality_tier=tier, timeout=STEP))
+                for tier in (2, 3)
+            ]
+            for tier in (1, 2, 3):
+                await answer_next_patch(server, tier)
+            assert [(await ack).effective_quality_tier for ack in waiting] == [2, 3]
 
 
 async def test_scopes_need_what_they_name(tcp):

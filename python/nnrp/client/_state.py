@@ -70,7 +70,16 @@ def _release(future: asyncio.Future[None]) -> None:
 class ClientState:
     """What a client session keeps on its connection, beyond its public fields."""
 
-    __slots__ = ("_last_submitted", "_resume_from", "default_budget_ms", "gate", "installing", "native")
+    __slots__ = (
+        "_last_submitted",
+        "_resume_from",
+        "default_budget_ms",
+        "gate",
+        "installing",
+        "native",
+        "patches_unanswered",
+        "patching",
+    )
 
     def __init__(self, native: _native.ClientSession, default_budget_ms: int) -> None:
         self.native = native
@@ -78,6 +87,9 @@ class ClientState:
         self.gate = Gate()
         #: Closed while an object waits for its acknowledgement, which the next one must not take for its own.
         self.installing = Gate()
+        #: Closed while a patch waits for its answer.
+        self.patching = Gate()
+        self.patches_unanswered = 0
         #: Frame ids after a migration: the lowest, and the last one. ``None`` before one.
         self._resume_from: int | None = None
         self._last_submitted: int | None = None

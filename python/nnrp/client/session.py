@@ -175,12 +175,12 @@ class ClientSession(Record):
                 for chunk in part.token_chunks:
                     print(chunk.decode(), end="", flush=True)
 
-        The frame is submitted when the iteration begins. It ends after the result for which
-        :attr:`Result.is_last` is true; a drop is such a result, and is handed out, not raised. **Leaving
-        early**, by ``break``, an exception or cancellation, cancels the frame on the server and throws away
-        what is still to come of it. ``async with session.stream(request) as parts`` does so at the end of the
-        block; a bare ``async for`` when Python collects the iterator, which is at once unless something
-        refers to it.
+        The frame is submitted when the iteration begins, with ``ALLOW_PARTIAL`` in its ``budget_policy``. It
+        ends after the result for which :attr:`Result.is_last` is true; a drop is such a result, and is handed
+        out, not raised. **Leaving early**, by ``break``, an exception or cancellation, cancels the frame on the
+        server and throws away what is still to come of it. ``async with session.stream(request) as parts`` does
+        so at the end of the block; a bare ``async for`` when Python collects the iterator, which is at once
+        unless something refers to it.
 
         Args:
             request: the frame.
@@ -405,8 +405,8 @@ class ClientSession(Record):
             TimeoutError: the server did not answer; some never do.
             NnrpConnectionClosedError: the connection has ended.
 
-        When cancelled or timed out, the server may have made the change; an answer that comes later is what
-        the next call returns.
+        One patch at a time is on its way (wire reference 16); further calls wait for it. When cancelled or timed
+        out, the server may have made the change; an answer that comes later is ignored.
 
         """
         metadata = SessionPatchMetadata(
@@ -420,9 +420,23 @@ class ClientSession(Record):
             preferred_compression_bitmap=preferred_compression,
             profile_patch_bytes=0,
         )
-        await self._send(MessageType.SESSION_PATCH, metadata.pack())
-        packet = await self._receive(MessageType.SESSION_PATCH_ACK, timeout)
-        return SessionPatchAckMetadata.unpack(packet.metadata)
+        state = client_state(self.connection)
+        try:
+            async with asyncio.timeout(timeout):
+                await state.patching.pass_alone()
+                try:
+                    await self._send(MessageType.SESSION_PATCH, metadata.pack())
+                    state.patches_unanswered += 1
+                    while True:
+                        packet = await self._receive(MessageType.SESSION_PATCH_ACK, None)
+                        # Answers name no patch and come in order: all but the last are of calls that gave up.
+                        state.patches_unanswered -= 1
+                        if state.patches_unanswered <= 0:
+                            return SessionPatchAckMetadata.unpack(packet.metadata)
+                finally:
+                    state.patching.open()
+        except TimeoutError:
+            raise TimeoutError(f"no SESSION_PATCH_ACK within {timeout:g} s") from None
 
     async def patch(self, *, fields: SessionPatchField, **values: Any) -> SessionPatchAckMetadata:
         """Do the same as :meth:`patch_session`, the one to use; kept for programs written to another manual.

@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+from dataclasses import replace
 from typing import TYPE_CHECKING, Self
 
+from nnrp.client.request import SubmitRequest
+from nnrp.core import BudgetPolicy
 from nnrp.errors import NnrpConnectionClosedError
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, AsyncIterator
     from types import TracebackType
 
-    from nnrp.client.request import SubmitRequest
     from nnrp.client.result import Result
     from nnrp.client.session import ClientSession
 
@@ -47,6 +49,10 @@ class ResultStream:
 async def _parts(
     session: ClientSession, request: SubmitRequest, timeout: float | None
 ) -> AsyncGenerator[Result, None]:
+    if not isinstance(request, SubmitRequest):
+        raise TypeError(f"a SubmitRequest is required, not {type(request).__name__!r}")
+    # Who iterates over parts takes parts: without the permission each would count as beyond what was allowed.
+    request = replace(request, budget_policy=request.budget_policy | BudgetPolicy.ALLOW_PARTIAL)
     frame = {"frame_id": request.frame_id, "view_id": request.view_id}
     await session.submit_frame(request, timeout=timeout)
     live = True
