@@ -405,8 +405,8 @@ class ClientSession(Record):
             TimeoutError: the server did not answer; some never do.
             NnrpConnectionClosedError: the connection has ended.
 
-        One patch at a time is on its way (wire reference 16); further calls wait for it. When cancelled or timed
-        out, the server may have made the change; an answer that comes later is ignored.
+        One patch at a time is on its way; further calls wait for it. When cancelled or timed out, the server
+        may have made the change; an answer that comes later is ignored.
 
         """
         metadata = SessionPatchMetadata(
