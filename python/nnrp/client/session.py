@@ -177,10 +177,10 @@ class ClientSession(Record):
 
         The frame is submitted when the iteration begins, with ``ALLOW_PARTIAL`` in its ``budget_policy``. It
         ends after the result for which :attr:`Result.is_last` is true; a drop is such a result, and is handed
-        out, not raised. **Leaving early**, by ``break``, an exception or cancellation, cancels the frame on the
-        server and throws away what is still to come of it. ``async with session.stream(request) as parts`` does
-        so at the end of the block; a bare ``async for`` when Python collects the iterator, which is at once
-        unless something refers to it.
+        out, not raised. **Leaving early**, by ``break``, an exception or cancellation, cancels the frame on
+        the server and throws away what is still to come of it. ``async with session.stream(request) as
+        parts`` does so at the end of the block; a bare ``async for`` when Python collects the iterator,
+        which is at once unless something refers to it.
 
         Args:
             request: the frame.
