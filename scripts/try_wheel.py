@@ -59,6 +59,8 @@ def main() -> int:
             least = min(float(run("-c", measure)) for _ in range(RUNS))
             beyond = " beyond asyncio" if before == "asyncio" else ""
             sys.stdout.write(f"import {module}{beyond}: {least:.1f} ms of CPU time\n")
+        command = python.with_name("nnrp")
+        sys.stdout.write(subprocess.check_output([command, "--version"], env=environment, text=True))
         sys.stdout.write(run(ROOT / "scripts" / "readme_examples.py"))
         if chosen.demo:
             run(*install, "-r", ROOT / "examples" / "python" / "super_resolution" / "requirements.txt")

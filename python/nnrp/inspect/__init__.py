@@ -1,6 +1,6 @@
 """Looking at packets: bytes in, a tree of named fields out, with the rules that are broken marked in it.
 
-What `python -m nnrp decode` prints comes from here. :func:`dissect` takes one packet apart and never raises:
+What `nnrp decode` prints comes from here. :func:`dissect` takes one packet apart and never raises:
 a damaged packet is shown as far as it goes, and each mark carries the id of the rule and the sentence of the
 check that a receiver would apply. :func:`split` finds the packets of a byte stream.
 

@@ -1,4 +1,4 @@
-"""The command `python -m nnrp decode`."""
+"""The command `nnrp decode`."""
 
 from __future__ import annotations
 
@@ -18,32 +18,29 @@ from nnrp.inspect._source import FORMATS, Found, Piece, UnreadableError, find_pa
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-__all__ = ["add_parser"]
+__all__ = ["add_arguments", "run"]
 
 LEGAL, VIOLATION, UNREADABLE = 0, 1, 2
 """Exit codes."""
 
 _EXAMPLES: Final = """\
 examples:
-  python -m nnrp decode packet.bin              a file of packets, back to back
-  xxd frame.bin | python -m nnrp decode -       what a hex dump shows
-  echo 4e4e5250... | python -m nnrp decode -    hexadecimal digits from a log
-  python -m nnrp decode --port 9000 lo.pcapng   the TCP streams of a capture
-  python -m nnrp decode --json lo.pcap | jq .   one JSON object per packet
+  nnrp decode packet.bin              a file of packets, back to back
+  xxd frame.bin | nnrp decode -       what a hex dump shows
+  echo 4e4e5250... | nnrp decode -    hexadecimal digits from a log
+  nnrp decode --port 9000 lo.pcapng   the TCP streams of a capture
+  nnrp decode --json lo.pcap | jq .   one JSON object per packet
 
 exit codes: 0 every packet is legal, 1 a rule is broken, 2 the input holds no packets
 """
 
 
-def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
-    """Add the command to the program's parser."""
-    parser = commands.add_parser(
-        "decode",
-        help="show the packets of a file, a hex dump or a capture",
-        description="Show packets as trees of named fields, with the rules that are broken marked in them.",
-        epilog=_EXAMPLES,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add the arguments of this command."""
+    parser.description = (
+        "Show packets as trees of named fields, with the rules that are broken marked in them."
     )
+    parser.epilog = _EXAMPLES
     parser.add_argument("file", metavar="FILE", help="what to read; - for standard input")
     parser.add_argument(
         "--format",
@@ -69,7 +66,6 @@ def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
         help="colours (default: on a terminal)",
     )
     parser.add_argument("--secrets", action="store_true", help="show auth blocks and migration tokens too")
-    parser.set_defaults(run=run)
 
 
 def _port(text: str) -> int:

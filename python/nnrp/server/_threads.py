@@ -28,8 +28,9 @@ class Threads:
     They are daemons: a function that never returns holds up neither the others nor the interpreter's exit.
     """
 
-    def __init__(self, limit: int) -> None:
+    def __init__(self, limit: int, name: str = "nnrp-validator") -> None:
         self._limit = limit
+        self._name = name
         self._jobs: queue.SimpleQueue[_Job] = queue.SimpleQueue()
         self._lock = threading.Lock()
         self._count = 0
@@ -48,7 +49,7 @@ class Threads:
                 self._idle -= 1
             elif self._count < self._limit:
                 self._count += 1
-                threading.Thread(target=self._work, name="nnrp-validator", daemon=True).start()
+                threading.Thread(target=self._work, name=self._name, daemon=True).start()
         return outcome
 
     def _work(self) -> None:

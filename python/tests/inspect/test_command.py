@@ -155,7 +155,7 @@ def test_help_has_examples():
 
 
 def test_version():
-    assert program("version").stdout.decode() == f"nnrp {nnrp.__version__}\n"
+    assert program("--version").stdout.decode() == f"nnrp {nnrp.__version__}\n"
 
 
 @pytest.mark.skipif(os.name != "posix", reason="pipes break differently elsewhere")

@@ -1,0 +1,119 @@
+"""Runs the command as people do: in a process of its own."""
+
+import asyncio
+import json
+import os
+import signal
+import subprocess
+import sys
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+
+PATIENCE = 30
+"""Seconds for an interpreter to start, and to end, on a busy machine."""
+
+COMMAND = (sys.executable, "-W", "error", "-m", "nnrp")
+
+
+def environment(folder, **more):
+    """What the command finds: the package that is tested, and nothing of the user's."""
+    kept = {name: value for name, value in os.environ.items() if not name.startswith(("NNRP_", "SSLKEYLOG"))}
+    return {**kept, "XDG_STATE_HOME": str(folder / "state"), "COLUMNS": "200", **more}
+
+
+@dataclass
+class Commands:
+    """The command in one folder."""
+
+    folder: object
+    variables: dict = field(default_factory=dict)
+
+    def write(self, name, content):
+        path = self.folder / name
+        path.write_bytes(content if isinstance(content, bytes) else content.encode())
+        return path
+
+    def run(self, *arguments, stdin=b""):
+        """Run it to its end: exit code, standard output, and standard error."""
+        done = subprocess.run(
+            [*COMMAND, *map(str, arguments)],
+            input=stdin,
+            capture_output=True,
+            timeout=PATIENCE,
+            check=False,
+            cwd=self.folder,
+            env=environment(self.folder, **self.variables),
+        )
+        return done.returncode, done.stdout.decode(), done.stderr.decode()
+
+    async def in_thread(self, *arguments, **more):
+        """Run it beside a server of the same test."""
+        return await asyncio.to_thread(self.run, *arguments, **more)
+
+    async def submit(self, *arguments, **more):
+        """Run `nnrp submit` beside a server of the same test."""
+        return await self.in_thread("submit", *arguments, **more)
+
+    @asynccontextmanager
+    async def serve(self, handler, *arguments):
+        """Run `nnrp serve` until the end of the block; it is killed if it does not end."""
+        process = await asyncio.create_subprocess_exec(
+            *COMMAND,
+            *("serve", handler, "--port", "0", "--log-format", "json"),
+            *map(str, arguments),
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            cwd=self.folder,
+            env=environment(self.folder, **self.variables),
+            limit=1 << 20,
+        )
+        served = Served(process)
+        try:
+            transports = 1 if {"--plain", "off"} & set(arguments) else 2
+            while len(served.addresses) < transports:
+                record = await served.record()
+                if "address" in record:
+                    served.addresses[record["transport"]] = record["address"]
+            yield served
+        finally:
+            if process.returncode is None:
+                process.kill()
+            await process.communicate()
+
+
+@dataclass
+class Served:
+    """A server that runs."""
+
+    process: object
+    addresses: dict = field(default_factory=dict)
+
+    @property
+    def url(self):
+        return next(iter(self.addresses.values()))
+
+    @property
+    def port(self):
+        return int(self.url.rpartition(":")[2])
+
+    async def record(self):
+        """The next record of its log."""
+        line = await asyncio.wait_for(self.process.stderr.readline(), PATIENCE)
+        assert line, "the server ended"
+        try:
+            return json.loads(line)
+        except ValueError:
+            raise AssertionError(line.decode() + (await self.process.stderr.read()).decode()) from None
+
+    async def logged(self, words):
+        """Wait for a record with these words."""
+        while words not in (record := await self.record())["message"]:
+            pass
+        return record
+
+    async def stop(self, number=signal.SIGTERM):
+        """Send a signal, and wait for the end: exit code, and what was logged until then."""
+        self.process.send_signal(number)
+        _, rest = await asyncio.wait_for(self.process.communicate(), PATIENCE)
+        return self.process.returncode, [json.loads(line) for line in rest.splitlines()]

@@ -1,0 +1,86 @@
+"""Every command line of the documentation and of `--help` runs."""
+
+import re
+import shlex
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from nnrp.adapters import create_development_certificate
+from nnrp.cli.main import build_parser
+
+ROOT = Path(__file__).parents[3]
+PAGES = ("docs/command.md",)
+BLOCK = re.compile(r"```sh\n(.*?)```", re.DOTALL)
+FILE = re.compile(r"<!-- file (\S+) -->\n```python\n(.*?)```", re.DOTALL)
+HELP = re.compile(r"^  (nnrp .*?)(?:   .*)?$", re.MULTILINE)
+COMMANDS = ("serve", "submit", "decode")
+
+
+def lines_of(text):
+    return [line for block in BLOCK.findall(text) for line in block.splitlines() if line.startswith("nnrp ")]
+
+
+def shown():
+    for page in PAGES:
+        for line in lines_of((ROOT / page).read_text(encoding="utf-8")):
+            yield pytest.param(line, id=f"{page}: {line}")
+
+
+@pytest.fixture
+def workplace(commands):
+    """The files that the documentation speaks of."""
+    for name, text in FILE.findall((ROOT / "docs/command.md").read_text(encoding="utf-8")):
+        commands.write(name, text)
+    picture = np.zeros((96, 128, 3), np.uint8)
+    for name in ("a", "b"):
+        np.save(commands.folder / f"{name}.npy", picture)
+    Image.fromarray(picture).save(commands.folder / "photo.png")
+    made = create_development_certificate()
+    commands.write("cert.pem", made.certificate)
+    commands.write("key.pem", made.private_key)
+    commands.write("tokens", "a-token\n")
+    return commands
+
+
+@pytest.mark.parametrize("line", list(shown()))
+async def test_a_line_of_the_documentation_runs(workplace, line):
+    program, command, *arguments = shlex.split(line, comments=True)
+    assert program == "nnrp"
+    if command == "serve":
+        # Any port will do where the documentation names one.
+        handler, *options = arguments
+        async with workplace.serve(handler, *options) as served:
+            code, _ = await served.stop()
+        assert code == 0
+    else:
+        async with workplace.serve("app:handle", "--dev-cert") as served:
+            here = [argument.replace(":4433", f":{served.port}") for argument in arguments]
+            code, _, err = await workplace.in_thread(command, *here)
+        assert code == 0, err
+
+
+def test_help_has_examples_for_each_command(commands):
+    for command in COMMANDS:
+        code, out, _ = commands.run(command, "--help")
+        assert code == 0
+        assert f"\n  nnrp {command} " in out or f"| nnrp {command} " in out
+        assert "exit codes:" in out
+    code, out, _ = commands.run("--help")
+    assert code == 0
+    assert all(f"    {command} " in out for command in COMMANDS)
+
+
+@pytest.mark.parametrize("command", [*COMMANDS])
+def test_the_arguments_of_examples_are_understood(command):
+    """Examples of `--help` that would need a network are parsed, and not run."""
+    parser = build_parser(command)
+    choices = parser._subparsers._group_actions[0].choices
+    lines = HELP.findall(choices[command].format_help())
+    examples = [line for line in lines if line.startswith(f"nnrp {command} ")]
+    assert examples
+    for line in examples:
+        parsed = parser.parse_args(shlex.split(line.partition(" | ")[0])[1:])
+        assert parsed.command == command
