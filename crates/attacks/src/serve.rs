@@ -6,9 +6,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use nnrp::wire::{ResultFrame, TypedPayload};
-use nnrp::{
-    Identity, Listener, QuicOptions, ServerConfig, ServerSession, TcpOptions, development_certificate,
-};
+use nnrp::{Identity, Listener, ServerConfig, ServerSession, development_certificate};
 use tokio::io::{AsyncBufReadExt, AsyncWriteExt, BufReader};
 use tokio::sync::watch;
 
@@ -28,15 +26,11 @@ pub async fn serve(kind: Kind, mode: Mode, handshake_timeout: Duration) -> Resul
     let address = SocketAddr::from((Ipv4Addr::LOCALHOST, 0));
     let config = ServerConfig::new().handshake_timeout(handshake_timeout);
     let (listener, certificate) = match kind {
-        Kind::Tcp => (Listener::bind_tcp(address, TcpOptions::default(), config).await?, "-".to_owned()),
+        Kind::Tcp => (Listener::bind_tcp(address, config).await?, "-".to_owned()),
         Kind::Quic => {
             let made = development_certificate()?;
             let identity = Identity::from_pem(made.certificate.as_bytes(), made.private_key.as_bytes())?;
-            let options = QuicOptions::default();
-            (
-                Listener::bind_quic(address, &identity, &options, config).await?,
-                hex(made.certificate.as_bytes()),
-            )
+            (Listener::bind_quic(address, &identity, config).await?, hex(made.certificate.as_bytes()))
         }
     };
     let mut output = tokio::io::stdout();
@@ -95,9 +89,12 @@ async fn accept(
 
 /// Answers each frame with its own sections, or with so many bytes.
 async fn answer(session: &ServerSession, bytes: Option<usize>) {
-    while let Some(submit) = session.recv().await {
+    while let Ok(Some(submit)) = session.recv().await {
         let result = match bytes {
-            None => ResultFrame { sections: submit.sections(), ..ResultFrame::default() },
+            None => ResultFrame {
+                sections: submit.sections().map(Into::into).collect(),
+                ..ResultFrame::default()
+            },
             Some(bytes) => ResultFrame {
                 typed_payloads: vec![TypedPayload::opaque_bytes(vec![1; bytes])],
                 ..ResultFrame::default()

@@ -5,26 +5,24 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
-use nnrp_session::{
-    ClientSettings, CommandError, CreditPolicy, DRAIN_TIME, FailedFrame, Fault, FrameKey, ReceivedResult,
-};
-use nnrp_transport::quic::QuicOptions;
-use nnrp_transport::tcp::TcpOptions;
+use nnrp_session::{ClientSettings, CommandError, CreditPolicy, DRAIN_TIME, FailedFrame, Fault, FrameKey};
 use nnrp_transport::tls::ClientTls;
 use nnrp_transport::{Closed, Connection, Filter, Item, SendError, Sent, clock};
 use nnrp_wire::{
     FlowUpdateMetadata, Header, MessageType, Packet, PayloadKind, ResultHintMetadata, Revision,
     ServerHelloAck, SubmitFrame, TransportId,
 };
-use tokio::sync::broadcast;
 
 use crate::address::{Address, Scheme};
 use crate::config::ClientConfig;
+use crate::control::Asked;
 use crate::credit::Waiting;
 use crate::error::{ConnectError, HandshakeError, SessionError};
 use crate::handshake::CloseOnDrop;
 use crate::migrate::Records;
+use crate::reply::Reply;
 use crate::server::send_flow_update;
+use crate::streams::Subscription;
 
 /// A session, as its client sees it. Cloning shares it; all methods may be called from any task.
 #[derive(Clone, Debug)]
@@ -41,16 +39,7 @@ struct Inner {
     auth_block: bytes::Bytes,
     settings: ClientSettings,
     records: Records,
-}
-
-/// What became of a frame.
-#[derive(Debug)]
-#[non_exhaustive]
-pub enum Reply {
-    /// A result or a drop.
-    Result(Box<ReceivedResult>),
-    /// The frame failed: the server refused it, or its result breaks a rule.
-    Failed(Box<FailedFrame>),
+    asked: Asked,
 }
 
 /// A client could not be connected.
@@ -78,8 +67,8 @@ impl ClientSession {
         config: ClientConfig,
     ) -> Result<Self, DialError> {
         let timeout = Some(config.settings.handshake_timeout);
-        let options = QuicOptions::default();
-        let connection = nnrp_transport::quic::connect(address, server_name, tls, &options, timeout).await?;
+        let options = &config.quic;
+        let connection = nnrp_transport::quic::connect(address, server_name, tls, options, timeout).await?;
         Ok(Self::open(connection, config).await?)
     }
 
@@ -96,9 +85,9 @@ impl ClientSession {
         config: ClientConfig,
     ) -> Result<Self, DialError> {
         let timeout = Some(config.settings.handshake_timeout);
-        let options = TcpOptions::default();
+        let options = &config.tcp;
         let connection =
-            nnrp_transport::tcp::connect_tls(address, server_name, tls, &options, timeout).await?;
+            nnrp_transport::tcp::connect_tls(address, server_name, tls, options, timeout).await?;
         Ok(Self::open(connection, config).await?)
     }
 
@@ -148,7 +137,7 @@ impl ClientSession {
     /// [`DialError`].
     pub async fn connect_tcp(address: SocketAddr, config: ClientConfig) -> Result<Self, DialError> {
         let timeout = Some(config.settings.handshake_timeout);
-        let connection = nnrp_transport::tcp::connect(address, &TcpOptions::default(), timeout).await?;
+        let connection = nnrp_transport::tcp::connect(address, &config.tcp, timeout).await?;
         Ok(Self::open(connection, config).await?)
     }
 
@@ -187,6 +176,7 @@ impl ClientSession {
                     auth_block: config.hello.auth_block,
                     settings,
                     records: Records::default(),
+                    asked: Asked::default(),
                 })))
             }
             // Neither the peer nor a rule it broke: it was the clock that ended the handshake.
@@ -210,6 +200,10 @@ impl ClientSession {
 
     pub(crate) fn records(&self) -> &Records {
         &self.0.records
+    }
+
+    pub(crate) fn asked(&self) -> &Asked {
+        &self.0.asked
     }
 
     /// The connection underneath.
@@ -284,8 +278,11 @@ impl ClientSession {
         self.0.connection.with(|machine, _| machine.set_credit_policy(policy));
     }
 
-    /// Submits a frame and waits for the first thing that comes back for it. When the future is dropped, the
-    /// frame may have been submitted; its result stays for [`ClientSession::receive`].
+    /// Submits a frame and waits for the first thing that comes back for it. For an answer in parts, see
+    /// [`ClientSession::submit_streaming`].
+    ///
+    /// Cancel-safe in that nothing is lost: when the future is dropped the frame may have been submitted, and its result stays
+    /// for [`ClientSession::receive`]. To have the server stop, [`ClientSession::cancel`] it.
     ///
     /// # Errors
     ///
@@ -332,7 +329,7 @@ impl ClientSession {
     async fn next_reply(&self, filter: Filter) -> Result<Reply, SessionError> {
         loop {
             match self.0.connection.receive(filter).await? {
-                Item::Result(result) => return Ok(Reply::Result(result)),
+                Item::Result(result) => return Ok(Reply::from(*result)),
                 Item::FrameFailed(failed) => return Ok(Reply::Failed(failed)),
                 _ => {}
             }
@@ -370,12 +367,12 @@ impl ClientSession {
 
     /// Hints from now on. A subscriber that falls behind misses the oldest.
     pub fn hints(&self) -> Subscription<ResultHintMetadata> {
-        Subscription { receiver: self.0.connection.hints(), connection: self.0.connection.clone() }
+        Subscription::new(self.0.connection.hints(), &self.0.connection)
     }
 
     /// Flow updates from now on. A subscriber that falls behind misses the oldest.
     pub fn flow_updates(&self) -> Subscription<FlowUpdateMetadata> {
-        Subscription { receiver: self.0.connection.flow_updates(), connection: self.0.connection.clone() }
+        Subscription::new(self.0.connection.flow_updates(), &self.0.connection)
     }
 
     /// Sends a flow update: advice about how many results the client wants outstanding. Cancel-safe.
@@ -458,29 +455,3 @@ fn carries_nothing(frame: &SubmitFrame) -> bool {
 
 /// Marks the PINGs of [`ClientSession::ping`], so that their answers are told from others.
 const PING_TRACE: u64 = 0x7069_6e67_0000_0000;
-
-/// What arrives from the moment of subscribing.
-#[derive(Debug)]
-pub struct Subscription<T: Clone> {
-    receiver: broadcast::Receiver<(Packet, T)>,
-    connection: Connection,
-}
-
-impl<T: Clone + Send + 'static> Subscription<T> {
-    /// The next one with its packet; `None` once the session is over. Cancel-safe.
-    pub async fn next(&mut self) -> Option<(Packet, T)> {
-        loop {
-            tokio::select! {
-                biased;
-                received = self.receiver.recv() => match received {
-                    Ok(item) => return Some(item),
-                    Err(broadcast::error::RecvError::Lagged(_)) => {}
-                    Err(broadcast::error::RecvError::Closed) => return None,
-                },
-                _ = self.connection.closed() => {
-                    return self.receiver.try_recv().ok();
-                }
-            }
-        }
-    }
-}

@@ -7,6 +7,8 @@ use std::time::Duration;
 use nnrp_session::{
     ClientSettings, CreditPolicy, HANDSHAKE_TIMEOUT, Migration, ReceivedHello, ServerSettings,
 };
+use nnrp_transport::quic::QuicOptions;
+use nnrp_transport::tcp::TcpOptions;
 use nnrp_wire::extension::{LossToleranceExtension, TransportPolicyExtension};
 use nnrp_wire::{
     ClientHello, ClientHelloMetadata, ControlExtension, LossTolerance, PayloadKind, TransportId,
@@ -29,6 +31,8 @@ pub struct ServerConfig {
     pub(crate) max_pending_handshakes: usize,
     pub(crate) busy_retry_after: Duration,
     pub(crate) sessions: SessionRegistry,
+    pub(crate) quic: QuicOptions,
+    pub(crate) tcp: TcpOptions,
 }
 
 impl Default for ServerConfig {
@@ -42,6 +46,8 @@ impl Default for ServerConfig {
             max_pending_handshakes: MAX_PENDING_HANDSHAKES,
             busy_retry_after: BUSY_RETRY,
             sessions: SessionRegistry::new(),
+            quic: QuicOptions::default(),
+            tcp: TcpOptions::default(),
         }
     }
 }
@@ -57,8 +63,8 @@ impl fmt::Debug for ServerConfig {
 }
 
 impl ServerConfig {
-    /// Every option with its name and its value, as `Debug` shows it: those of a listener, not what is negotiated, which
-    /// is in [`ServerSettings::named`].
+    /// Every option with its name and its value, as `Debug` shows it: those of a listener. What is negotiated is in
+    /// [`ServerSettings::named`], the transport's are in [`QuicOptions::named`] and [`TcpOptions::named`].
     pub fn named(&self) -> impl Iterator<Item = (&'static str, String)> + use<> {
         // All of them, so that a new one cannot be forgotten.
         let ServerConfig {
@@ -70,6 +76,8 @@ impl ServerConfig {
             max_pending_handshakes,
             busy_retry_after,
             sessions: _,
+            quic: _,
+            tcp: _,
         } = self;
         [
             ("model_name", format!("{model_name:?}")),
@@ -188,6 +196,18 @@ impl ServerConfig {
         self
     }
 
+    /// How listeners over QUIC do it: windows, timeouts, ALPN.
+    pub fn quic(mut self, options: QuicOptions) -> Self {
+        self.quic = options;
+        self
+    }
+
+    /// How listeners over TCP do it.
+    pub fn tcp(mut self, options: TcpOptions) -> Self {
+        self.tcp = options;
+        self
+    }
+
     /// Decides who is let in, before anything else the client asks for is done: a `bool` or a [`Verdict`]. Runs
     /// beside the handshakes of other clients; a slow decision delays nobody else, and one that is not there when
     /// the handshake timeout is over refuses. It must not block its thread; see
@@ -227,6 +247,8 @@ impl ServerConfig {
 pub struct ClientConfig {
     pub(crate) settings: ClientSettings,
     pub(crate) hello: ClientHello,
+    pub(crate) quic: QuicOptions,
+    pub(crate) tcp: TcpOptions,
 }
 
 impl Default for ClientConfig {
@@ -250,7 +272,12 @@ impl Default for ClientConfig {
             ..ClientHelloMetadata::default()
         };
         let hello = ClientHello { metadata, extensions: Vec::new(), auth_block: bytes::Bytes::new() };
-        ClientConfig { settings: ClientSettings::default(), hello }
+        ClientConfig {
+            settings: ClientSettings::default(),
+            hello,
+            quic: QuicOptions::default(),
+            tcp: TcpOptions::default(),
+        }
     }
 }
 
@@ -263,6 +290,18 @@ impl ClientConfig {
     /// A hello made elsewhere, sent as it is.
     pub fn from_hello(hello: ClientHello) -> Self {
         ClientConfig { hello, ..ClientConfig::default() }
+    }
+
+    /// How a connection over QUIC is made: windows, timeouts, ALPN.
+    pub fn quic(mut self, options: QuicOptions) -> Self {
+        self.quic = options;
+        self
+    }
+
+    /// How a connection over TCP is made.
+    pub fn tcp(mut self, options: TcpOptions) -> Self {
+        self.tcp = options;
+        self
     }
 
     /// The token the server's authentication gets to see. Never logged.

@@ -83,21 +83,27 @@ mod address;
 mod auth;
 mod client;
 mod config;
+mod control;
 mod credit;
 mod drain;
 mod error;
 mod handshake;
 mod listener;
 mod migrate;
+mod outcome;
 mod probe;
+mod reply;
 mod server;
 mod stats;
+mod streams;
+mod submit;
 mod waiting;
 
 pub use address::{Address, AddressError, Scheme};
 pub use auth::{MAX_BLOCKING_DECISIONS, Verdict};
-pub use client::{ClientSession, DialError, Reply, Subscription};
+pub use client::{ClientSession, DialError};
 pub use config::{ClientConfig, ServerConfig};
+pub use control::{CacheObject, Forget, Patch};
 pub use error::{
     BindError, Closed, ConnectError, FailedHandshake, HandshakeError, ReceiveError, SendError, SessionError,
     TlsError,
@@ -109,7 +115,7 @@ pub use nnrp_session::{
     ANNOUNCED_CREDIT_PATIENCE, Admission, Arrival, CREDIT_TIMEOUT, ClientSettings, CommandError,
     ConnectionState, CreditPolicy, DRAIN_TIME, Drained, DropFrame, Ended, EndedBy, FailedFrame, Fault,
     FrameKey, FrameState, FrameStats, HANDSHAKE_TIMEOUT, HandshakeFailure, Hold, HoldReason, IDLE_TIMEOUT,
-    Migration, ReceivedHello, ReceivedResult, ReceivedSubmit, RejectedPacket, ServerSettings, Side,
+    Migration, Parameters, ReceivedHello, ReceivedSubmit, RejectedPacket, ServerSettings, Side,
     constant_time_eq,
 };
 pub use nnrp_transport::quic::QuicOptions;
@@ -122,6 +128,10 @@ pub use nnrp_transport::{
 };
 /// The packets themselves.
 pub use nnrp_wire as wire;
+pub use outcome::Outcome;
 pub use probe::{MAX_PROBE_BYTES, ProbeOptions, Probed, choose, probe, probe_by};
-pub use server::{Received, ServerSession, Submit, pause_for};
+pub use reply::{PushedResult, Reply};
+pub use server::{Received, ServerSession};
 pub use stats::{ClientStats, ListenerStats};
+pub use streams::{ResultParts, Subscription};
+pub use submit::Submit;

@@ -7,8 +7,8 @@ use std::time::Duration;
 
 use nnrp_session::{Admission, HANDSHAKE_TIMEOUT, ServerSettings};
 use nnrp_transport::clock;
-use nnrp_transport::quic::{QuicAcceptor, QuicOptions};
-use nnrp_transport::tcp::{Accepted, TcpAcceptor, TcpHandshake, TcpOptions};
+use nnrp_transport::quic::QuicAcceptor;
+use nnrp_transport::tcp::{Accepted, TcpAcceptor, TcpHandshake};
 use nnrp_transport::tls::{Reload, ServerTls, TlsFault};
 use nnrp_transport::{Connection, Filter, Item};
 use nnrp_wire::{ErrorCode, MessageType, TransportId};
@@ -133,10 +133,9 @@ impl Listener {
     pub async fn bind_quic(
         address: SocketAddr,
         tls: impl Into<ServerTls>,
-        options: &QuicOptions,
         config: ServerConfig,
     ) -> Result<Self, BindError> {
-        let acceptor = QuicAcceptor::bind(address, tls, options)?;
+        let acceptor = QuicAcceptor::bind(address, tls, &config.quic)?;
         let local = acceptor.local_addr().map_err(|source| BindError::Io { address, source })?;
         let inner = Inner::new(local, TransportId::Quic, config, Some(acceptor.reload()));
         tokio::spawn(accept_quic(inner.clone(), acceptor));
@@ -151,10 +150,9 @@ impl Listener {
     pub async fn bind_tcp_tls(
         address: SocketAddr,
         tls: impl Into<ServerTls>,
-        options: TcpOptions,
         config: ServerConfig,
     ) -> Result<Self, BindError> {
-        Self::listen_tcp(address, TcpAcceptor::bind_tls(address, tls, options)?, config)
+        Self::listen_tcp(address, TcpAcceptor::bind_tls(address, tls, config.tcp.clone())?, config)
     }
 
     /// Listens for plain TCP clients: nothing is encrypted, nobody is verified. Port 0 picks a free one. Needs a tokio
@@ -163,12 +161,8 @@ impl Listener {
     /// # Errors
     ///
     /// [`BindError`].
-    pub async fn bind_tcp(
-        address: SocketAddr,
-        options: TcpOptions,
-        config: ServerConfig,
-    ) -> Result<Self, BindError> {
-        Self::listen_tcp(address, TcpAcceptor::bind(address, options)?, config)
+    pub async fn bind_tcp(address: SocketAddr, config: ServerConfig) -> Result<Self, BindError> {
+        Self::listen_tcp(address, TcpAcceptor::bind(address, config.tcp.clone())?, config)
     }
 
     fn listen_tcp(

@@ -1,23 +1,23 @@
 //! The server's end of a session.
 
-use std::ops::Deref;
+use std::net::SocketAddr;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
 
 use nnrp_session::{
-    DRAIN_TIME, DropFrame, FrameKey, FrameState, ReceivedHello, ReceivedSubmit, RejectedPacket,
+    DRAIN_TIME, DropFrame, FrameKey, FrameState, Parameters, ReceivedHello, ReceivedSubmit, RejectedPacket,
     SubmittedTiles,
 };
-use nnrp_transport::{Closed, Connection, Filter, Item, SendError, Sent, clock};
+use nnrp_transport::{Closed, Connection, ConnectionStats, Filter, Item, SendError, Sent};
 use nnrp_wire::rules::RuleId;
 use nnrp_wire::{
-    BudgetPolicy, FlowUpdateFlags, FlowUpdateMetadata, FlowUpdateScopeKind, Header, MessageType, Packet,
-    ResultClass, ResultFrame, ResultHintMetadata, ResultHintReason, Revision, Section, ServerHelloAck,
-    TypedPayload,
+    FlowUpdateMetadata, FlowUpdateScopeKind, Header, MessageType, Packet, ResultFrame, ResultHintMetadata,
+    ResultHintReason, Revision, ServerHelloAck, TransportId,
 };
 
 use crate::error::SessionError;
 use crate::migrate::Registered;
+use crate::outcome::Outcome;
+use crate::submit::Submit;
 
 /// Bytes of a RESULT_HINT packet: header and 16 bytes of metadata.
 const HINT_BYTES: usize = Header::LEN + ResultHintMetadata::LEN;
@@ -67,6 +67,26 @@ impl ServerSession {
         self.0.connection.peer_certificates()
     }
 
+    /// Which binding carries it now; a session may move.
+    pub fn transport(&self) -> TransportId {
+        self.0.connection.transport()
+    }
+
+    /// The other end.
+    pub fn peer_addr(&self) -> SocketAddr {
+        self.0.connection.peer_addr()
+    }
+
+    /// Counters of the session and its connection, from its beginning.
+    pub fn stats(&self) -> ConnectionStats {
+        self.0.connection.stats()
+    }
+
+    /// What is in force of what the client may change while the session runs (SESSION_PATCH); `None` once it is over.
+    pub fn parameters(&self) -> Option<Parameters> {
+        self.0.connection.with(|machine, _| machine.parameters().cloned())
+    }
+
     /// The session's id.
     pub fn id(&self) -> u32 {
         self.0.ack.metadata.session_id
@@ -82,18 +102,22 @@ impl ServerSession {
         &self.0.ack
     }
 
-    /// The next frame, which owes its client an answer; `None` once the session is over. Packets that were
-    /// refused are logged and skipped. Cancel-safe.
-    pub async fn recv(&self) -> Option<Submit> {
+    /// The next frame, which owes its client an answer; `None` once the session has ended in order, by either side. Packets
+    /// that were refused are logged and skipped. Cancel-safe: no frame is lost.
+    ///
+    /// # Errors
+    ///
+    /// [`SessionError::Closed`] when the session ended otherwise: the connection was lost, or a fatal error ended it. In either
+    /// case every frame that had arrived was handed out before.
+    pub async fn recv(&self) -> Result<Option<Submit>, SessionError> {
         loop {
             match self.receive().await {
-                Ok(Received::Submit(submit)) => {
-                    return Some(Submit { session: self.clone(), received: *submit, answered: false });
-                }
+                Ok(Received::Submit(submit)) => return Ok(Some(Submit::new(self, *submit))),
                 Ok(Received::Rejected(rejected)) => {
                     self.log_refused(&rejected, "a packet was refused");
                 }
-                Err(_) => return None,
+                Err(SessionError::Closed(closed)) if closed.is_orderly() => return Ok(None),
+                Err(error) => return Err(error),
             }
         }
     }
@@ -141,6 +165,61 @@ impl ServerSession {
                 return Ok(packet);
             }
         }
+    }
+
+    /// Sends an answer to a frame, or a part of one, when there is no [`Submit`] to do it with; returns the packet's bytes. Waits
+    /// while the write buffer is full. Cancel-safe: the whole packet is sent or nothing.
+    ///
+    /// # Errors
+    ///
+    /// As [`ServerSession::send_result`].
+    pub async fn send(&self, key: FrameKey, outcome: impl Into<Outcome>) -> Result<usize, SendError> {
+        let result = outcome.into().of(key);
+        self.send_result(result).await
+    }
+
+    /// Ends a frame without a result, telling its client why; returns the bytes of the drop. Cancel-safe likewise.
+    ///
+    /// # Errors
+    ///
+    /// As [`ServerSession::send_drop`].
+    pub async fn drop_frame(&self, key: FrameKey, reason: ResultHintReason) -> Result<usize, SendError> {
+        let (frame_id, view_id) = (key.frame_id, key.view_id);
+        self.send_drop(DropFrame { frame_id, view_id, reason: Some(reason), ..DropFrame::default() }).await
+    }
+
+    /// Gives the client advice that is about the session; returns the packet's bytes. Cancel-safe likewise.
+    ///
+    /// # Errors
+    ///
+    /// As [`ServerSession::send_hint`].
+    pub async fn hint(&self, hint: ResultHintMetadata) -> Result<usize, SendError> {
+        self.send_hint(Header::new(MessageType::ResultHint), &hint).await
+    }
+
+    /// Tells the client how much it may submit; returns the packet's bytes. An update of the session whose `credit_epoch` is 0,
+    /// as [`FlowUpdateMetadata::pause`] and the like make it, is numbered so that the client heeds it. Cancel-safe likewise.
+    ///
+    /// # Errors
+    ///
+    /// As [`ServerSession::send_flow_update`].
+    pub async fn flow_update(&self, mut update: FlowUpdateMetadata) -> Result<usize, SendError> {
+        update.check().map_err(|error| SendError::Command(error.into()))?;
+        let mut header = Header::new(MessageType::FlowUpdate);
+        let session = update.scope_kind == FlowUpdateScopeKind::Session;
+        header.session_id = if update.scope_kind == FlowUpdateScopeKind::Connection { 0 } else { self.id() };
+        let bytes = Header::LEN + FlowUpdateMetadata::LEN;
+        self.0
+            .connection
+            .command(bytes, |machine, _| {
+                if session && update.credit_epoch == 0 {
+                    update.credit_epoch = machine.next_flow_epoch();
+                }
+                let metadata = bytes::Bytes::copy_from_slice(&update.encode());
+                machine.send_packet(Packet::build(header, metadata, bytes::Bytes::new()))
+            })
+            .await?;
+        Ok(bytes)
     }
 
     /// Sends one result; returns the packet's bytes. Waits while the write buffer is full. A frame may get several.
@@ -287,152 +366,4 @@ pub(crate) async fn send_flow_update(
     header.session_id = if update.scope_kind == FlowUpdateScopeKind::Connection { 0 } else { session_id };
     let packet = Packet::build(header, update.encode().to_vec().into(), bytes::Bytes::new());
     connection.send(packet).await
-}
-
-/// A pause asked of the client: submit nothing new for `retry_after`. It ends by itself then, or with the next update.
-pub fn pause_for(retry_after: Duration, epoch: u32) -> FlowUpdateMetadata {
-    FlowUpdateMetadata {
-        scope_kind: FlowUpdateScopeKind::Session,
-        update_reason: nnrp_wire::FlowUpdateReason::Pause,
-        retry_after_ms: u32::try_from(retry_after.as_millis()).unwrap_or(u32::MAX),
-        flow_flags: FlowUpdateFlags::RETRY_AFTER_VALID,
-        credit_epoch: epoch,
-        ..FlowUpdateMetadata::default()
-    }
-}
-
-/// A frame that owes its client an answer. Dropping it unanswered sends RESULT_DROP, so that no client waits for
-/// ever.
-#[derive(Debug)]
-pub struct Submit {
-    session: ServerSession,
-    received: ReceivedSubmit,
-    answered: bool,
-}
-
-impl Deref for Submit {
-    type Target = ReceivedSubmit;
-
-    fn deref(&self) -> &ReceivedSubmit {
-        &self.received
-    }
-}
-
-impl Submit {
-    /// What names the frame.
-    pub fn key(&self) -> FrameKey {
-        FrameKey::from(&self.received.packet.header)
-    }
-
-    /// The tiles the frame is about.
-    pub fn tile_ids(&self) -> impl ExactSizeIterator<Item = u16> {
-        self.received.body.tile_ids()
-    }
-
-    /// The tensor sections, copied into a form that can be changed and sent; tiles stay slices of the body.
-    pub fn sections(&self) -> Vec<Section> {
-        self.received.body.sections().map(|section| section.to_section()).collect()
-    }
-
-    /// The typed payloads; their bytes stay slices of the body.
-    pub fn payloads(&self) -> impl ExactSizeIterator<Item = TypedPayload> {
-        self.received.body.typed_payloads()
-    }
-
-    /// When the frame's budget runs out; `None` without one.
-    pub fn deadline(&self) -> Option<Instant> {
-        match self.received.metadata.latency_budget_ms {
-            0 => None,
-            budget => Some(self.received.received_at + Duration::from_millis(u64::from(budget))),
-        }
-    }
-
-    /// Waits until nobody wants the answer any more: the client cancelled the frame, it expired, or the session ended.
-    /// The frame still has to end: [`Submit::reject`] it, or let go of it. Cancel-safe.
-    pub async fn cancelled(&self) {
-        self.session.cancelled(self.key()).await;
-    }
-
-    /// Whether the client accepts a result that makes use of `policy` in place of a complete one. A frame that would
-    /// need what is not allowed is dropped instead; nothing checks that when a result is sent.
-    pub fn allows(&self, policy: BudgetPolicy) -> bool {
-        self.received.metadata.budget_policy.contains(policy)
-    }
-
-    /// Sends one part of the answer; more follow. A part without tensors, such as a token, is marked as partial, so that
-    /// the client knows that it is not the last. A part with tensors goes out as it is: a partial one has to list the
-    /// tiles it leaves out (R-RES-7), which only the application knows. Cancel-safe like [`ServerSession::send_result`].
-    ///
-    /// # Errors
-    ///
-    /// [`SendError`].
-    pub async fn partial(&self, result: ResultFrame) -> Result<usize, SendError> {
-        let mut part = self.addressed(result);
-        if part.sections.is_empty() && part.result_class == ResultClass::Complete {
-            part.result_class = ResultClass::Partial;
-        }
-        self.session.send_result(part).await
-    }
-
-    /// Answers the frame. Frame, view and trace id are filled in, and the server's total time when the result
-    /// states none.
-    ///
-    /// # Errors
-    ///
-    /// [`SendError`]. A result that is not legal leaves the frame unanswered and thus dropped.
-    pub async fn reply(mut self, result: ResultFrame) -> Result<usize, SendError> {
-        let sent = self.session.send_result(self.addressed(result)).await;
-        self.answered = sent.is_ok();
-        sent
-    }
-
-    /// Ends the frame without a result, with a reason the client gets to see.
-    ///
-    /// # Errors
-    ///
-    /// [`SendError`].
-    pub async fn reject(mut self, reason: ResultHintReason) -> Result<usize, SendError> {
-        let sent = self.session.send_drop(self.drop_frame(Some(reason))).await;
-        self.answered = sent.is_ok();
-        sent
-    }
-
-    fn addressed(&self, mut result: ResultFrame) -> ResultFrame {
-        let header = &self.received.packet.header;
-        result.frame_id = header.frame_id;
-        result.view_id = header.view_id;
-        result.route_id = header.route_id;
-        result.trace_id = header.trace_id;
-        if result.server_total_ms == 0 {
-            let total = clock::now().saturating_duration_since(self.received.received_at).as_millis();
-            result.server_total_ms = u16::try_from(total).unwrap_or(u16::MAX);
-        }
-        result
-    }
-
-    fn drop_frame(&self, reason: Option<ResultHintReason>) -> DropFrame {
-        let header = &self.received.packet.header;
-        DropFrame {
-            frame_id: header.frame_id,
-            view_id: header.view_id,
-            route_id: header.route_id,
-            trace_id: header.trace_id,
-            reason,
-            ..DropFrame::default()
-        }
-    }
-}
-
-impl Drop for Submit {
-    fn drop(&mut self) {
-        if self.answered || !self.session.owes_answer(self.key()) {
-            return;
-        }
-        let drop = self.drop_frame(None);
-        tracing::warn!(
-            session = self.session.id(), frame = drop.frame_id, view = drop.view_id, trace = drop.trace_id,
-            peer = %self.session.connection().peer_addr(), "dropped without an answer; the client is told"
-        );
-        let _ = self.session.connection().with(|machine, _| machine.drop_unanswered(&drop));
-    }
 }

@@ -5,6 +5,7 @@
 mod api {
     pub(crate) mod addresses;
     pub(crate) mod answers;
+    pub(crate) mod asking;
     pub(crate) mod authentication;
     pub(crate) mod backpressure;
     pub(crate) mod cancellation;
@@ -34,6 +35,7 @@ mod api {
     pub(crate) mod rules_of_migration;
     pub(crate) mod rules_of_servers;
     pub(crate) mod rules_of_time;
+    pub(crate) mod streams;
     pub(crate) mod unread;
     pub(crate) mod verification;
 }
@@ -150,6 +152,22 @@ over_every_transport! {
     rules_of_frames::a_frame_left_partial_gives_its_credit_back,
     rules_of_frames::a_keyframe_is_never_sent_and_forgotten,
     rules_of_frames::results_nobody_takes_hold_the_server_back_and_are_not_lost,
+    streams::streams_and_sinks_carry_what_the_methods_do,
+    streams::a_dropped_stream_loses_nothing,
+    streams::the_stream_of_frames_says_how_the_session_ended,
+    streams::an_answer_in_parts_ends_with_its_last,
+    streams::a_last_part_may_be_partial_or_a_drop,
+    streams::leaving_an_answer_early_cancels_its_frame,
+    streams::an_answer_ends_with_its_session,
+    streams::cancels_are_heard_by_who_listens,
+    asking::a_patch_says_what_is_in_force_on_both_sides,
+    asking::a_patch_that_was_given_up_does_not_answer_the_next,
+    asking::answers_without_a_number_are_counted,
+    asking::a_server_that_never_answers_is_given_up,
+    asking::an_object_is_kept_and_referred_to,
+    asking::objects_are_forgotten_by_kind_namespace_or_all,
+    asking::an_object_that_is_too_large_is_rejected,
+    asking::an_object_that_was_given_up_does_not_answer_the_next,
 }
 
 /// Behaviours of listeners: there is none in memory.
@@ -186,6 +204,7 @@ over_networks! {
     rules_of_migration::frames_that_come_too_late_or_again_are_refused,
     rules_of_migration::an_answer_about_something_else_moves_nothing,
     unread::what_is_offered_to_one_client_bounds_what_waits_of_it,
+    streams::sessions_come_as_a_stream_until_the_listener_closes,
 }
 
 /// Behaviours of TLS, over both bindings that have it.

@@ -7,8 +7,7 @@ use std::sync::{Arc, Mutex};
 
 use futures_util::FutureExt;
 use nnrp::{
-    ClientConfig, ClientSession, Identity, Listener, QuicOptions, ServerConfig, TcpOptions, Trust, Verdict,
-    development_certificate,
+    ClientConfig, ClientSession, Identity, Listener, ServerConfig, Trust, Verdict, development_certificate,
 };
 use tracing::field::{Field, Visit};
 use tracing::span::{Attributes, Id, Record};
@@ -100,13 +99,13 @@ async fn no_log_shows_an_auth_block() {
     };
     let address = SocketAddr::from((Ipv4Addr::LOCALHOST, 0));
 
-    let tcp = Listener::bind_tcp(address, TcpOptions::default(), config()).await.unwrap();
+    let tcp = Listener::bind_tcp(address, config()).await.unwrap();
     let to = tcp.local_addr();
     shake_hands(&tcp, async |config| ClientSession::connect_tcp(to, config).await.is_ok()).await;
 
     let made = development_certificate().unwrap();
     let identity = Identity::from_pem(made.certificate.as_bytes(), made.private_key.as_bytes()).unwrap();
-    let quic = Listener::bind_quic(address, &identity, &QuicOptions::default(), config()).await.unwrap();
+    let quic = Listener::bind_quic(address, &identity, config()).await.unwrap();
     let to = quic.local_addr();
     let trust = Trust::Certificates(made.certificate.into_bytes());
     shake_hands(&quic, async |config| {
@@ -125,9 +124,7 @@ async fn a_listener_that_lets_everybody_in_says_so_once() {
     let log = Everything::default();
     let _listening = tracing::subscriber::set_default(log.clone());
     let warnings = || log.0.lock().unwrap().matches("everybody who reaches this address is let in").count();
-    let bind = |host: Ipv4Addr, config| {
-        Listener::bind_tcp(SocketAddr::from((host, 0)), TcpOptions::default(), config)
-    };
+    let bind = |host: Ipv4Addr, config| Listener::bind_tcp(SocketAddr::from((host, 0)), config);
     for quiet in [
         bind(Ipv4Addr::LOCALHOST, ServerConfig::new()).await.unwrap(),
         bind(Ipv4Addr::UNSPECIFIED, ServerConfig::new().authenticate(async |_| true)).await.unwrap(),

@@ -124,9 +124,11 @@ impl ClientSession {
         };
         Operation::new(receive, move |py, received| match received {
             None => Err(patience.timed_out(&no_result(frame_id))),
-            Some(Ok(Reply::Result(result))) => Ok(Py::new(py, ReceivedResult::from(*result))?.into_any()),
             Some(Ok(Reply::Failed(failed))) => Err(errors::frame_failed(py, &failed)),
-            Some(Ok(_)) => Err(patience.timed_out(&no_result(frame_id))),
+            Some(Ok(reply)) => match ReceivedResult::new(reply) {
+                Some(result) => Ok(Py::new(py, result)?.into_any()),
+                None => Err(patience.timed_out(&no_result(frame_id))),
+            },
             Some(Err(error)) => Err(errors::session(py, transport, &error)),
         })
     }

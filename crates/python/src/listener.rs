@@ -300,8 +300,9 @@ pub(crate) fn bind_quic(
     let address = socket_address(host, port)?;
     let tls = server_tls(tls)?;
     let options = quic_options(alpn, idle_timeout, max_datagram_frame_size)?;
-    let (config, transport) = (listening.config()?, options.named().collect());
-    let binding = async move { nnrp::Listener::bind_quic(address, tls, &options, config).await };
+    let transport = options.named().collect();
+    let config = listening.config()?.quic(options);
+    let binding = async move { nnrp::Listener::bind_quic(address, tls, config).await };
     self::listening(binding, listening.limits()?, transport)
 }
 
@@ -320,11 +321,12 @@ pub(crate) fn bind_tcp(
     let address = socket_address(host, port)?;
     let options = tcp_options(alpn, idle_timeout, no_delay)?;
     let tls = tls.map(server_tls).transpose()?;
-    let (config, transport) = (listening.config()?, options.named().collect());
+    let transport = options.named().collect();
+    let config = listening.config()?.tcp(options);
     let binding = async move {
         match tls {
-            None => nnrp::Listener::bind_tcp(address, options, config).await,
-            Some(tls) => nnrp::Listener::bind_tcp_tls(address, tls, options, config).await,
+            None => nnrp::Listener::bind_tcp(address, config).await,
+            Some(tls) => nnrp::Listener::bind_tcp_tls(address, tls, config).await,
         }
     };
     self::listening(binding, listening.limits()?, transport)

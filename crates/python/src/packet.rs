@@ -224,13 +224,20 @@ pub(crate) struct Result {
     beyond_policy: bool,
 }
 
-impl From<nnrp::ReceivedResult> for Result {
-    fn from(result: nnrp::ReceivedResult) -> Self {
-        Self {
-            packet: result.packet,
-            body: result.push.map(|(metadata, body)| FrameBody { body, kinds: metadata.payload_kind_bitmap }),
-            drop_reason: result.drop_reason.map(wire::ResultHintReason::value),
-            beyond_policy: result.beyond_policy,
+impl Result {
+    /// A result or a drop; `None` for a frame that failed.
+    pub(crate) fn new(reply: nnrp::Reply) -> Option<Self> {
+        match reply {
+            nnrp::Reply::Result(pushed) => {
+                let nnrp::PushedResult { packet, metadata, body, beyond_policy, .. } = *pushed;
+                let body = Some(FrameBody { body, kinds: metadata.payload_kind_bitmap });
+                Some(Self { packet, body, drop_reason: None, beyond_policy })
+            }
+            nnrp::Reply::Dropped { reason, packet, .. } => {
+                let drop_reason = reason.map(wire::ResultHintReason::value);
+                Some(Self { packet, body: None, drop_reason, beyond_policy: false })
+            }
+            _ => None,
         }
     }
 }

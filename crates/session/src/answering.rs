@@ -24,8 +24,8 @@ use crate::{
 /// for that; this one says that the server cannot do the work.
 pub const UNANSWERED: ResultHintReason = ResultHintReason::ServerBusy;
 
-/// Whether a result ends its frame (wire reference 11.3).
-pub(crate) fn is_terminal(metadata: &ResultPushMetadata, flags: HeaderFlags) -> bool {
+/// Whether a result ends its frame (wire reference 11.3): one that is not partial does, and a partial one that says so.
+pub fn is_terminal(metadata: &ResultPushMetadata, flags: HeaderFlags) -> bool {
     metadata.result_class != ResultClass::Partial || flags.contains(HeaderFlags::EOS)
 }
 

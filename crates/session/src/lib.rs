@@ -47,7 +47,7 @@ mod state;
 mod stats;
 mod transmit;
 
-pub use answering::UNANSWERED;
+pub use answering::{UNANSWERED, is_terminal};
 pub use drain::Drained;
 pub use error::{CommandError, Fault, constant_time_eq, whole_millis};
 pub use event::{

@@ -214,6 +214,14 @@ impl Machine {
         Ok(bytes)
     }
 
+    /// The epoch that makes the next FLOW_UPDATE of session scope newer than every one before it (R-FLOW-6).
+    pub fn next_flow_epoch(&self) -> u32 {
+        match &self.role {
+            Role::Server(role) => role.flow_epoch.saturating_add(1),
+            _ => 1,
+        }
+    }
+
     /// The parameters in force; SESSION_PATCH changes them.
     pub fn parameters(&self) -> Option<&Parameters> {
         match &self.role {

@@ -17,6 +17,12 @@ impl Closed {
     pub fn tls_fault(&self) -> Option<TlsFault> {
         self.1
     }
+
+    /// Whether one of the two sides ended it on purpose: neither an error nor the network did.
+    pub fn is_orderly(&self) -> bool {
+        use nnrp_session::EndedBy;
+        matches!(self.0.by, EndedBy::Local | EndedBy::Peer)
+    }
 }
 
 impl std::fmt::Display for Closed {

@@ -5,22 +5,16 @@ use nnrp::{EndedBy, FrameKey, Reply, ServerSettings, SessionError};
 
 use nnrp_transport::WRITE_BUFFER_BYTES;
 
-use super::harness::{Ends, Kind, frame, session, session_with, soon, text_of, text_result};
+use super::harness::{Ends, Kind, drop_reason, frame, session, session_with, soon, text_of, text_result};
 
 /// Submits frame 1 and has the server take it.
 async fn submitted(ends: &Ends) -> nnrp::Submit {
     ends.client.send(&frame(1)).await.unwrap();
-    soon("a frame", ends.server.recv()).await.unwrap()
+    soon("a frame", ends.server.recv()).await.unwrap().unwrap()
 }
 
 async fn outcome(ends: &Ends) -> Result<Reply, SessionError> {
     soon("an answer", ends.client.receive_for(1, Some(0))).await
-}
-
-fn drop_reason(reply: Result<Reply, SessionError>) -> Option<ResultHintReason> {
-    let Ok(Reply::Result(result)) = reply else { panic!("{reply:?}") };
-    assert!(result.push.is_none());
-    result.drop_reason
 }
 
 pub(crate) async fn a_wait_ends_with_the_result(kind: Kind) {
@@ -36,7 +30,7 @@ pub(crate) async fn a_wait_ends_with_a_drop_that_says_why(kind: Kind) {
     let submit = submitted(&ends).await;
     let (reply, sent) = tokio::join!(outcome(&ends), submit.reject(ResultHintReason::Superseded));
     sent.unwrap();
-    assert_eq!(drop_reason(reply), Some(ResultHintReason::Superseded));
+    assert_eq!(drop_reason(&reply.unwrap()), Some(ResultHintReason::Superseded));
 }
 
 // Rules R-LIFE-3
@@ -45,8 +39,8 @@ pub(crate) async fn a_wait_ends_when_the_frame_expires(kind: Kind) {
     settings.expire_frames = true;
     let ends = session_with(kind, settings).await;
     ends.client.send(&SubmitFrame { latency_budget_ms: 30, ..frame(1) }).await.unwrap();
-    let submit = soon("a frame", ends.server.recv()).await.unwrap();
-    assert_eq!(drop_reason(outcome(&ends).await), Some(ResultHintReason::BudgetExceeded));
+    let submit = soon("a frame", ends.server.recv()).await.unwrap().unwrap();
+    assert_eq!(drop_reason(&outcome(&ends).await.unwrap()), Some(ResultHintReason::BudgetExceeded));
     soon("the news for the handler", submit.cancelled()).await;
     assert!(!ends.server.frame_cancelled(FrameKey::new(1)), "nobody cancelled it");
     // Past the deadline nothing but the drop is sent.
@@ -63,7 +57,7 @@ pub(crate) async fn late_answers_cost_nothing(kind: Kind) {
     let bulk = "x".repeat(WRITE_BUFFER_BYTES / 4);
     for id in 1..=6 {
         ends.client.send(&SubmitFrame { latency_budget_ms: 20, ..frame(id) }).await.unwrap();
-        let submit = soon("a frame", ends.server.recv()).await.unwrap();
+        let submit = soon("a frame", ends.server.recv()).await.unwrap().unwrap();
         soon("its end", submit.cancelled()).await;
         if id % 3 == 0 {
             let dropped = soon("room for a drop", submit.reject(ResultHintReason::Superseded)).await;
@@ -74,7 +68,7 @@ pub(crate) async fn late_answers_cost_nothing(kind: Kind) {
     }
     for id in 1..=6 {
         let reply = soon("a drop", ends.client.receive_for(id, Some(0))).await;
-        assert_eq!(drop_reason(reply), Some(ResultHintReason::BudgetExceeded));
+        assert_eq!(drop_reason(&reply.unwrap()), Some(ResultHintReason::BudgetExceeded));
     }
     ends.echo(7).await;
     assert_eq!(ends.client.connection().stats().frames.drops_ignored, 0);
@@ -102,7 +96,7 @@ pub(crate) async fn a_wait_ends_when_the_server_closes(kind: Kind) {
     let ends = session(kind).await;
     let submit = submitted(&ends).await;
     let (reply, ()) = tokio::join!(outcome(&ends), ends.server.close("maintenance"));
-    assert_eq!(drop_reason(reply), Some(ResultHintReason::ServerBusy));
+    assert_eq!(drop_reason(&reply.unwrap()), Some(ResultHintReason::ServerBusy));
     drop(submit);
     let Err(SessionError::Closed(closed)) = outcome(&ends).await else { panic!() };
     assert_eq!((closed.0.by, closed.0.reason.as_str()), (EndedBy::Peer, "maintenance"));
@@ -136,7 +130,7 @@ pub(crate) async fn a_frame_that_expired_before_anybody_took_it_is_not_handed_ou
     settings.expire_frames = true;
     let ends = session_with(kind, settings).await;
     ends.client.send(&SubmitFrame { latency_budget_ms: 1, ..frame(1) }).await.unwrap();
-    assert_eq!(drop_reason(outcome(&ends).await), Some(ResultHintReason::BudgetExceeded));
+    assert_eq!(drop_reason(&outcome(&ends).await.unwrap()), Some(ResultHintReason::BudgetExceeded));
     ends.echo(2).await;
 }
 
@@ -144,7 +138,7 @@ pub(crate) async fn a_cancel_right_behind_its_submit_is_not_lost(kind: Kind) {
     let ends = session(kind).await;
     let waits = async {
         for frame_id in 1..=20 {
-            let submit = soon("a frame", ends.server.recv()).await.unwrap();
+            let submit = soon("a frame", ends.server.recv()).await.unwrap().unwrap();
             assert_eq!(submit.key().frame_id, frame_id);
             soon("its cancellation", submit.cancelled()).await;
         }

@@ -63,7 +63,7 @@ pub(crate) async fn receivers_are_served_first_come_first_served(kind: Kind) {
 pub(crate) async fn a_cancelled_frame_reaches_the_server(kind: Kind) {
     let ends = session(kind).await;
     ends.client.send(&frame(1)).await.unwrap();
-    let submit = soon("a frame", ends.server.recv()).await.unwrap();
+    let submit = soon("a frame", ends.server.recv()).await.unwrap().unwrap();
     ends.client.cancel(FrameKey::new(1)).await.unwrap();
     soon("the cancellation", submit.cancelled()).await;
     assert!(ends.server.frame_cancelled(FrameKey::new(1)));

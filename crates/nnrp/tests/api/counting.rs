@@ -29,7 +29,7 @@ pub(crate) async fn a_listener_counts_its_sessions_and_their_traffic_when_they_a
             tokio::join!(server.dial(kind, ClientConfig::new()), server.listener.accept());
         let (client, session) = (client.unwrap(), session.unwrap());
         client.send(&frame(1)).await.unwrap();
-        let submit = soon("a frame", session.recv()).await.unwrap();
+        let submit = soon("a frame", session.recv()).await.unwrap().unwrap();
         submit.reply(text_result(1, "done")).await.unwrap();
         soon("a result", client.receive()).await.unwrap();
         client.send(&bulky(2, 200_000)).await.unwrap();

@@ -4,9 +4,9 @@ use std::future::Future;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::time::Duration;
 
-use nnrp::wire::{ResultFrame, Section, SubmitFrame, TensorDType, TypedPayload};
+use nnrp::wire::{ResultFrame, ResultHintReason, Section, SubmitFrame, TensorDType, TypedPayload};
 use nnrp::{
-    Admission, ClientConfig, ClientSession, ClientTls, Connection, DialError, Identity, Listener,
+    Admission, ClientConfig, ClientSession, ClientTls, Connection, DialError, Identity, Listener, Outcome,
     PendingSession, QuicOptions, Reply, ServerConfig, ServerSession, ServerSettings, ServerTls, TcpOptions,
     Trust, development_certificate,
 };
@@ -92,9 +92,9 @@ impl Server {
 pub(crate) async fn listen(kind: Kind, tls: impl Into<ServerTls>, config: ServerConfig) -> Listener {
     let address = SocketAddr::from((Ipv4Addr::LOCALHOST, 0));
     let bound = match kind {
-        Kind::Quic => Listener::bind_quic(address, tls, &QuicOptions::default(), config).await,
-        Kind::Tls => Listener::bind_tcp_tls(address, tls, TcpOptions::default(), config).await,
-        _ => Listener::bind_tcp(address, TcpOptions::default(), config).await,
+        Kind::Quic => Listener::bind_quic(address, tls, config).await,
+        Kind::Tls => Listener::bind_tcp_tls(address, tls, config).await,
+        _ => Listener::bind_tcp(address, config).await,
     };
     bound.unwrap()
 }
@@ -168,19 +168,24 @@ pub(crate) fn text_result(frame_id: u32, text: &str) -> ResultFrame {
 /// The text of a [`text_result`].
 pub(crate) fn text_of(reply: &Reply) -> String {
     let Reply::Result(result) = reply else { panic!("{reply:?}") };
-    let Some((_, body)) = &result.push else { panic!("dropped") };
-    let payload = body.typed_payloads().next().expect("a payload");
+    let payload = result.payloads().next().expect("a payload");
     String::from_utf8(payload.data.to_vec()).unwrap()
+}
+
+/// Why a frame was dropped; nothing else may have become of it.
+pub(crate) fn drop_reason(reply: &Reply) -> Option<ResultHintReason> {
+    let Reply::Dropped { reason, .. } = reply else { panic!("{reply:?}") };
+    *reason
 }
 
 impl Ends {
     /// Proves that the session works.
     pub(crate) async fn echo(&self, frame_id: u32) {
         let answer = async {
-            let submit = self.server.recv().await.expect("a frame");
+            let submit = self.server.recv().await.unwrap().expect("a frame");
             assert_eq!(submit.key().frame_id, frame_id);
-            let sections = submit.sections();
-            submit.reply(ResultFrame { sections, ..ResultFrame::default() }).await.unwrap();
+            let answer = Outcome::complete().sections(submit.sections());
+            submit.reply(answer).await.unwrap();
         };
         let frame = frame(frame_id);
         let (reply, ()) = soon("an echo", async { tokio::join!(self.client.submit(&frame), answer) }).await;

@@ -1,7 +1,6 @@
 use std::time::Duration;
 
-use nnrp::pause_for;
-use nnrp::wire::{Header, MessageType, ResultHintCongestionState, ResultHintMetadata};
+use nnrp::wire::{FlowUpdateMetadata, ResultHintCongestionState, ResultHintMetadata};
 
 use super::harness::{Kind, session, soon};
 
@@ -19,13 +18,10 @@ pub(crate) async fn hints_and_flow_updates_reach_their_subscribers(kind: Kind) {
     let ends = session(kind).await;
     let mut hints = ends.client.hints();
     let mut updates = ends.client.flow_updates();
-    let saturated = ResultHintMetadata {
-        congestion_state: ResultHintCongestionState::Saturated,
-        ..ResultHintMetadata::default()
-    };
-    ends.server.send_hint(Header::new(MessageType::ResultHint), &saturated).await.unwrap();
-    let pause = pause_for(Duration::from_millis(20), 1);
-    ends.server.send_flow_update(Header::new(MessageType::FlowUpdate), &pause).await.unwrap();
+    let saturated = ResultHintMetadata::congestion(ResultHintCongestionState::Saturated);
+    ends.server.hint(saturated).await.unwrap();
+    let pause = FlowUpdateMetadata::pause().retry_after(Duration::from_millis(20));
+    ends.server.flow_update(pause).await.unwrap();
     let (packet, hint) = soon("a hint", hints.next()).await.unwrap();
     assert_eq!((hint.congestion_state, packet.header.frame_id), (ResultHintCongestionState::Saturated, 0));
     let (_, update) = soon("a flow update", updates.next()).await.unwrap();

@@ -82,7 +82,7 @@ pub(crate) fn streams(runs: Arc<AtomicUsize>) -> impl Fn(ServerSession) + Clone 
     move |session: ServerSession| {
         let runs = runs.clone();
         tokio::spawn(async move {
-            while let Some(submit) = session.recv().await {
+            while let Ok(Some(submit)) = session.recv().await {
                 runs.fetch_add(1, Ordering::Relaxed);
                 tokio::spawn(async move {
                     let id = submit.key().frame_id;
@@ -215,7 +215,7 @@ pub(crate) async fn who_waits_goes_on_waiting(kind: Kind) {
     let site = Site::open().await;
     let (client, server) = site.session(kind).await;
     client.send(&token_frame(1)).await.unwrap();
-    let submit = soon("a frame", server.recv()).await.unwrap();
+    let submit = soon("a frame", server.recv()).await.unwrap().unwrap();
     let waiting = tokio::spawn({
         let client = client.clone();
         async move { client.receive_for(1, None).await }
@@ -253,7 +253,7 @@ pub(crate) async fn the_path_it_left_closes_and_the_session_does_not(kind: Kind)
     let site = Site::start(config().migration_grace(Duration::from_millis(50))).await;
     let (client, server) = site.session(kind).await;
     client.send(&token_frame(1)).await.unwrap();
-    let submit = soon("a frame", server.recv()).await.unwrap();
+    let submit = soon("a frame", server.recv()).await.unwrap().unwrap();
     tokio::select! {
         record = async { client.migrate(connect(&site, other(kind)).await).await } => { record.unwrap(); }
         session = site.of(other(kind)).listener.accept() => panic!("{session:?}"),
@@ -297,7 +297,7 @@ async fn untouched(client: &ClientSession, server: &ServerSession, kind: Kind, f
     let transport = if kind == Kind::Quic { TransportId::Quic } else { TransportId::Tcp };
     assert_eq!((client.connection().transport(), server.connection().transport()), (transport, transport));
     client.send(&token_frame(frame)).await.unwrap();
-    let submit = soon("a frame", server.recv()).await.unwrap();
+    let submit = soon("a frame", server.recv()).await.unwrap().unwrap();
     submit.reply(text_result(frame, "still here")).await.unwrap();
     assert_eq!(text_of(&soon("its result", client.receive()).await.unwrap()), "still here");
 }
@@ -401,13 +401,13 @@ pub(crate) async fn a_session_that_is_over_cannot_be_moved(kind: Kind) {
     site.serve(|session| panic!("nobody was admitted: {session:?}"));
     let id = client.id();
     client.send(&token_frame(1)).await.unwrap();
-    let owed = soon("a frame", server.recv()).await.unwrap();
+    let owed = soon("a frame", server.recv()).await.unwrap().unwrap();
     // The client has said goodbye and the server still works on a frame.
     let closing = tokio::spawn({
         let client = client.clone();
         async move { client.close("").await }
     });
-    assert!(soon("the goodbye", server.recv()).await.is_none());
+    assert!(soon("the goodbye", server.recv()).await.unwrap().is_none());
     assert_eq!(ask(&site, other(kind), id, TOKEN).await, INVALID_STATE);
     drop(owed);
     closing.await.unwrap();
@@ -602,7 +602,7 @@ pub(crate) async fn an_encrypted_session_does_not_move_to_plain_tcp() {
     let here = std::net::SocketAddr::new(socket.local_addr().unwrap().ip(), 0);
     let site = Arc::new(Site::open().await);
     let (client, server) = site.session(Kind::Quic).await;
-    let plain = Listener::bind_tcp(here, TcpOptions::default(), site.config.clone()).await.unwrap();
+    let plain = Listener::bind_tcp(here, site.config.clone()).await.unwrap();
     let reached = plain.local_addr();
     tokio::spawn(async move { plain.accept().await.map(|session| panic!("admitted: {session:?}")) });
     let raw = nnrp::tcp::connect(reached, &TcpOptions::default(), None).await.unwrap();

@@ -76,8 +76,8 @@ pub(crate) async fn a_session_outlives_its_links() {
     let identity = Identity::from_pem(made.certificate.as_bytes(), made.private_key.as_bytes()).unwrap();
     let any: SocketAddr = "0.0.0.0:0".parse().unwrap();
     let (config, runs) = (config(), Arc::new(AtomicUsize::new(0)));
-    let quic = Listener::bind_quic(any, &identity, &QuicOptions::default(), config.clone()).await.unwrap();
-    let tcp = Listener::bind_tcp_tls(any, &identity, TcpOptions::default(), config).await.unwrap();
+    let quic = Listener::bind_quic(any, &identity, config.clone()).await.unwrap();
+    let tcp = Listener::bind_tcp_tls(any, &identity, config).await.unwrap();
     let ports = format!("{} {} {}", quic.local_addr().port(), tcp.local_addr().port(), std::process::id());
     for listener in [quic, tcp] {
         let handle = streams(runs.clone());

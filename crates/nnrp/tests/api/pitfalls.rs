@@ -5,12 +5,12 @@ use std::time::{Duration, Instant};
 use nnrp::wire::{ResultHintReason, SubmitFrame};
 use nnrp::{ClientConfig, Reply, ServerConfig, ServerSettings, clock};
 
-use super::harness::{Kind, Server, frame, session, session_with, soon, text_result};
+use super::harness::{Kind, Server, drop_reason, frame, session, session_with, soon, text_result};
 
 pub(crate) async fn one_a_busy_application_never_costs_the_connection(kind: Kind) {
     let ends = session(kind).await;
     ends.client.send(&frame(1)).await.unwrap();
-    let submit = soon("a frame", ends.server.recv()).await.unwrap();
+    let submit = soon("a frame", ends.server.recv()).await.unwrap().unwrap();
     // A handler that computes on a thread of the runtime and yields to nobody.
     let computing = tokio::task::spawn_blocking(|| {
         let until: Instant = clock::now() + Duration::from_millis(300);
@@ -37,7 +37,7 @@ pub(crate) async fn two_no_frame_is_left_without_an_answer(kind: Kind) {
     }
     let mut submits = Vec::new();
     for _ in 1..=3 {
-        submits.push(soon("a frame", ends.server.recv()).await.unwrap());
+        submits.push(soon("a frame", ends.server.recv()).await.unwrap().unwrap());
     }
     submits.sort_by_key(nnrp::Submit::key);
     let [failing, expiring, forgotten] = submits.try_into().unwrap_or_else(|_| panic!());
@@ -46,10 +46,7 @@ pub(crate) async fn two_no_frame_is_left_without_an_answer(kind: Kind) {
     });
     assert!(handler.await.is_err());
     let reason = async |frame_id| {
-        let reply = soon("an answer", ends.client.receive_for(frame_id, None)).await;
-        let Ok(Reply::Result(result)) = reply else { panic!("{reply:?}") };
-        assert!(result.push.is_none());
-        result.drop_reason
+        drop_reason(&soon("an answer", ends.client.receive_for(frame_id, None)).await.unwrap())
     };
     assert_eq!(reason(1).await, Some(ResultHintReason::ServerBusy));
     assert_eq!(reason(2).await, Some(ResultHintReason::BudgetExceeded));
@@ -65,14 +62,13 @@ pub(crate) async fn three_the_number_of_frames_is_soft_and_one_argument_away_fro
         let ends = session_with(kind, settings).await;
         ends.client.set_credit_policy(nnrp::CreditPolicy::Ignore);
         ends.client.send(&frame(1)).await.unwrap();
-        let first = soon("a frame", ends.server.recv()).await.unwrap();
+        let first = soon("a frame", ends.server.recv()).await.unwrap().unwrap();
         ends.client.send(&frame(2)).await.unwrap();
         if enforce {
-            let reply = soon("a drop", ends.client.receive_for(2, None)).await;
-            let Ok(Reply::Result(result)) = reply else { panic!("{reply:?}") };
-            assert_eq!(result.drop_reason, Some(ResultHintReason::QueueFull));
+            let reply = soon("a drop", ends.client.receive_for(2, None)).await.unwrap();
+            assert_eq!(drop_reason(&reply), Some(ResultHintReason::QueueFull));
         } else {
-            let second = soon("a frame", ends.server.recv()).await.unwrap();
+            let second = soon("a frame", ends.server.recv()).await.unwrap().unwrap();
             assert_eq!(second.key().frame_id, 2);
         }
         drop(first);

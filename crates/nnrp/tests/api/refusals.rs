@@ -2,29 +2,23 @@ use bytes::Bytes;
 use nnrp::wire::{ErrorCode, MessageType, Packet, ResultHintReason, Revision};
 use nnrp::{ClientConfig, DialError, HandshakeError, Received, Reply, ServerConfig, ServerSettings};
 
-use super::harness::{Kind, Server, bulky, frame, session, session_with, soon};
+use super::harness::{Kind, Server, bulky, drop_reason, frame, session, session_with, soon};
 
 pub(crate) async fn a_drop_carries_its_reason(kind: Kind) {
     let ends = session(kind).await;
     ends.client.send(&frame(1)).await.unwrap();
-    let submit = soon("a frame", ends.server.recv()).await.unwrap();
+    let submit = soon("a frame", ends.server.recv()).await.unwrap().unwrap();
     submit.reject(ResultHintReason::QueueFull).await.unwrap();
-    let Reply::Result(result) = soon("a drop", ends.client.receive_for(1, None)).await.unwrap() else {
-        panic!()
-    };
-    assert!(result.push.is_none());
-    assert_eq!(result.drop_reason, Some(ResultHintReason::QueueFull));
+    let reply = soon("a drop", ends.client.receive_for(1, None)).await.unwrap();
+    assert_eq!(drop_reason(&reply), Some(ResultHintReason::QueueFull));
     ends.echo(2).await;
 }
 
 pub(crate) async fn a_frame_nobody_answers_is_dropped(kind: Kind) {
     let ends = session(kind).await;
     ends.client.send(&frame(1)).await.unwrap();
-    drop(soon("a frame", ends.server.recv()).await.unwrap());
-    let Reply::Result(result) = soon("a drop", ends.client.receive_for(1, None)).await.unwrap() else {
-        panic!()
-    };
-    assert!(result.push.is_none());
+    drop(soon("a frame", ends.server.recv()).await.unwrap().unwrap());
+    drop_reason(&soon("a drop", ends.client.receive_for(1, None)).await.unwrap());
     ends.echo(2).await;
 }
 
@@ -55,7 +49,7 @@ pub(crate) async fn a_body_beyond_the_limit_is_refused_unread(kind: Kind) {
     match soon("an answer", ends.client.receive_for(1, None)).await.unwrap() {
         // ERROR and RESULT_DROP travel on different QUIC streams; whichever comes first ends the frame.
         Reply::Failed(failed) => assert_eq!(failed.fault.code, ErrorCode::LimitExceeded),
-        Reply::Result(result) => assert!(result.push.is_none()),
+        Reply::Dropped { .. } => {}
         other => panic!("{other:?}"),
     }
     ends.echo(2).await;

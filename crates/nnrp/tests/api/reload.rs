@@ -16,7 +16,7 @@ async fn session(kind: Kind, listener: &Listener, tls: ClientTls) -> (ClientSess
 
 async fn works((client, server): &(ClientSession, ServerSession), frame_id: u32) {
     client.send(&frame(frame_id)).await.unwrap();
-    let submit = soon("a frame", server.recv()).await.unwrap();
+    let submit = soon("a frame", server.recv()).await.unwrap().unwrap();
     submit.reply(text_result(frame_id, "still here")).await.unwrap();
     let reply: Reply = soon("a result", client.receive()).await.unwrap();
     assert_eq!(text_of(&reply), "still here");

@@ -10,7 +10,7 @@ use nnrp::{Admission, ClientConfig, PendingSession, Reply, ServerConfig, ServerS
 use super::harness::{Ends, Kind, Server, bulky, frame, session, session_with, soon, text_of, text_result};
 
 async fn takes(ends: &Ends, frame_id: u32) -> nnrp::Submit {
-    let submit = soon("a frame", ends.server.recv()).await.unwrap();
+    let submit = soon("a frame", ends.server.recv()).await.unwrap().unwrap();
     assert_eq!(submit.key().frame_id, frame_id);
     submit
 }

@@ -66,14 +66,14 @@ pub(crate) async fn a_request_that_contradicts_itself_is_refused(kind: Kind) {
     assert_eq!(ack.accept_code, ErrorCode::InvalidState.value());
     // It is where it was.
     old.send(packets::submit_packet(SESSION, 1)).await.unwrap();
-    soon("a frame", session.recv()).await.unwrap();
+    soon("a frame", session.recv()).await.unwrap().unwrap();
 }
 
 // Rules R-MIG-8, R-MIG-9, R-MIG-11
 pub(crate) async fn frames_that_come_too_late_or_again_are_refused(kind: Kind) {
     let (server, old, session) = session(kind).await;
     old.send(packets::submit_packet(SESSION, 5)).await.unwrap();
-    let running = soon("a frame", session.recv()).await.unwrap();
+    let running = soon("a frame", session.recv()).await.unwrap().unwrap();
     // From a binding to itself, which is a way to reconnect.
     let (new, ack) = ask(&server, kind, |transport| request(transport, 0)).await;
     assert_eq!((ack.accept_code, ack.resume_from_frame_id), (0, 6));
@@ -83,7 +83,7 @@ pub(crate) async fn frames_that_come_too_late_or_again_are_refused(kind: Kind) {
     old.send(packets::submit_packet(SESSION, 6)).await.unwrap();
     assert_eq!(error(&new).await, too_late);
     new.send(packets::submit_packet(SESSION, 7)).await.unwrap();
-    assert_eq!(soon("a frame", session.recv()).await.unwrap().key().frame_id, 7);
+    assert_eq!(soon("a frame", session.recv()).await.unwrap().unwrap().key().frame_id, 7);
     drop(running);
 }
 
@@ -111,7 +111,7 @@ pub(crate) async fn an_answer_about_something_else_moves_nothing(kind: Kind) {
         assert_eq!(fault.rule, Some(RuleId::MIG_7));
     }
     client.send(&frame(1)).await.unwrap();
-    let submit = soon("a frame", session.recv()).await.unwrap();
+    let submit = soon("a frame", session.recv()).await.unwrap().unwrap();
     submit.reply(text_result(0, "still here")).await.unwrap();
     assert_eq!(text_of(&soon("a result", client.receive()).await.unwrap()), "still here");
 }

@@ -64,7 +64,7 @@ async fn answered_as(
     (client, connection)
 }
 
-async fn session(kind: Kind) -> (ClientSession, Connection) {
+pub(super) async fn session(kind: Kind) -> (ClientSession, Connection) {
     let (client, server) =
         answered(kind, packet(MessageType::ServerHelloAck, &ack_metadata().encode(), b"")).await;
     (client.unwrap(), server)
@@ -226,7 +226,7 @@ pub(crate) async fn a_second_drop_says_nothing_new(kind: Kind) {
         server.send(drop.clone()).await.unwrap();
     }
     let reply = soon("a drop", client.receive()).await.unwrap();
-    assert!(matches!(&reply, Reply::Result(result) if result.push.is_none()), "{reply:?}");
+    assert!(matches!(&reply, Reply::Dropped { .. }), "{reply:?}");
     client.send(&frame(2)).await.unwrap();
     let result = text_result(2, "of the next").encode(SESSION, Revision::Current).unwrap();
     server.send(result.to_packet()).await.unwrap();

@@ -55,7 +55,7 @@ async fn exchange(client: &ClientSession, first: u32, frames: u32) -> Vec<Durati
 /// Answers every frame; the one called `large` with that many bytes.
 async fn serve(server: ServerSession, large: u32, bytes: usize) -> u32 {
     let mut seen = BTreeSet::new();
-    while let Some(submit) = server.recv().await {
+    while let Ok(Some(submit)) = server.recv().await {
         let frame_id = submit.key().frame_id;
         assert!(seen.insert(frame_id), "frame {frame_id} arrived twice");
         let bytes = if frame_id == large { bytes } else { 40 };

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use nnrp::wire::{Packet, Revision, SubmitFrame, TypedPayload};
-use nnrp::{EndedBy, Listener, ServerConfig, TcpOptions};
+use nnrp::{EndedBy, Listener, ServerConfig};
 use nnrp_testkit::packets;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
@@ -25,8 +25,7 @@ fn words(cut: usize) -> (Vec<u8>, Vec<u8>) {
 
 #[tokio::test]
 async fn a_stream_cut_inside_a_packet_is_a_loss_and_no_orderly_end() {
-    let listener =
-        Listener::bind_tcp("127.0.0.1:0".parse().unwrap(), TcpOptions::default(), ServerConfig::new());
+    let listener = Listener::bind_tcp("127.0.0.1:0".parse().unwrap(), ServerConfig::new());
     let listener = listener.await.unwrap();
     // Inside the header, the metadata, at the start and in the middle of the body.
     for cut in [7, 60, 200, LARGE / 2] {

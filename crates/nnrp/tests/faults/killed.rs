@@ -6,8 +6,8 @@ use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
 use nnrp::{
-    ClientConfig, ClientSession, EndedBy, Identity, Listener, QuicOptions, ServerConfig, SessionError,
-    TcpOptions, Trust, clock, development_certificate,
+    ClientConfig, ClientSession, EndedBy, Identity, Listener, ServerConfig, SessionError, Trust, clock,
+    development_certificate,
 };
 use nnrp_testkit::campaign::{from_hex, to_hex};
 
@@ -37,14 +37,14 @@ async fn server_process() {
     let address = SocketAddr::from((Ipv4Addr::LOCALHOST, 0));
     let config = ServerConfig::new();
     let bound = match transport.as_str() {
-        "quic" => Listener::bind_quic(address, identity, &QuicOptions::default(), config).await,
-        _ => Listener::bind_tcp(address, TcpOptions::default(), config).await,
+        "quic" => Listener::bind_quic(address, identity, config).await,
+        _ => Listener::bind_tcp(address, config).await,
     };
     let listener = bound.unwrap();
     println!("\nready {} {}", listener.local_addr(), to_hex(made.certificate.as_bytes()));
     let session = listener.accept().await.unwrap();
     let mut taken = Vec::new();
-    while let Some(submit) = session.recv().await {
+    while let Ok(Some(submit)) = session.recv().await {
         taken.push(submit);
         println!("\ntaken {}", taken.len());
     }

@@ -8,7 +8,7 @@ use super::relayed::{FAIR, Relayed, result_of, session, small, told};
 
 async fn echo(ends: &Relayed, frame_id: u32) {
     let answer = async {
-        let submit = ends.server.recv().await.expect("the session goes on");
+        let submit = ends.server.recv().await.unwrap().expect("the session goes on");
         submit.reply(result_of(frame_id, 2000)).await.unwrap();
     };
     let frame = small(frame_id);
@@ -36,7 +36,7 @@ async fn frames_in_flight_survive_the_change_of_address() {
     }
     let mut submits = Vec::new();
     for _ in 1..=16 {
-        submits.push(ends.server.recv().await.expect("a frame"));
+        submits.push(ends.server.recv().await.unwrap().expect("a frame"));
     }
     ends.relay.change_address();
     // The server learns the new address from the client's next packet: its results go to the old one until then.

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use nnrp::wire::{ResultFrame, SubmitFrame, TypedPayload};
 use nnrp::{
-    ClientConfig, ClientSession, Identity, Listener, QuicOptions, Reply, ServerConfig, ServerSession, Trust,
+    ClientConfig, ClientSession, Identity, Listener, Reply, ServerConfig, ServerSession, Trust,
     development_certificate,
 };
 use nnrp_testkit::relay::{UdpRelay, Weather};
@@ -31,9 +31,8 @@ pub(crate) async fn session(weather: Weather, seed: u64, config: ClientConfig) -
     let identity = Identity::from_pem(made.certificate.as_bytes(), made.private_key.as_bytes()).unwrap();
     let trust = Trust::Certificates(made.certificate.into_bytes());
     let address = SocketAddr::from((Ipv4Addr::LOCALHOST, 0));
-    let options = QuicOptions::default();
     let server = ServerConfig::new().max_concurrent_frames(64);
-    let listener = Listener::bind_quic(address, identity, &options, server).await.unwrap();
+    let listener = Listener::bind_quic(address, identity, server).await.unwrap();
     let relay = UdpRelay::start(listener.local_addr(), weather, seed).await.unwrap();
     let dialling = ClientSession::connect_quic(relay.address(), "localhost", &trust, config);
     let (client, server) = tokio::join!(dialling, listener.accept());
@@ -58,8 +57,7 @@ pub(crate) fn result_of(frame_id: u32, bytes: usize) -> ResultFrame {
 /// Whose result it is by its body, and its size; none may be a drop.
 pub(crate) fn told(reply: &Reply) -> (u32, String, usize) {
     let Reply::Result(result) = reply else { panic!("{reply:?}") };
-    let Some((_, body)) = &result.push else { panic!("dropped: {:?}", result.drop_reason) };
-    let data = body.typed_payloads().next().expect("a payload").data;
+    let data = result.payloads().next().expect("a payload").data;
     let text = String::from_utf8(data.iter().copied().take_while(|byte| *byte != b'.').collect()).unwrap();
     (result.packet.header.frame_id, text, data.len())
 }

@@ -25,7 +25,7 @@ async fn a_body_that_takes_longer_than_the_patience_arrives() {
     let begun = clock::now();
     let frame = small(1);
     let answer = async {
-        let submit = link.server.recv().await.expect("a frame");
+        let submit = link.server.recv().await.unwrap().expect("a frame");
         submit.reply(result_of(1, BYTES)).await.unwrap();
     };
     let (reply, ()) = tokio::join!(link.client.submit(&frame), answer);

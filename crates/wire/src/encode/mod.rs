@@ -4,6 +4,7 @@
 //! copied. The bytes are those the reference peer builds from the same values.
 
 mod composed;
+mod frame;
 mod result;
 mod section;
 mod submit;

@@ -1,6 +1,16 @@
 //! FLOW_UPDATE and RESULT_HINT.
 
-use crate::{Detail, FlowUpdateFlags, FlowUpdateScopeKind, RuleId, WireError, field::wire_struct};
+use std::time::Duration;
+
+use crate::{
+    Detail, FlowUpdateBackpressureLevel, FlowUpdateFlags, FlowUpdateReason, FlowUpdateScopeKind,
+    ResultHintCongestionState, RuleId, WireError, field::wire_struct,
+};
+
+/// A wait as the wire says it: whole milliseconds, the longest about 49 days.
+fn whole_millis(wait: Duration) -> u32 {
+    u32::try_from(wait.as_millis()).unwrap_or(u32::MAX)
+}
 
 wire_struct! {
     /// Credit and pressure of one scope.
@@ -83,5 +93,60 @@ wire_struct! {
         8 reason: u32 as ResultHintReason => HINT_1;
         /// When to try again, in milliseconds; 0 for no wait.
         12 retry_after_ms: u32;
+    }
+}
+
+impl FlowUpdateMetadata {
+    /// Submit nothing new in this session, until the next update or until [`FlowUpdateMetadata::retry_after`] is over.
+    #[must_use]
+    pub fn pause() -> Self {
+        Self::of_session(FlowUpdateReason::Pause)
+    }
+
+    /// A pause is over.
+    #[must_use]
+    pub fn resume() -> Self {
+        Self::of_session(FlowUpdateReason::Resume)
+    }
+
+    /// So many frames of the session may be live at once from now on.
+    #[must_use]
+    pub fn credit(frames: u16) -> Self {
+        let update = Self::of_session(FlowUpdateReason::Grant);
+        Self { session_credit: frames, flow_flags: FlowUpdateFlags::CREDIT_VALID, ..update }
+    }
+
+    /// Slow down; nothing is forbidden.
+    #[must_use]
+    pub fn slow_down() -> Self {
+        let update = Self::of_session(FlowUpdateReason::Congestion);
+        Self { backpressure_level: FlowUpdateBackpressureLevel::Soft, ..update }
+    }
+
+    fn of_session(update_reason: FlowUpdateReason) -> Self {
+        Self { scope_kind: FlowUpdateScopeKind::Session, update_reason, ..Self::default() }
+    }
+
+    /// The update with an end of its own, in whole milliseconds.
+    #[must_use]
+    pub fn retry_after(mut self, wait: Duration) -> Self {
+        self.retry_after_ms = whole_millis(wait);
+        self.flow_flags |= FlowUpdateFlags::RETRY_AFTER_VALID;
+        self
+    }
+}
+
+impl ResultHintMetadata {
+    /// How loaded the server is.
+    #[must_use]
+    pub fn congestion(state: ResultHintCongestionState) -> Self {
+        Self { congestion_state: state, ..Self::default() }
+    }
+
+    /// The hint with advice when to try again, in whole milliseconds.
+    #[must_use]
+    pub fn retry_after(mut self, wait: Duration) -> Self {
+        self.retry_after_ms = whole_millis(wait);
+        self
     }
 }
