@@ -11,8 +11,8 @@ use nnrp_transport::quic::QuicOptions;
 use nnrp_transport::tcp::TcpOptions;
 use nnrp_wire::extension::{LossToleranceExtension, TransportPolicyExtension};
 use nnrp_wire::{
-    ClientHello, ClientHelloMetadata, ControlExtension, LossTolerance, PayloadKind, TransportId,
-    TransportPolicy,
+    CacheObjectKind, ClientHello, ClientHelloMetadata, ControlExtension, LossTolerance, PayloadKind,
+    TransportId, TransportPolicy,
 };
 
 use crate::auth::{Authenticator, Verdict};
@@ -313,6 +313,26 @@ impl ClientConfig {
     /// The session id to ask for; 0 leaves it to the server.
     pub fn session_id(mut self, id: u32) -> Self {
         self.hello.metadata.requested_session_id = id;
+        self
+    }
+
+    /// Asks that objects of these kinds may be kept, so that frames can refer to them: what the server takes with
+    /// [`ClientSession::put_cache`](crate::ClientSession::put_cache), and what this client takes within
+    /// [`ClientConfig::cache_room`]. Nothing is kept unless asked for.
+    pub fn cache(mut self, kinds: impl IntoIterator<Item = CacheObjectKind>) -> Self {
+        for kind in kinds {
+            // Kinds count from 1.
+            let bit = kind.value().checked_sub(1).and_then(|shift| 1_u16.checked_shl(shift));
+            self.hello.metadata.cache_object_bitmap |= bit.unwrap_or(0);
+        }
+        self.hello.metadata.cache_namespace_count = self.hello.metadata.cache_namespace_count.max(1);
+        self
+    }
+
+    /// How many objects, of how many bytes together, this client keeps for the server. None unless asked for.
+    pub fn cache_room(mut self, entries: u32, bytes: u32) -> Self {
+        self.hello.metadata.max_cache_entries = entries;
+        self.hello.metadata.max_cache_bytes = bytes;
         self
     }
 

@@ -5,20 +5,20 @@
 //! with an answer.
 //!
 //! ```
-//! use nnrp::wire::{ResultFrame, Section, SubmitFrame, TensorDType};
-//! use nnrp::{ClientConfig, ClientSession, Listener, Reply, ServerConfig, TcpOptions};
+//! use nnrp::wire::{Section, SubmitFrame, TensorDType};
+//! use nnrp::{ClientConfig, ClientSession, Listener, Outcome, Reply, ServerConfig};
 //!
 //! # #[tokio::main(flavor = "current_thread")]
 //! # async fn main() -> Result<(), Box<dyn std::error::Error>> {
 //! // A server that sends every tile back.
-//! let listener = Listener::bind_tcp("127.0.0.1:0".parse()?, TcpOptions::default(), ServerConfig::new()).await?;
+//! let listener = Listener::bind_tcp("127.0.0.1:0".parse()?, ServerConfig::new()).await?;
 //! let address = listener.local_addr();
 //! tokio::spawn(async move {
 //!     while let Some(session) = listener.accept().await {
 //!         tokio::spawn(async move {
-//!             while let Some(submit) = session.recv().await {
-//!                 let result = ResultFrame { sections: submit.sections(), ..ResultFrame::default() };
-//!                 let _ = submit.reply(result).await;
+//!             while let Ok(Some(submit)) = session.recv().await {
+//!                 let answer = Outcome::complete().sections(submit.sections());
+//!                 let _ = submit.reply(answer).await;
 //!             }
 //!         });
 //!     }
@@ -26,15 +26,15 @@
 //!
 //! // A client with one frame.
 //! let client = ClientSession::connect_tcp(address, ClientConfig::new()).await?;
-//! let frame = SubmitFrame {
-//!     tile_ids: vec![3, 7],
-//!     sections: vec![Section::new(1, TensorDType::Uint8).tiles(["abc", "def"])],
-//!     ..SubmitFrame::new(1)
-//! };
-//! let Reply::Result(result) = client.submit(&frame).await? else { panic!("the frame failed") };
-//! let (_, body) = result.push.as_ref().expect("not dropped");
-//! assert_eq!(body.tile_ids().collect::<Vec<_>>(), [3, 7]);
-//! assert_eq!(body.sections().next().expect("a section").tiles().next().expect("a tile"), "abc");
+//! let section = Section::new(1, TensorDType::Uint8).tiles(["left", "right"]);
+//! let frame = SubmitFrame::new(1).tiles([3, 7]).section(section);
+//! match client.submit(&frame).await? {
+//!     Reply::Result(result) => {
+//!         assert_eq!(result.tile_ids().collect::<Vec<_>>(), [3, 7]);
+//!         assert_eq!(result.sections().next().expect("one section").tiles().collect::<Vec<_>>(), ["left", "right"]);
+//!     }
+//!     other => panic!("no result: {other:?}"),
+//! }
 //! client.close("done").await;
 //! # Ok(())
 //! # }
@@ -44,14 +44,13 @@
 //! try on one machine:
 //!
 //! ```
-//! use nnrp::{ClientConfig, ClientSession, Identity, Listener, QuicOptions, ServerConfig, Trust};
+//! use nnrp::{ClientConfig, ClientSession, Identity, Listener, ServerConfig, Trust};
 //!
 //! # #[tokio::main(flavor = "current_thread")]
 //! # async fn main() -> Result<(), Box<dyn std::error::Error>> {
 //! let made = nnrp::development_certificate()?;
 //! let identity = Identity::from_pem(made.certificate.as_bytes(), made.private_key.as_bytes())?;
-//! let options = QuicOptions::default();
-//! let listener = Listener::bind_quic("127.0.0.1:0".parse()?, &identity, &options, ServerConfig::new()).await?;
+//! let listener = Listener::bind_quic("127.0.0.1:0".parse()?, &identity, ServerConfig::new()).await?;
 //!
 //! let trust = Trust::Certificates(made.certificate.into_bytes());
 //! let (client, session) = tokio::join!(
@@ -62,8 +61,6 @@
 //! # Ok(())
 //! # }
 //! ```
-//!
-//! A frame the server drops comes back as a [`Reply::Result`] whose `push` is `None` and whose `drop_reason` says why.
 //!
 //! | to | look at |
 //! | --- | --- |

@@ -1,5 +1,5 @@
 //! Sessions as `Stream`s and `Sink`s, for code that is written with them. Each is one of the methods over and over, and as
-//! cancel-safe: dropping a stream loses nothing that has arrived.
+//! cancel-safe: dropping a stream loses nothing that has arrived. Streams go on saying that they have ended.
 
 use std::fmt;
 use std::pin::Pin;
@@ -27,6 +27,7 @@ impl Listener {
             let session = listener.accept().await?;
             Some((session, listener))
         })
+        .fuse()
         .boxed()
     }
 }
@@ -42,6 +43,7 @@ impl ServerSession {
                 Err(error) => Some((Err(error), None)),
             }
         })
+        .fuse()
         .boxed()
     }
 
@@ -73,6 +75,7 @@ impl ClientSession {
             let reply = session.receive().await.ok()?;
             Some((reply, session))
         })
+        .fuse()
         .boxed()
     }
 
@@ -218,5 +221,6 @@ fn heard<T: Clone + Send + 'static>(
             }
         }
     })
+    .fuse()
     .boxed()
 }

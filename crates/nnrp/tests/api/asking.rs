@@ -9,9 +9,9 @@ use nnrp::wire::{
     SessionPatchAckMetadata, SessionPatchAckStatus, SessionPatchField as Field, SessionPatchRejectReason,
     TensorProfilePatchBlock,
 };
-use nnrp::{CacheObject, Filter, Forget, Item, Patch, Reply, ServerSettings, SessionError};
+use nnrp::{CacheObject, ClientConfig, Filter, Forget, Item, Patch, Reply, ServerSettings, SessionError};
 
-use super::harness::{Ends, Kind, frame, session, session_with, soon};
+use super::harness::{Ends, Kind, frame, session, session_of, soon};
 use super::rules_of_servers;
 
 const PATIENCE: Duration = Duration::from_secs(10);
@@ -78,6 +78,11 @@ pub(crate) async fn a_server_that_never_answers_is_given_up(kind: Kind) {
     assert_eq!(kept.unwrap_err(), SessionError::Timeout(limit));
 }
 
+/// A session whose client may have cameras kept.
+async fn caching(kind: Kind, settings: ServerSettings) -> Ends {
+    session_of(kind, settings, ClientConfig::new().cache([CacheObjectKind::CameraBlock])).await
+}
+
 fn camera(key: u64) -> CacheObject {
     CacheObject::new(CacheObjectKind::CameraBlock, key, "forty-eight bytes of camera")
 }
@@ -108,7 +113,7 @@ async fn referring(ends: &Ends, frame_id: u32, object: &CacheObject) -> Result<B
 }
 
 pub(crate) async fn an_object_is_kept_and_referred_to(kind: Kind) {
-    let ends = session(kind).await;
+    let ends = caching(kind, ServerSettings::default()).await;
     let object = camera(0x0102_0304_0506_0708);
     let reference = object.reference();
     assert_eq!((reference.cache_key_hi, reference.cache_key_lo), (0x0102_0304, 0x0506_0708));
@@ -125,7 +130,7 @@ pub(crate) async fn an_object_is_kept_and_referred_to(kind: Kind) {
 }
 
 pub(crate) async fn objects_are_forgotten_by_kind_namespace_or_all(kind: Kind) {
-    let ends = session(kind).await;
+    let ends = caching(kind, ServerSettings::default()).await;
     let object = camera(1).namespace(3);
     for (round, forget) in
         [Forget::Kind(CacheObjectKind::CameraBlock, 3), Forget::Namespace(3), Forget::Everything]
@@ -142,13 +147,9 @@ pub(crate) async fn objects_are_forgotten_by_kind_namespace_or_all(kind: Kind) {
 }
 
 pub(crate) async fn an_object_that_is_too_large_is_rejected(kind: Kind) {
-    if kind != Kind::Memory {
-        // What a server keeps is a setting; the other transports have the defaults.
-        return;
-    }
     let mut settings = ServerSettings::default();
     settings.max_cache_bytes = 10;
-    let ends = session_with(kind, settings).await;
+    let ends = caching(kind, settings).await;
     let ack = ends.client.put_cache(&camera(1), PATIENCE).await.unwrap();
     assert_eq!((ack.status, ack.max_object_bytes), (CacheAckStatus::Rejected, 10));
     ends.echo(1).await;
@@ -156,7 +157,7 @@ pub(crate) async fn an_object_that_is_too_large_is_rejected(kind: Kind) {
 
 /// The answer to an object that was given up comes first, and is not taken for that of the next.
 pub(crate) async fn an_object_that_was_given_up_does_not_answer_the_next(kind: Kind) {
-    let ends = session(kind).await;
+    let ends = caching(kind, ServerSettings::default()).await;
     let (given_up, wanted) = (camera(1), camera(2));
     let _ = ends.client.put_cache(&given_up, PATIENCE).now_or_never();
     let ack = ends.client.put_cache(&wanted, PATIENCE).await.unwrap();

@@ -118,24 +118,21 @@ pub(crate) async fn session(kind: Kind) -> Ends {
 }
 
 pub(crate) async fn session_with(kind: Kind, settings: ServerSettings) -> Ends {
+    session_of(kind, settings, ClientConfig::new()).await
+}
+
+pub(crate) async fn session_of(kind: Kind, settings: ServerSettings, client: ClientConfig) -> Ends {
     if kind == Kind::Memory {
-        let (client, server) = nnrp::memory::pair();
+        let (near, far) = nnrp::memory::pair();
         let accept = async {
-            let pending = PendingSession::read(server, settings, None).await.unwrap();
+            let pending = PendingSession::read(far, settings, None).await.unwrap();
             pending.admit(Admission::default()).unwrap()
         };
-        let (client, server) = tokio::join!(ClientSession::open(client, ClientConfig::new()), accept);
+        let (client, server) = tokio::join!(ClientSession::open(near, client), accept);
         return Ends { client: client.unwrap(), server, listener: None };
     }
-    let config = ServerConfig::new()
-        .max_body_bytes(settings.max_body_bytes)
-        .max_sections(settings.max_sections)
-        .max_concurrent_frames(settings.max_concurrent_frames)
-        .enforce_credit(settings.enforce_credit)
-        .expire_frames(settings.expire_frames)
-        .strict_frame_ids(settings.strict_frame_ids);
-    let server = Server::start(kind, config).await;
-    let (client, accepted) = tokio::join!(server.dial(kind, ClientConfig::new()), server.listener.accept());
+    let server = Server::start(kind, ServerConfig::new().settings(settings)).await;
+    let (client, accepted) = tokio::join!(server.dial(kind, client), server.listener.accept());
     Ends { client: client.unwrap(), server: accepted.unwrap(), listener: Some(server) }
 }
 

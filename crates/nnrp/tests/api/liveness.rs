@@ -1,6 +1,6 @@
 use std::time::Duration;
 
-use nnrp::wire::{FlowUpdateMetadata, ResultHintCongestionState, ResultHintMetadata};
+use nnrp::wire::{FlowUpdateMetadata, FlowUpdateReason, ResultHintCongestionState, ResultHintMetadata};
 
 use super::harness::{Kind, session, soon};
 
@@ -26,6 +26,10 @@ pub(crate) async fn hints_and_flow_updates_reach_their_subscribers(kind: Kind) {
     assert_eq!((hint.congestion_state, packet.header.frame_id), (ResultHintCongestionState::Saturated, 0));
     let (_, update) = soon("a flow update", updates.next()).await.unwrap();
     assert_eq!(update.retry_after_ms, 20);
+    // One that is not newer would not be told.
+    ends.server.flow_update(FlowUpdateMetadata::resume()).await.unwrap();
+    let (_, update) = soon("a flow update", updates.next()).await.unwrap();
+    assert_eq!((update.update_reason, update.credit_epoch), (FlowUpdateReason::Resume, 2));
     ends.server.close("").await;
     assert!(soon("the end", hints.next()).await.is_none());
 }
