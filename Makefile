@@ -26,6 +26,7 @@ PYTHON_SOURCES := $(shell find python/nnrp -name '*.py' -o -name '*.pyi' 2>/dev/
 # It carries its Node.js with it, and fetches nothing.
 PYRIGHT := $(VENV)/bin/pyright --pythonpath $(abspath $(PY))
 
+comma := ,
 say = @printf '\n\033[1m==> %s\033[0m\n' $(1)
 
 ##@ Main
@@ -83,8 +84,8 @@ rust-lint: $(STAMPS)/tools
 .PHONY: python-lint
 python-lint: $(STAMPS)/package $(STAMPS)/dev-requirements $(STAMPS)/demo-requirements
 	$(call say,"Python: ruff · mypy · pyright · stubtest")
-	@$(VENV)/bin/ruff check --quiet python interop tools scripts examples
-	@$(VENV)/bin/ruff format --check --quiet python interop tools scripts examples
+	@$(VENV)/bin/ruff check --quiet python interop tools scripts examples bench
+	@$(VENV)/bin/ruff format --check --quiet python interop tools scripts examples bench
 	@cd python && ../$(VENV)/bin/mypy
 	@cd examples/python && ../../$(VENV)/bin/mypy --strict --explicit-package-bases --python-executable ../../$(PY) --exclude 'test_|train/|torch_streams' .
 	@$(VENV)/bin/mypy --config-file interop/mypy.ini interop
@@ -106,7 +107,7 @@ wheel: build/wheels/built ## The wheel, in build/wheels, installed and used wher
 .PHONY: format
 format: $(STAMPS)/dev-requirements ## Formats everything
 	@$(CARGO) fmt --all
-	@$(VENV)/bin/ruff format python interop tools scripts examples
+	@$(VENV)/bin/ruff format python interop tools scripts examples bench
 
 .PHONY: docs-generated
 docs-generated: ## Rewrites the parts of docs/ that come from the tables in the code
@@ -119,6 +120,19 @@ vectors: $(STAMPS)/rc2 ## Makes vectors/*.json again from the published peer
 .PHONY: bench-codec
 bench-codec: ## Instructions of the codec's operations against the baseline, by valgrind
 	@$(PYTHON) tools/instructions.py
+
+BENCH := build/bench
+BENCH_PY := $(BENCH)/venv/bin/python
+
+.PHONY: bench
+bench: $(STAMPS)/bench ## Our servers beside floors and peers, on this machine: ratios, CPU, memory (half an hour; docs/benchmarks.md)
+	$(call say,"Benchmarks")
+	@$(BENCH_PY) bench/run.py $(BENCH_OPTIONS)
+
+.PHONY: bench-quick
+bench-quick: $(STAMPS)/bench ## A part of it in less than two minutes
+	$(call say,"Benchmarks$(comma) the short way")
+	@$(BENCH_PY) bench/run.py --quick $(BENCH_OPTIONS)
 
 .PHONY: fuzz
 fuzz: ## Fuzzes every target for FUZZ_SECONDS each (default 600); needs nightly
@@ -175,3 +189,21 @@ $(STAMPS)/rc2: interop/requirements.txt | $(STAMPS)/tools
 	@$(PYTHON) -m venv --clear $(RC2_VENV)
 	@$(RC2_VENV)/bin/python -m pip install $(PIP_FLAGS) -r $<
 	@mkdir -p $(@D) && touch $@
+
+# Everybody who is measured has an environment of its own.
+$(STAMPS)/bench-%: bench/requirements-%.txt | $(STAMPS)/tools
+	$(call say,"Benchmarks: environment in $(BENCH)/venv-$*")
+	@$(PYTHON) -m venv --clear $(BENCH)/venv-$*
+	@$(BENCH)/venv-$*/bin/python -m pip install $(PIP_FLAGS) -r $<
+	@mkdir -p $(@D) && touch $@
+
+$(STAMPS)/bench-ours: bench/requirements.txt build/wheels/built
+	$(call say,"Benchmarks: environment in $(BENCH)/venv")
+	@$(PYTHON) -m venv --clear $(BENCH)/venv
+	@$(BENCH_PY) -m pip install $(PIP_FLAGS) -r $< build/wheels/*.whl
+	@mkdir -p $(@D) && touch $@
+
+$(STAMPS)/bench: $(RUST_SOURCES) $(addprefix $(STAMPS)/bench-,ours rc2 grpc zmq)
+	$(call say,"Benchmarks: the program")
+	@$(CARGO) build --quiet --release -p nnrp-bench
+	@touch $@

@@ -1,6 +1,6 @@
 """Checks that the crates depend on each other in one direction only, and on nothing they must not know.
 
-    wire <- session <- transport <- nnrp <- python        testkit: tests only
+    wire <- session <- transport <- nnrp <- python        testkit, attacks, bench: never shipped
 
 Prints the arrows it found. Exits with 1 and one line for each arrow that points the wrong way.
 """
@@ -22,6 +22,7 @@ ALLOWED: dict[str, tuple[set[str], set[str] | None]] = {
     "nnrp-python": ({"nnrp"}, None),
     "nnrp-testkit": ({"nnrp-wire", "nnrp-session", "nnrp-transport"}, None),
     "nnrp-attacks": ({"nnrp", "nnrp-testkit"}, None),
+    "nnrp-bench": ({"nnrp"}, None),
 }
 
 

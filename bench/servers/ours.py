@@ -1,0 +1,85 @@
+"""Our echo server, written as the documentation shows it: every tensor is sent back.
+
+``python ours.py --loop asyncio|uvloop --transport tcp|tls|quic --certificates DIRECTORY``
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import contextlib
+import json
+import sys
+from pathlib import Path
+from typing import Any
+
+from nnrp import NnrpConnectionClosedError
+from nnrp.adapters import (
+    create_quic_server_configuration,
+    create_tcp_server_configuration,
+    serve_quic,
+    serve_tcp,
+)
+from nnrp.server import ServerProfile, ServerSession, accept_server_session
+
+#: More than any run has in flight, so that credit holds nobody back.
+CREDIT = 1024
+
+
+async def echo(session: ServerSession) -> None:
+    """Answer every frame with its own section."""
+    async with session:
+        with contextlib.suppress(NnrpConnectionClosedError):  # a client that is done hangs up
+            async for received in session:
+                header = received.packet.header
+                await session.send_result(
+                    frame_id=header.frame_id, view_id=header.view_id, sections=received.request.sections
+                )
+
+
+def listening(options: argparse.Namespace) -> contextlib.AbstractAsyncContextManager[Any]:
+    """Bind a free port."""
+    certificate, key = options.certificates / "certificate.pem", options.certificates / "private_key.pem"
+    if options.transport == "quic":
+        return serve_quic("127.0.0.1", 0, create_quic_server_configuration(certificate, key))
+    if options.transport == "tls":
+        return serve_tcp(
+            "127.0.0.1", 0, config=create_tcp_server_configuration(certificate=certificate, private_key=key)
+        )
+    return serve_tcp("127.0.0.1", 0, config=create_tcp_server_configuration())
+
+
+async def main(options: argparse.Namespace) -> None:
+    """Serve until standard input ends, which is when whoever measures has gone."""
+    profile = ServerProfile(max_concurrent_frames=CREDIT)
+    gone = asyncio.get_running_loop().run_in_executor(None, sys.stdin.read)
+    async with listening(options) as listener:
+        print(json.dumps({"port": listener.port}), flush=True)  # noqa: T201  # the protocol with run.py
+
+        async def accept() -> None:
+            async with asyncio.TaskGroup() as sessions:
+                while True:
+                    sessions.create_task(echo(await accept_server_session(listener, profile)))
+
+        accepting = asyncio.create_task(accept())
+        await asyncio.wait({gone, accepting}, return_when=asyncio.FIRST_COMPLETED)
+        accepting.cancel()
+
+
+def parse() -> argparse.Namespace:
+    """Read the command line."""
+    parser = argparse.ArgumentParser()
+    parser.add_argument("--loop", choices=["asyncio", "uvloop"], required=True)
+    parser.add_argument("--transport", choices=["tcp", "tls", "quic"], required=True)
+    parser.add_argument("--certificates", type=Path, required=True)
+    return parser.parse_args()
+
+
+if __name__ == "__main__":
+    given = parse()
+    if given.loop == "uvloop":
+        import uvloop
+
+        uvloop.run(main(given))
+    else:
+        asyncio.run(main(given))

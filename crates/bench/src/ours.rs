@@ -1,0 +1,171 @@
+//! Our echo server and our client, as a service would write them with the `nnrp` crate.
+
+use std::net::{Ipv4Addr, SocketAddr};
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use nnrp::wire::{ResultFrame, Section, SubmitFrame, TensorDType};
+use nnrp::{
+    ClientConfig, ClientSession, Listener, QuicOptions, Reply, ServerConfig, ServerSession, TcpOptions,
+};
+use tokio::sync::{Mutex, Semaphore};
+use tokio::task::JoinSet;
+
+use crate::Error;
+use crate::certificates::{SERVER_NAME, identity, trust};
+use crate::options::{Options, Transport};
+use crate::recorder::{Departures, Recorder, looks_right, payload};
+
+/// Credit the server announces: more than any run has in flight, so that it holds nobody back.
+const CREDIT: u16 = 1024;
+
+/// How long a client waits for the server to have read its goodbye.
+const GOODBYE: Duration = Duration::from_secs(2);
+
+pub(crate) async fn serve(options: &Options) -> Result<(), Error> {
+    let config = ServerConfig::new().max_concurrent_frames(CREDIT);
+    let address = SocketAddr::from((Ipv4Addr::LOCALHOST, options.port));
+    let listener = match options.transport {
+        Transport::Tcp => Listener::bind_tcp(address, TcpOptions::default(), config).await?,
+        Transport::Tls => {
+            let identity = identity(&options.certificates)?;
+            Listener::bind_tcp_tls(address, &identity, TcpOptions::default(), config).await?
+        }
+        Transport::Quic => {
+            let identity = identity(&options.certificates)?;
+            Listener::bind_quic(address, &identity, &QuicOptions::default(), config).await?
+        }
+    };
+    crate::announce(listener.local_addr().port());
+    while let Some(session) = listener.accept().await {
+        tokio::spawn(echo(session));
+    }
+    Ok(())
+}
+
+async fn echo(session: ServerSession) {
+    while let Some(submit) = session.recv().await {
+        let result = ResultFrame { sections: submit.sections(), ..ResultFrame::default() };
+        if submit.reply(result).await.is_err() {
+            return;
+        }
+    }
+}
+
+pub(crate) async fn load(options: &Options) -> Result<(), Error> {
+    let mut connected = Vec::new();
+    for _ in 0..options.sessions {
+        connected.push(connect(options).await?);
+    }
+    let recorder = Arc::new(Recorder::new(options));
+    let mut sessions = JoinSet::new();
+    for session in connected {
+        let (options, recorder) = (options.clone(), recorder.clone());
+        if options.in_flight == 1 {
+            sessions.spawn(one_by_one(session, options, recorder));
+        } else {
+            sessions.spawn(many(session, options, recorder));
+        }
+    }
+    while let Some(ended) = sessions.join_next().await {
+        ended??;
+    }
+    Ok(())
+}
+
+async fn connect(options: &Options) -> Result<ClientSession, Error> {
+    let address = SocketAddr::from((Ipv4Addr::LOCALHOST, options.port));
+    let config = ClientConfig::new().session_id(0);
+    Ok(match options.transport {
+        Transport::Tcp => ClientSession::connect_tcp(address, config).await?,
+        Transport::Tls => {
+            let trust = trust(&options.certificates)?;
+            ClientSession::connect_tcp_tls(address, SERVER_NAME, &trust, config).await?
+        }
+        Transport::Quic => {
+            let trust = trust(&options.certificates)?;
+            ClientSession::connect_quic(address, SERVER_NAME, &trust, config).await?
+        }
+    })
+}
+
+fn frame(options: &Options) -> SubmitFrame {
+    SubmitFrame {
+        tile_ids: vec![0],
+        sections: vec![Section::new(1, TensorDType::Uint8).tiles([payload(options.size)])],
+        ..SubmitFrame::new(0)
+    }
+}
+
+async fn one_by_one(session: ClientSession, options: Options, recorder: Arc<Recorder>) -> Result<(), Error> {
+    let mut frame = frame(&options);
+    loop {
+        frame.frame_id += 1;
+        let sent = Instant::now();
+        let reply = session.submit(&frame).await?;
+        if check(&reply, &frame)? != frame.frame_id {
+            return Err("another frame came back".into());
+        }
+        if !recorder.arrived(sent) {
+            break;
+        }
+    }
+    let _ = tokio::time::timeout(GOODBYE, session.close("done")).await;
+    Ok(())
+}
+
+/// A task that submits as long as there is room in the window, and one that receives and makes room.
+async fn many(session: ClientSession, options: Options, recorder: Arc<Recorder>) -> Result<(), Error> {
+    let window = Arc::new(Semaphore::new(options.in_flight));
+    let departures = Arc::new(Mutex::new(Departures::new(options.in_flight)));
+    let reference = frame(&options);
+    let mut submitter = tokio::spawn({
+        let (session, window, departures) = (session.clone(), window.clone(), departures.clone());
+        let mut frame = frame(&options);
+        async move {
+            while let Ok(permit) = window.acquire().await {
+                permit.forget();
+                frame.frame_id += 1;
+                departures.lock().await.note(frame.frame_id);
+                session.send(&frame).await?;
+            }
+            Ok::<_, Error>(frame.frame_id)
+        }
+    });
+    let mut arrived = 0;
+    loop {
+        let id = check(&session.receive().await?, &reference)?;
+        arrived += 1;
+        if !recorder.arrived(departures.lock().await.of(id)) {
+            break;
+        }
+        window.add_permits(1);
+    }
+    window.close();
+    // What is still on its way is received, so that the server is at rest when this ends. The submitter may be in the middle of
+    // a frame, for which the server has to be rid of results.
+    let mut sent = None;
+    while sent != Some(arrived) {
+        tokio::select! {
+            ended = &mut submitter, if sent.is_none() => sent = Some(ended??),
+            more = session.receive() => {
+                more?;
+                arrived += 1;
+            }
+        }
+    }
+    let _ = tokio::time::timeout(GOODBYE, session.close("done")).await;
+    Ok(())
+}
+
+/// Looks at a result as the floor's client does, and returns which frame it is of.
+fn check(reply: &Reply, sent: &SubmitFrame) -> Result<u32, Error> {
+    let Reply::Result(result) = reply else { return Err(format!("a frame failed: {reply:?}").into()) };
+    let (_, body) = result.push.as_ref().ok_or("a frame was dropped")?;
+    let section = body.sections().next().ok_or("a result without a section")?;
+    let tile = section.tiles().next().ok_or("a section without a tile")?;
+    if !looks_right(&tile, &sent.sections[0].tiles[0]) {
+        return Err("other bytes came back".into());
+    }
+    Ok(result.packet.header.frame_id)
+}
