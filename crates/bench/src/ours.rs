@@ -75,7 +75,7 @@ pub(crate) async fn load(options: &Options) -> Result<(), Error> {
 
 async fn connect(options: &Options) -> Result<ClientSession, Error> {
     let address = SocketAddr::from((Ipv4Addr::LOCALHOST, options.port));
-    let config = ClientConfig::new().session_id(0);
+    let config = ClientConfig::new();
     Ok(match options.transport {
         Transport::Tcp => ClientSession::connect_tcp(address, config).await?,
         Transport::Tls => {
