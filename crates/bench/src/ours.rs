@@ -4,10 +4,8 @@ use std::net::{Ipv4Addr, SocketAddr};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use nnrp::wire::{ResultFrame, Section, SubmitFrame, TensorDType};
-use nnrp::{
-    ClientConfig, ClientSession, Listener, QuicOptions, Reply, ServerConfig, ServerSession, TcpOptions,
-};
+use nnrp::wire::{Section, SubmitFrame, TensorDType};
+use nnrp::{ClientConfig, ClientSession, Listener, Outcome, Reply, ServerConfig, ServerSession};
 use tokio::sync::{Mutex, Semaphore};
 use tokio::task::JoinSet;
 
@@ -26,14 +24,14 @@ pub(crate) async fn serve(options: &Options) -> Result<(), Error> {
     let config = ServerConfig::new().max_concurrent_frames(CREDIT);
     let address = SocketAddr::from((Ipv4Addr::LOCALHOST, options.port));
     let listener = match options.transport {
-        Transport::Tcp => Listener::bind_tcp(address, TcpOptions::default(), config).await?,
+        Transport::Tcp => Listener::bind_tcp(address, config).await?,
         Transport::Tls => {
             let identity = identity(&options.certificates)?;
-            Listener::bind_tcp_tls(address, &identity, TcpOptions::default(), config).await?
+            Listener::bind_tcp_tls(address, &identity, config).await?
         }
         Transport::Quic => {
             let identity = identity(&options.certificates)?;
-            Listener::bind_quic(address, &identity, &QuicOptions::default(), config).await?
+            Listener::bind_quic(address, &identity, config).await?
         }
     };
     crate::announce(listener.local_addr().port());
@@ -44,9 +42,9 @@ pub(crate) async fn serve(options: &Options) -> Result<(), Error> {
 }
 
 async fn echo(session: ServerSession) {
-    while let Some(submit) = session.recv().await {
-        let result = ResultFrame { sections: submit.sections(), ..ResultFrame::default() };
-        if submit.reply(result).await.is_err() {
+    while let Ok(Some(submit)) = session.recv().await {
+        let answer = Outcome::complete().sections(submit.sections());
+        if submit.reply(answer).await.is_err() {
             return;
         }
     }
@@ -90,11 +88,8 @@ async fn connect(options: &Options) -> Result<ClientSession, Error> {
 }
 
 fn frame(options: &Options) -> SubmitFrame {
-    SubmitFrame {
-        tile_ids: vec![0],
-        sections: vec![Section::new(1, TensorDType::Uint8).tiles([payload(options.size)])],
-        ..SubmitFrame::new(0)
-    }
+    let section = Section::new(1, TensorDType::Uint8).tiles([payload(options.size)]);
+    SubmitFrame::new(0).tiles([0]).section(section)
 }
 
 async fn one_by_one(session: ClientSession, options: Options, recorder: Arc<Recorder>) -> Result<(), Error> {
@@ -160,9 +155,8 @@ async fn many(session: ClientSession, options: Options, recorder: Arc<Recorder>)
 
 /// Looks at a result as the floor's client does, and returns which frame it is of.
 fn check(reply: &Reply, sent: &SubmitFrame) -> Result<u32, Error> {
-    let Reply::Result(result) = reply else { return Err(format!("a frame failed: {reply:?}").into()) };
-    let (_, body) = result.push.as_ref().ok_or("a frame was dropped")?;
-    let section = body.sections().next().ok_or("a result without a section")?;
+    let Reply::Result(result) = reply else { return Err(format!("no result: {reply:?}").into()) };
+    let section = result.sections().next().ok_or("a result without a section")?;
     let tile = section.tiles().next().ok_or("a section without a tile")?;
     if !looks_right(&tile, &sent.sections[0].tiles[0]) {
         return Err("other bytes came back".into());
