@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from nnrp import _native
 
 _set = object.__setattr__
+new_object = object.__new__
 
 
 class Lazy:  # noqa: PLW1641  # mutable dataclasses are not hashable either
@@ -125,28 +126,35 @@ def packet_from_native(native: _native.Packet) -> NnrpPacket:
 
 
 class LazySection(LazyFrozen, TensorSectionData):
-    """Tensor data over a view: payloads become ``bytes`` when read, and are sent on without a copy."""
+    """Tensor data as received: payloads become ``bytes`` when read, and are sent on without a copy."""
 
-    __slots__ = ("_source",)
+    __slots__ = ("_source", "_view")
 
-    _source: TensorSectionView
+    _source: _native.Section
+    _view: TensorSectionView
     _public = TensorSectionData
     _build: ClassVar = {
-        field.name: attrgetter(f"_source.{field.name}") for field in fields(TensorSectionData)
+        "_view": lambda self: _view_of(self._source.parts()),
+        **{field.name: attrgetter(f"_view.{field.name}") for field in fields(TensorSectionData)},
     }
 
     def tile_buffers(self) -> tuple[memoryview, ...]:
         """Return the bytes of each tile, still without a copy: arrays are made of them."""
-        return self._source.tile_buffers()
+        return self._view.tile_buffers()
 
     def packed_tiles(self) -> tuple[memoryview, int]:
         """Return the payload and the distance of its tiles, likewise."""
-        return self._source.packed_tiles()
+        return self._view.packed_tiles()
 
 
-def section_from_view(view: TensorSectionView) -> TensorSectionData:
-    """Return the section as data, without copying its payload yet."""
-    return LazySection._from_source(view)
+def sections_from_native(body: _native.FrameBody) -> tuple[TensorSectionData, ...]:
+    """Return the sections of a body as data, without copying their payloads yet."""
+    return tuple(map(LazySection._from_source, body.sections()))
+
+
+def _view_of(parts: tuple[tuple[int, ...], memoryview, memoryview, memoryview]) -> TensorSectionView:
+    values, codecs, lengths, payload = parts
+    return TensorSectionView(TensorSectionDesc._from_wire(values), codecs, lengths, payload)
 
 
 def tensor_body_from_native(body: _native.FrameBody) -> TensorBodyView | None:
@@ -155,10 +163,4 @@ def tensor_body_from_native(body: _native.FrameBody) -> TensorBodyView | None:
     if parts is None:
         return None
     tile_index_block, sections = parts
-    return TensorBodyView(
-        tile_index_block,
-        tuple(
-            TensorSectionView(TensorSectionDesc._from_wire(values), codecs, lengths, payload)
-            for values, codecs, lengths, payload in sections
-        ),
-    )
+    return TensorBodyView(tile_index_block, tuple(map(_view_of, sections)))

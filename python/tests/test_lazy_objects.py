@@ -25,12 +25,12 @@ def plain(lazy, public):
     return public(**{field.name: getattr(lazy, field.name) for field in dataclasses.fields(public)})
 
 
-def made(lazy):
+def made(lazy, public=ReceivedSubmit):
     """The fields that have been made so far."""
     found = set()
     for field in dataclasses.fields(lazy):
         try:
-            ReceivedSubmit.__dict__[field.name].__get__(lazy)
+            public.__dict__[field.name].__get__(lazy)
         except AttributeError:
             continue
         found.add(field.name)
@@ -41,10 +41,13 @@ async def test_nothing_is_made_before_it_is_read(tcp):
     async with tcp.pair() as (server, client):
         await client.submit_frame(frame(7))
         submit = await server.receive_submit(STEP)
-    assert made(submit) == set()
+    assert made(submit) == {"metadata", "request"}
+    assert made(submit.metadata, FrameSubmitMetadata) == {"frame_id"}
+    assert made(submit.request, SubmitRequest) == set()
     assert submit.metadata.frame_id == 7
-    assert made(submit) == {"metadata"}
-    assert submit.metadata is submit.metadata
+    assert made(submit.metadata, FrameSubmitMetadata) == {"frame_id"}
+    assert submit.metadata.tile_width == frame(7).tile_width
+    assert made(submit.metadata, FrameSubmitMetadata) > {"frame_id", "tile_width", "submit_mode"}
 
 
 @pytest.mark.parametrize(

@@ -94,15 +94,47 @@ async def test_an_operation_is_awaited_once(tcp):
 
 
 def test_it_needs_a_running_loop(tcp):
-    async def session():
-        async with tcp.pair() as (server, _):
-            return server
-
     with asyncio.Runner() as runner:
-        server = runner.run(session())
-    call = server.receive_submit()
-    with pytest.raises(RuntimeError, match="no running event loop"):
-        call.send(None)
+        pair = tcp.pair()
+        server, _ = runner.run(pair.__aenter__())
+        call = server.receive_submit()
+        with pytest.raises(RuntimeError, match="no running event loop"):
+            call.send(None)
+        runner.run(pair.__aexit__(None, None, None))
+
+
+async def test_a_cancelled_operation_ends_although_its_traceback_lives(tcp):
+    async with tcp.pair() as (server, client):
+        waiting = asyncio.create_task(server.receive_submit())
+        await asyncio.sleep(0)
+        waiting.cancel()
+        with pytest.raises(asyncio.CancelledError) as kept:
+            await waiting
+        assert kept.traceback  # with the frame that awaited the operation
+        await client.submit_frame(frame(1))
+        assert (await server.receive_submit(STEP)).metadata.frame_id == 1
+
+
+async def test_a_client_that_always_has_one_more_leaves_others_their_turn(tcp):
+    frames = 200
+    async with tcp.pair() as (server, client):
+        for number in range(frames):
+            await client.submit_frame(frame(number))
+        await client.ping(STEP)  # answered after the frames before it have arrived
+        turns = []
+        done = False
+
+        async def other():
+            while not done:
+                turns.append(1)
+                await asyncio.sleep(0)
+
+        beside = asyncio.create_task(other())
+        for number in range(frames):
+            assert (await server.receive_submit(STEP)).metadata.frame_id == number
+        done = True
+        await beside
+        assert frames // 100 <= len(turns) < frames // 10
 
 
 async def test_one_session_on_two_loops_in_two_threads(tcp):

@@ -7,7 +7,7 @@ use nnrp::wire::{
 use pyo3::exceptions::PyValueError;
 use pyo3::intern;
 use pyo3::prelude::*;
-use pyo3::types::{PyBytes, PyDict};
+use pyo3::types::{PyBytes, PyDict, PyTuple};
 
 use crate::codec::build;
 use crate::codec::values::{Arguments, number};
@@ -17,7 +17,7 @@ use crate::codec::values::{Arguments, number};
 /// # Errors
 /// `TypeError` and `ValueError` naming the argument.
 pub(crate) fn header(given: &Arguments<'_, '_>, message: MessageType) -> PyResult<Header> {
-    let py = given.0.py();
+    let py = given.py();
     Ok(Header {
         flags: HeaderFlags::from_bits(given.number(intern!(py, "flags"))?),
         frame_id: given.number(intern!(py, "frame_id"))?,
@@ -36,16 +36,15 @@ pub(crate) fn key(frame_id: &Bound<'_, PyAny>, view_id: &Bound<'_, PyAny>) -> Py
     Ok(FrameKey { frame_id: number(frame_id, "frame_id")?, view_id: number(view_id, "view_id")? })
 }
 
-/// The result that the keyword arguments of `send_result` describe.
+/// The result that the arguments of `send_result` describe.
 ///
 /// A result that is less than complete without saying what allowed it gets the policy that belongs to its class.
 ///
 /// # Errors
 /// `TypeError` and `ValueError` naming the argument.
-pub(crate) fn result(arguments: &Bound<'_, PyDict>) -> PyResult<ResultFrame> {
-    let given = Arguments(arguments);
-    let header = header(&given, MessageType::ResultPush)?;
-    let mut frame = build::result_frame(&given)?;
+pub(crate) fn result(given: &Arguments<'_, '_>) -> PyResult<ResultFrame> {
+    let header = header(given, MessageType::ResultPush)?;
+    let mut frame = build::result_frame(given)?;
     if frame.applied_budget_policy.is_empty() {
         frame.applied_budget_policy = match frame.result_class {
             ResultClass::Partial => BudgetPolicy::ALLOW_PARTIAL,
@@ -78,7 +77,7 @@ pub(crate) fn result(arguments: &Bound<'_, PyDict>) -> PyResult<ResultFrame> {
 /// # Errors
 /// `TypeError` and `ValueError` naming the field.
 pub(crate) fn submit(arguments: &Bound<'_, PyDict>) -> PyResult<SubmitFrame> {
-    let given = Arguments(arguments);
+    let given = Arguments::Named(arguments);
     let header = header(&given, MessageType::FrameSubmit)?;
     Ok(SubmitFrame {
         frame_id: header.frame_id,
@@ -91,15 +90,16 @@ pub(crate) fn submit(arguments: &Bound<'_, PyDict>) -> PyResult<SubmitFrame> {
     })
 }
 
-/// The bytes of the result packet that the keyword arguments of `send_result` describe, for sessions over connections
+/// The bytes of the result packet that the arguments of `send_result` describe, for sessions over connections
 /// that are not this package's. Tile ids that are left out are a range.
 #[pyfunction]
 pub(crate) fn encode_result<'py>(
     py: Python<'py>,
     session_id: u32,
-    arguments: &Bound<'py, PyDict>,
+    names: &Bound<'py, PyTuple>,
+    values: &Bound<'py, PyTuple>,
 ) -> PyResult<Bound<'py, PyBytes>> {
-    let mut frame = result(arguments)?;
+    let mut frame = result(&Arguments::Listed { names, values })?;
     if frame.tile_ids.is_empty() {
         let tiles = frame.sections.first().map_or(0, |section| section.tiles.len());
         frame.tile_ids = (frame.tile_base_id..).take(tiles).map_while(|id| u16::try_from(id).ok()).collect();

@@ -86,15 +86,20 @@ impl FrameBody {
         let tile_index = whole.part(body.tile_index_block().unwrap_or_default())?;
         let sections = PyList::empty(py);
         for section in body.sections() {
-            let parts: SectionParts<'py> = (
-                descriptor(py, &section.desc)?,
-                whole.part(section.codec_table())?,
-                whole.part(section.length_table())?,
-                whole.part(section.payload())?,
-            );
-            sections.append(parts)?;
+            sections.append(whole.section(&section)?)?;
         }
         Ok(Some((tile_index, sections)))
+    }
+
+    /// The tensor sections; none where the section table was referenced and not resolved.
+    fn sections<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyList>> {
+        let sections = PyList::empty(py);
+        if self.kinds.contains(PayloadKind::TENSOR) {
+            for section in self.body.sections() {
+                sections.append(Section { body: self.body.body().clone(), section })?;
+            }
+        }
+        Ok(sections)
     }
 
     /// The tile ids; empty when they were referenced and not resolved.
@@ -127,6 +132,28 @@ impl FrameBody {
     }
 }
 
+/// A tensor section of a received body.
+#[pyclass(frozen, module = "nnrp._native")]
+pub(crate) struct Section {
+    body: Bytes,
+    section: wire::SectionView,
+}
+
+impl Section {
+    /// The section for sending; its tiles stay slices of the body.
+    pub(crate) fn to_wire(&self) -> wire::Section {
+        self.section.to_section()
+    }
+}
+
+#[pymethods]
+impl Section {
+    /// Descriptor values, codec table, length table and payload.
+    fn parts<'py>(&self, py: Python<'py>) -> PyResult<SectionParts<'py>> {
+        View::new(py, self.body.clone())?.section(&self.section)
+    }
+}
+
 fn descriptor<'py>(py: Python<'py>, desc: &wire::TensorSectionDesc) -> PyResult<Bound<'py, PyTuple>> {
     (
         desc.role_id,
@@ -155,6 +182,15 @@ impl<'py> View<'py> {
     fn new(py: Python<'py>, bytes: Bytes) -> PyResult<Self> {
         let view = buffer::view(py, bytes.clone())?;
         Ok(Self { bytes, view })
+    }
+
+    fn section(&self, section: &wire::SectionView) -> PyResult<SectionParts<'py>> {
+        Ok((
+            descriptor(self.view.py(), &section.desc)?,
+            self.part(section.codec_table())?,
+            self.part(section.length_table())?,
+            self.part(section.payload())?,
+        ))
     }
 
     /// The view of `part`: of this body, or of an object that was resolved from the cache.
@@ -205,6 +241,30 @@ impl Submit {
     #[getter]
     fn frame_id(&self) -> u32 {
         self.packet.header.frame_id
+    }
+
+    /// Its view.
+    #[getter]
+    fn view_id(&self) -> u16 {
+        self.packet.header.view_id
+    }
+
+    /// Its routing hint.
+    #[getter]
+    fn route_id(&self) -> u16 {
+        self.packet.header.route_id
+    }
+
+    /// What correlates logs.
+    #[getter]
+    fn trace_id(&self) -> u64 {
+        self.packet.header.trace_id
+    }
+
+    /// The flags of its header.
+    #[getter]
+    fn flags(&self) -> u32 {
+        self.packet.header.flags.bits()
     }
 
     /// Milliseconds since it was received.

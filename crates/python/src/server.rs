@@ -1,13 +1,14 @@
 //! A server's session, as `nnrp.server` wraps it.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, Ordering};
 
-use nnrp::wire::{MessageType, ResultHintMetadata, ResultHintReason};
+use nnrp::wire::{MessageType, ResultHintMetadata, ResultHintReason, TransportId};
 use nnrp::{DropFrame, Received};
 use pyo3::exceptions::PyValueError;
 use pyo3::intern;
 use pyo3::prelude::*;
-use pyo3::types::{IntoPyDict, PyBytes, PyDict};
+use pyo3::types::{IntoPyDict, PyBytes, PyDict, PyTuple};
 
 use crate::codec::values::Arguments;
 use crate::connection::Connection;
@@ -23,7 +24,15 @@ use crate::wait::{Patience, time_limit};
 
 /// A session.
 #[pyclass(frozen, module = "nnrp._native")]
-pub(crate) struct ServerSession(Owned<Parts>);
+pub(crate) struct ServerSession {
+    parts: Owned<Parts>,
+    /// Frames handed out since a task last had to wait for one.
+    in_a_row: AtomicU32,
+}
+
+/// Frames handed out without a turn of the event loop: a client that always has one more must not keep other tasks from
+/// running.
+const MAX_IN_A_ROW: u32 = 64;
 
 #[derive(Clone)]
 struct Parts {
@@ -33,7 +42,7 @@ struct Parts {
 
 impl ServerSession {
     pub(crate) fn new(session: nnrp::ServerSession, held: Arc<Held>) -> Self {
-        Self(Owned::new(Parts { session, held }))
+        Self { parts: Owned::new(Parts { session, held }), in_a_row: AtomicU32::new(0) }
     }
 }
 
@@ -42,43 +51,51 @@ impl ServerSession {
     /// The connection underneath.
     #[getter]
     fn connection(&self) -> PyResult<Connection> {
-        Ok(Connection::new(Arc::clone(&self.0.get()?.held), Limits::default()))
+        Ok(Connection::new(Arc::clone(&self.parts.get()?.held), Limits::default()))
     }
 
     /// The session's id.
     #[getter]
     fn session_id(&self) -> PyResult<u32> {
-        Ok(self.0.get()?.session.id())
+        Ok(self.parts.get()?.session.id())
     }
 
     /// The metadata of SERVER_HELLO_ACK.
     #[getter]
     fn ack_metadata<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyBytes>> {
-        Ok(PyBytes::new(py, &self.0.get()?.session.ack().metadata.encode()))
+        Ok(PyBytes::new(py, &self.parts.get()?.session.ack().metadata.encode()))
     }
 
-    /// Yields the next frame; raises for a packet that was refused.
+    /// The next frame, or an operation that yields it; raises for a packet that was refused.
     #[pyo3(signature = (timeout))]
-    fn receive(&self, timeout: Option<f64>) -> PyResult<Operation> {
+    fn receive(&self, py: Python<'_>, timeout: Option<f64>) -> PyResult<Py<PyAny>> {
         let patience = Patience::from_seconds(timeout)?;
-        let Parts { session, held } = self.0.get()?.clone();
+        let Parts { session, held } = self.parts.get()?.clone();
         let transport = held.transport();
-        Operation::new(async move { patience.limit(session.receive()).await }, move |py, received| {
-            match received {
-                None => Err(patience.timed_out("no frame")),
-                Some(Ok(Received::Submit(submit))) => Ok(Py::new(py, Submit::from(*submit))?.into_any()),
-                Some(Ok(Received::Rejected(rejected))) => Err(errors::rejected(py, &rejected)),
-                Some(Ok(_)) => Err(PyValueError::new_err("a message that a server does not take")),
-                Some(Err(error)) => Err(errors::session(py, transport, &error)),
-            }
-        })
+        let receiving = async move { patience.limit(session.receive()).await };
+        let finish = move |py: Python<'_>, received| match received {
+            None => Err(patience.timed_out("no frame")),
+            Some(Ok(Received::Submit(submit))) => Ok(Py::new(py, Submit::from(*submit))?.into_any()),
+            Some(Ok(Received::Rejected(rejected))) => Err(errors::rejected(py, &rejected)),
+            Some(Ok(_)) => Err(PyValueError::new_err("a message that a server does not take")),
+            Some(Err(error)) => Err(errors::session(py, transport, &error)),
+        };
+        if self.in_a_row.fetch_add(1, Ordering::Relaxed) >= MAX_IN_A_ROW {
+            self.in_a_row.store(0, Ordering::Relaxed);
+            return Ok(Py::new(py, Operation::new(receiving, finish)?.after_others())?.into_any());
+        }
+        let received = Operation::now_or_later(py, receiving, finish)?;
+        if received.bind(py).is_exact_instance_of::<Operation>() {
+            self.in_a_row.store(0, Ordering::Relaxed);
+        }
+        Ok(received)
     }
 
     /// Yields the next control packet the runtime does not answer by itself.
     #[pyo3(signature = (timeout))]
     fn receive_control(&self, timeout: Option<f64>) -> PyResult<Operation> {
         let patience = Patience::from_seconds(timeout)?;
-        let Parts { session, held } = self.0.get()?.clone();
+        let Parts { session, held } = self.parts.get()?.clone();
         let transport = held.transport();
         Operation::new(async move { patience.limit(session.receive_control()).await }, move |py, received| {
             match received {
@@ -89,16 +106,25 @@ impl ServerSession {
         })
     }
 
-    /// Sends one result; yields the bytes of its packet.
-    fn send_result(&self, arguments: &Bound<'_, PyDict>) -> PyResult<Operation> {
-        let result = frame::result(arguments)?;
-        let Parts { session, held } = self.0.get()?.clone();
-        sending(&held, async move { session.send_result(result).await })
+    /// Sends one result: the bytes of its packet, or an operation that yields them once there is room. The arguments come as
+    /// their names and, in the same order, their values.
+    fn send_result(
+        &self,
+        py: Python<'_>,
+        names: &Bound<'_, PyTuple>,
+        values: &Bound<'_, PyTuple>,
+    ) -> PyResult<Py<PyAny>> {
+        let result = frame::result(&Arguments::Listed { names, values })?;
+        let Parts { session, held } = self.parts.get()?.clone();
+        let transport = held.transport();
+        Operation::now_or_later(py, async move { session.send_result(result).await }, move |py, sent| {
+            bytes_sent(py, transport, sent)
+        })
     }
 
     /// Ends a frame without a result; yields the bytes of the drop.
     fn send_drop(&self, arguments: &Bound<'_, PyDict>) -> PyResult<Operation> {
-        let given = Arguments(arguments);
+        let given = Arguments::Named(arguments);
         let header = frame::header(&given, MessageType::ResultDrop)?;
         let reason = ResultHintReason::from(given.number::<u32>(intern!(arguments.py(), "reason"))?);
         let drop = DropFrame {
@@ -109,7 +135,7 @@ impl ServerSession {
             route_id: header.route_id,
             trace_id: header.trace_id,
         };
-        let Parts { session, held } = self.0.get()?.clone();
+        let Parts { session, held } = self.parts.get()?.clone();
         sending(&held, async move { session.send_drop(drop).await })
     }
 
@@ -117,40 +143,40 @@ impl ServerSession {
     fn send_hint(&self, metadata: &[u8], arguments: &Bound<'_, PyDict>) -> PyResult<Operation> {
         let hint =
             ResultHintMetadata::decode(metadata).map_err(|error| PyValueError::new_err(error.to_string()))?;
-        let header = frame::header(&Arguments(arguments), MessageType::ResultHint)?;
-        let Parts { session, held } = self.0.get()?.clone();
+        let header = frame::header(&Arguments::Named(arguments), MessageType::ResultHint)?;
+        let Parts { session, held } = self.parts.get()?.clone();
         sending(&held, async move { session.send_hint(header, &hint).await })
     }
 
     /// Whether the client cancelled a frame.
     fn frame_cancelled(&self, frame_id: &Bound<'_, PyAny>, view_id: &Bound<'_, PyAny>) -> PyResult<bool> {
-        Ok(self.0.get()?.session.frame_cancelled(frame::key(frame_id, view_id)?))
+        Ok(self.parts.get()?.session.frame_cancelled(frame::key(frame_id, view_id)?))
     }
 
     /// Waits until nobody wants a frame any more: cancelled, expired, or the session over.
     fn cancelled(&self, frame_id: &Bound<'_, PyAny>, view_id: &Bound<'_, PyAny>) -> PyResult<Operation> {
         let key = frame::key(frame_id, view_id)?;
-        let session = self.0.get()?.session.clone();
+        let session = self.parts.get()?.session.clone();
         Operation::new(async move { session.cancelled(key).await }, |py, ()| Ok(py.None()))
     }
 
     /// Says CLOSE; waits until what was sent before has left.
     fn close(&self) -> PyResult<Operation> {
-        let session = self.0.get()?.session.clone();
+        let session = self.parts.get()?.session.clone();
         Operation::new(async move { session.close("").await }, |py, ()| Ok(py.None()))
     }
 
     /// Ends the session in order; yields as `Listener.drain` does.
     fn drain(&self, timeout: f64, reason: String) -> PyResult<Operation> {
         let timeout = time_limit(timeout)?;
-        let session = self.0.get()?.session.clone();
+        let session = self.parts.get()?.session.clone();
         Operation::new(async move { session.drain(timeout, &reason).await }, counts)
     }
 
     /// The values that SESSION_PATCH can change, as they are now.
     fn patched<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyDict>> {
         let named = PyDict::new(py);
-        let now = self.0.get()?.held.with(|machine, _| machine.parameters().cloned());
+        let now = self.parts.get()?.held.with(|machine, _| machine.parameters().cloned());
         if let Some(now) = now {
             named.set_item("target_cadence_x100", now.target_cadence_x100)?;
             named.set_item("quality_tier", now.quality_tier)?;
@@ -164,13 +190,13 @@ impl ServerSession {
 
     /// What it offers, as Rust's `Debug` shows it.
     fn options<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyDict>> {
-        let offered = self.0.get()?.held.with(|machine, _| machine.server_settings().cloned());
+        let offered = self.parts.get()?.held.with(|machine, _| machine.server_settings().cloned());
         offered.iter().flat_map(nnrp::ServerSettings::named).into_py_dict(py)
     }
 
     /// Counters by name.
     fn stats<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyDict>> {
-        self.0.get()?.held.stats().named().into_py_dict(py)
+        self.parts.get()?.held.stats().named().into_py_dict(py)
     }
 }
 
@@ -180,8 +206,16 @@ pub(crate) fn sending(
     sending: impl Future<Output = Result<usize, nnrp::SendError>> + Send + 'static,
 ) -> PyResult<Operation> {
     let transport = held.transport();
-    Operation::new(sending, move |py, sent| match sent {
+    Operation::new(sending, move |py, sent| bytes_sent(py, transport, sent))
+}
+
+fn bytes_sent(
+    py: Python<'_>,
+    transport: TransportId,
+    sent: Result<usize, nnrp::SendError>,
+) -> PyResult<Py<PyAny>> {
+    match sent {
         Ok(bytes) => Ok(bytes.into_pyobject(py)?.into_any().unbind()),
         Err(error) => Err(errors::send(py, transport, &error)),
-    })
+    }
 }

@@ -18,6 +18,7 @@ __all__ = [
     "Packet",
     "PendingSession",
     "Result",
+    "Section",
     "ServerSession",
     "Submit",
     "Subscription",
@@ -68,7 +69,7 @@ _ServerTls: TypeAlias = tuple[bytes, bytes, bytes | None, bool]
 #: Name to verify, roots (``None``: the platform's), whether to verify, certificate and key to show; PEM.
 _ClientTls: TypeAlias = tuple[str, bytes | None, bool, tuple[bytes, bytes] | None]
 #: Descriptor values, codec table, length table and payload.
-_Section: TypeAlias = tuple[tuple[int, ...], memoryview, memoryview, memoryview]
+_SectionParts: TypeAlias = tuple[tuple[int, ...], memoryview, memoryview, memoryview]
 
 @final
 class Operation(Awaitable[_T_co], Generic[_T_co]):
@@ -78,6 +79,10 @@ class Operation(Awaitable[_T_co], Generic[_T_co]):
     def __iter__(self) -> Self: ...
     def __next__(self) -> Any:
         """Poll once: raise ``StopIteration`` with the value, or return a future to wait on."""
+    def throw(self, kind: Any, value: Any = None, _traceback: Any = None) -> None:
+        """End the operation: the task that waits is cancelled."""
+    def close(self) -> None:
+        """Let go of what it was doing."""
 
 @final
 class Buffer:
@@ -106,8 +111,10 @@ class Packet:
 class FrameBody:
     """The decoded body of a frame or result."""
 
-    def tensor_body(self) -> tuple[memoryview, list[_Section]] | None:
+    def tensor_body(self) -> tuple[memoryview, list[_SectionParts]] | None:
         """Return the tile index block and the sections as views of one buffer; ``None`` without tensors."""
+    def sections(self) -> list[Section]:
+        """Return the tensor sections; none if they were referenced and not resolved."""
     def tile_ids(self) -> tuple[int, ...]:
         """Return the tile ids; empty if they were referenced and not resolved."""
     def camera(self) -> bytes:
@@ -116,6 +123,13 @@ class FrameBody:
         """Return kind, bytes and profile of each typed payload."""
     def references(self) -> list[tuple[int, int, int, int, int]]:
         """Return the values of each object reference."""
+
+@final
+class Section:
+    """A tensor section of a received body."""
+
+    def parts(self) -> _SectionParts:
+        """Return descriptor values, codec table, length table and payload."""
 
 @final
 class Submit:
@@ -130,6 +144,18 @@ class Submit:
     @property
     def frame_id(self) -> int:
         """The frame's id."""
+    @property
+    def view_id(self) -> int:
+        """Its view."""
+    @property
+    def route_id(self) -> int:
+        """Its routing hint."""
+    @property
+    def trace_id(self) -> int:
+        """What correlates logs."""
+    @property
+    def flags(self) -> int:
+        """The flags of its header."""
     @property
     def age_ms(self) -> int:
         """Milliseconds since it was received."""
@@ -293,12 +319,12 @@ class ServerSession:
     @property
     def ack_metadata(self) -> bytes:
         """The metadata of SERVER_HELLO_ACK."""
-    def receive(self, timeout: float | None) -> Operation[Submit]:
-        """Yield the next frame; raise for a packet that was refused."""
+    def receive(self, timeout: float | None) -> Submit | Operation[Submit]:
+        """Return the next frame, or an operation that yields it; raise for a packet that was refused."""
     def receive_control(self, timeout: float | None) -> Operation[Packet]:
         """Yield the next control packet the runtime does not answer by itself."""
-    def send_result(self, arguments: dict[str, Any]) -> Operation[int]:
-        """Send one result; yields the bytes of its packet."""
+    def send_result(self, names: tuple[str, ...], values: tuple[Any, ...]) -> int | Operation[int]:
+        """Send one result; return the bytes of its packet, or an operation that yields them."""
     def send_drop(self, arguments: dict[str, Any]) -> Operation[int]:
         """End a frame without a result; yields the bytes of the drop."""
     def send_hint(self, metadata: bytes, arguments: dict[str, Any]) -> Operation[int]:
@@ -441,5 +467,5 @@ def decode_submit(header: bytes, metadata: BytesLike, body: BytesLike) -> Submit
 def decode_result(header: bytes, metadata: BytesLike, body: BytesLike) -> Result:
     """Decode a RESULT_PUSH that did not come over a connection of this package."""
 
-def encode_result(session_id: int, arguments: dict[str, Any]) -> bytes:
+def encode_result(session_id: int, names: tuple[str, ...], values: tuple[Any, ...]) -> bytes:
     """Return the bytes of the result packet that the arguments of ``send_result`` describe."""

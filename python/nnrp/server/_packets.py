@@ -47,9 +47,9 @@ async def receive_submit(session: ServerSession, timeout: float | None) -> Recei
     return received_submit(_native.decode_submit(header.pack(), packet.metadata, packet.body))
 
 
-async def send_result(session: ServerSession, arguments: dict[str, Any]) -> int:
+async def send_result(session: ServerSession, names: tuple[str, ...], values: tuple[Any, ...]) -> int:
     """Encode a result from the arguments of ``send_result`` and send its packet."""
-    packet = NnrpPacket.unpack(_native.encode_result(session.session_id, arguments))
+    packet = NnrpPacket.unpack(_native.encode_result(session.session_id, names, values))
     await session.connection.send_result_packet(packet)
     return len(packet.pack())
 

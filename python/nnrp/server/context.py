@@ -7,7 +7,15 @@ from dataclasses import dataclass, fields
 from operator import attrgetter
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from nnrp._lazy import LazyFrozen, is_built, packet_from_native, section_from_view, tensor_body_from_native
+from nnrp._lazy import (
+    Lazy,
+    LazyFrozen,
+    is_built,
+    new_object,
+    packet_from_native,
+    sections_from_native,
+    tensor_body_from_native,
+)
 from nnrp.client.request import SubmitRequest, typed_payloads_from_native
 from nnrp.core import (
     BudgetPolicy,
@@ -16,6 +24,7 @@ from nnrp.core import (
     ControlExtensionEntry,
     ControlExtensionFlags,
     FrameSubmitMetadata,
+    HeaderFlags,
     NnrpPacket,
     ObjectReferenceBlock,
     TensorBodyView,
@@ -117,28 +126,30 @@ def hello_context(native: _native.PendingSession) -> ClientHelloContext:
     )
 
 
-def _twin(submit: LazySubmit) -> LazySubmit:
-    """Return the same submit as an object of its own, with what is decoded already.
+class LazySubmitMetadata(Lazy, FrameSubmitMetadata):
+    """The metadata of a received submit: but for the frame's id, decoded when something of it is read."""
 
-    The request of a submit reads from it: with the submit itself there would be a cycle, and megabytes of
-    body would stay until the collector comes by.
-    """
-    twin = LazySubmit._from_source(submit._source)
-    for name in ("packet", "metadata", "tensor_body"):
-        if is_built(submit, name):
-            object.__setattr__(twin, name, getattr(submit, name))
-    return twin
+    __slots__ = ("_source",)
+
+    _source: _native.Submit
+    _public = FrameSubmitMetadata
+
+    def __getattr__(self, name: str) -> Any:
+        if name not in _METADATA_FIELDS:
+            raise AttributeError(f"'FrameSubmitMetadata' object has no attribute {name!r}")
+        source = self._source
+        decoded = FrameSubmitMetadata._from_wire(FrameSubmitMetadata.STRUCT.unpack(source.packet.metadata))
+        if decoded.latency_budget_ms:
+            received_ms = time.time_ns() // 1_000_000 - source.age_ms
+            decoded.deadline_ms = received_ms + decoded.latency_budget_ms
+        decoded.frame_id = self.frame_id
+        for field in _METADATA_FIELDS:
+            if not is_built(self, field):
+                setattr(self, field, getattr(decoded, field))
+        return object.__getattribute__(self, name)
 
 
-def _metadata(submit: LazySubmit) -> FrameSubmitMetadata:
-    source = submit._source
-    values = FrameSubmitMetadata.STRUCT.unpack(source.packet.metadata)
-    metadata = FrameSubmitMetadata._from_wire(values)
-    metadata.frame_id = source.frame_id
-    if metadata.latency_budget_ms:
-        received_ms = time.time_ns() // 1_000_000 - source.age_ms
-        metadata.deadline_ms = received_ms + metadata.latency_budget_ms
-    return metadata
+_METADATA_FIELDS = tuple(field.name for field in fields(FrameSubmitMetadata))
 
 
 class LazySubmit(LazyFrozen, ReceivedSubmit):
@@ -146,40 +157,24 @@ class LazySubmit(LazyFrozen, ReceivedSubmit):
 
     __slots__ = ("_session", "_source")
 
-    _session: _native.ServerSession
+    _session: _native.ServerSession | None
     _source: _native.Submit
     _public = ReceivedSubmit
     _build: ClassVar = {
         "packet": lambda self: packet_from_native(self._source.packet),
-        "metadata": _metadata,
-        "request": lambda self: LazyRequest._from_source(_twin(self)),  # defined below
         "tensor_body": lambda self: tensor_body_from_native(self._source.body),
     }
 
     async def cancelled(self) -> None:
         """Wait until nobody wants the answer."""
-        session = getattr(self, "_session", None)
-        if session is None:
+        if self._session is None:
             await ReceivedSubmit.cancelled(self)
         else:
-            await session.cancelled(self._source.frame_id, self.packet.header.view_id)
-
-
-def received_submit(native: _native.Submit, session: _native.ServerSession | None = None) -> ReceivedSubmit:
-    """Return the public object over a submit that ``session`` received."""
-    submit = LazySubmit._from_source(native)
-    if session is not None:
-        object.__setattr__(submit, "_session", session)
-    return submit
-
-
-def _sections(request: LazyRequest) -> tuple[Any, ...]:
-    body = request._source.tensor_body
-    return tuple(section_from_view(view) for view in body.sections) if body is not None else ()
+            await self._session.cancelled(self._source.frame_id, self._source.view_id)
 
 
 def _reference(request: LazyRequest, kind: CacheObjectKind) -> ObjectReferenceBlock | None:
-    references = request._source._source.body.references()
+    references = request._source.body.references()
     for values in references:
         if values[0] == kind:
             return ObjectReferenceBlock._from_wire(values)
@@ -187,23 +182,63 @@ def _reference(request: LazyRequest, kind: CacheObjectKind) -> ObjectReferenceBl
 
 
 class LazyRequest(LazyFrozen, SubmitRequest):
-    """The request a received submit was made from; its source is a :class:`LazySubmit`."""
+    """The request a received submit was made from.
 
-    __slots__ = ("_source",)
+    It does not refer to the submit: with that there would be a cycle, and megabytes of body would stay until
+    the collector comes by.
+    """
 
-    _source: LazySubmit
+    __slots__ = ("_metadata", "_source")
+
+    _metadata: FrameSubmitMetadata
+    _source: _native.Submit
     _public = SubmitRequest
     _build: ClassVar = {
-        **{field.name: attrgetter(f"_source.metadata.{field.name}") for field in fields(SubmitRequest)},
-        **{
-            name: attrgetter(f"_source.packet.header.{name}")
-            for name in ("frame_id", "view_id", "route_id", "trace_id", "flags")
-        },
-        "tile_ids": lambda self: self._source._source.body.tile_ids(),
-        "sections": _sections,
-        "camera_block": lambda self: self._source._source.body.camera(),
-        "typed_payloads": lambda self: typed_payloads_from_native(self._source._source.body),
+        **{field.name: attrgetter(f"_metadata.{field.name}") for field in fields(SubmitRequest)},
+        **{name: attrgetter(f"_source.{name}") for name in ("frame_id", "view_id", "route_id", "trace_id")},
+        "flags": lambda self: HeaderFlags(self._source.flags),
+        "tile_ids": lambda self: self._source.body.tile_ids(),
+        "sections": lambda self: sections_from_native(self._source.body),
+        "camera_block": lambda self: self._source.body.camera(),
+        "typed_payloads": lambda self: typed_payloads_from_native(self._source.body),
         "camera_reference": lambda self: _reference(self, CacheObjectKind.CAMERA_BLOCK),
         "tile_index_reference": lambda self: _reference(self, CacheObjectKind.TILE_INDEX_BLOCK),
         "tensor_section_table_reference": lambda self: _reference(self, CacheObjectKind.TENSOR_SECTION_TABLE),
     }
+
+
+class _Submit(LazySubmit):
+    """A submit while it is made: a frozen class takes its fields one slow call at a time."""
+
+    __slots__ = ()
+
+    __setattr__ = object.__setattr__
+
+
+class _Request(LazyRequest):
+    """A request while it is made."""
+
+    __slots__ = ()
+
+    __setattr__ = object.__setattr__
+
+
+def received_submit(native: _native.Submit, session: _native.ServerSession | None = None) -> ReceivedSubmit:
+    """Return the public object over a submit that ``session`` received."""
+    metadata = new_object(LazySubmitMetadata)
+    metadata._source = native
+    metadata.frame_id = native.frame_id
+
+    request: Any = new_object(_Request)
+    request._source = native
+    request._metadata = metadata
+    request.__class__ = LazyRequest
+
+    draft: Any = new_object(_Submit)
+    draft._source = native
+    draft._session = session
+    draft.metadata = metadata
+    draft.request = request
+    draft.__class__ = LazySubmit
+    submit: ReceivedSubmit = draft
+    return submit

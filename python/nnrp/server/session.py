@@ -63,6 +63,34 @@ _DROP_REASONS = {
 }
 
 
+#: The arguments of `send_result` as the native encoder knows them, in the order it gets their values.
+_RESULT_ARGUMENTS = (
+    "frame_id",
+    "tile_ids",
+    "sections",
+    "frames",
+    "result_flags",
+    "active_profile_id",
+    "inference_ms",
+    "queue_ms",
+    "server_total_ms",
+    "status_code",
+    "tile_index_mode",
+    "tile_base_id",
+    "result_class",
+    "applied_budget_policy",
+    "reused_frame_id",
+    "covered_tile_count",
+    "dropped_tile_count",
+    "payload_kind_bitmap",
+    "payload_frame_count",
+    "flags",
+    "view_id",
+    "route_id",
+    "trace_id",
+)
+
+
 def drop_reason(
     reason: str | int | ResultHintReason | None, header: Mapping[str, int], session_id: int
 ) -> ResultHintReason:
@@ -173,7 +201,10 @@ class ServerSession(Record):
         native = _native_session(self.connection)
         if native is None:
             return await _packets.receive_submit(self, timeout)
-        return received_submit(await native.receive(timeout), native)
+        received = native.receive(timeout)
+        if isinstance(received, _native.Operation):
+            received = await received
+        return received_submit(received, native)
 
     async def send_result(
         self,
@@ -256,36 +287,37 @@ class ServerSession(Record):
         Returns when the packet is in the bounded send buffer. Cancelling sends all of it or nothing.
 
         """
-        arguments = {
-            "frame_id": frame_id,
-            "tile_ids": tile_ids,
-            "sections": sections,
-            "frames": typed_payloads,
-            "result_flags": result_flags,
-            "active_profile_id": active_profile_id,
-            "inference_ms": inference_ms,
-            "queue_ms": queue_ms,
-            "server_total_ms": server_total_ms,
-            "status_code": status_code,
-            "tile_index_mode": tile_index_mode,
-            "tile_base_id": tile_base_id,
-            "result_class": result_class,
-            "applied_budget_policy": applied_budget_policy,
-            "reused_frame_id": reused_frame_id,
-            "covered_tile_count": covered_tile_count,
-            "dropped_tile_count": dropped_tile_count,
+        arguments = (
+            frame_id,
+            tile_ids,
+            sections,
+            typed_payloads,
+            result_flags,
+            active_profile_id,
+            inference_ms,
+            queue_ms,
+            server_total_ms,
+            status_code,
+            tile_index_mode,
+            tile_base_id,
+            result_class,
+            applied_budget_policy,
+            reused_frame_id,
+            covered_tile_count,
+            dropped_tile_count,
             # With typed payloads the kinds follow from what is sent; TENSOR, the default, would claim tiles.
-            "payload_kind_bitmap": PayloadKind.NONE if typed_payloads else payload_kind_bitmap,
-            "payload_frame_count": payload_frame_count,
-            "flags": flags,
-            "view_id": view_id,
-            "route_id": route_id,
-            "trace_id": trace_id,
-        }
+            PayloadKind.NONE if typed_payloads else payload_kind_bitmap,
+            payload_frame_count,
+            flags,
+            view_id,
+            route_id,
+            trace_id,
+        )
         native = _native_session(self.connection)
         if native is None:
-            return await _packets.send_result(self, arguments)
-        return await native.send_result(arguments)
+            return await _packets.send_result(self, _RESULT_ARGUMENTS, arguments)
+        sent = native.send_result(_RESULT_ARGUMENTS, arguments)
+        return await sent if isinstance(sent, _native.Operation) else sent
 
     async def send_result_drop(
         self,

@@ -8,7 +8,7 @@ use nnrp::wire::{
 use pyo3::exceptions::PyValueError;
 use pyo3::intern;
 use pyo3::prelude::*;
-use pyo3::types::{PyBytes, PyDict};
+use pyo3::types::{PyBytes, PyDict, PyString};
 
 use super::values::{self, Arguments};
 use super::{refused, with_bytes};
@@ -41,7 +41,7 @@ pub(super) fn encode_section<'py>(section: &Bound<'py, PyAny>) -> PyResult<Bound
 /// Metadata and body of a FRAME_SUBMIT. A missing argument is 0 or empty.
 #[pyfunction]
 pub(super) fn encode_submit<'py>(arguments: &Bound<'py, PyDict>) -> PyResult<Parts<'py>> {
-    parts(arguments.py(), submit_frame(&Arguments(arguments))?.encode(0, Revision::Current))
+    parts(arguments.py(), submit_frame(&Arguments::Named(arguments))?.encode(0, Revision::Current))
 }
 
 /// The frame that the arguments describe, without what its header says.
@@ -49,7 +49,7 @@ pub(super) fn encode_submit<'py>(arguments: &Bound<'py, PyDict>) -> PyResult<Par
 /// # Errors
 /// Values of another type, or that do not fit.
 pub(crate) fn submit_frame(given: &Arguments<'_, '_>) -> PyResult<SubmitFrame> {
-    let py = given.0.py();
+    let py = given.py();
     let typed_payloads = given.typed_payloads()?;
     let mut frame = SubmitFrame {
         src_width: given.number(intern!(py, "src_width"))?,
@@ -69,9 +69,9 @@ pub(crate) fn submit_frame(given: &Arguments<'_, '_>) -> PyResult<SubmitFrame> {
         tile_ids: given.tile_ids()?,
         sections: given.sections()?,
         typed_payloads,
-        camera_reference: reference(given, "camera_reference")?,
-        tile_index_reference: reference(given, "tile_index_reference")?,
-        section_table_reference: reference(given, "section_table_reference")?,
+        camera_reference: reference(given, intern!(py, "camera_reference"))?,
+        tile_index_reference: reference(given, intern!(py, "tile_index_reference"))?,
+        section_table_reference: reference(given, intern!(py, "section_table_reference"))?,
         ..SubmitFrame::default()
     };
     if let Some(camera) = given.get(intern!(py, "camera_block"))? {
@@ -106,7 +106,7 @@ fn check_mask(frame: &SubmitFrame, stated: u32) -> PyResult<()> {
 /// Metadata and body of a RESULT_PUSH. A missing argument is 0 or empty.
 #[pyfunction]
 pub(super) fn encode_result<'py>(arguments: &Bound<'py, PyDict>) -> PyResult<Parts<'py>> {
-    parts(arguments.py(), result_frame(&Arguments(arguments))?.encode(0, Revision::Current))
+    parts(arguments.py(), result_frame(&Arguments::Named(arguments))?.encode(0, Revision::Current))
 }
 
 /// The result that the arguments describe, without what its header says.
@@ -114,7 +114,7 @@ pub(super) fn encode_result<'py>(arguments: &Bound<'py, PyDict>) -> PyResult<Par
 /// # Errors
 /// Values of another type, or that do not fit.
 pub(crate) fn result_frame(given: &Arguments<'_, '_>) -> PyResult<ResultFrame> {
-    let py = given.0.py();
+    let py = given.py();
     let covered = given.get(intern!(py, "covered_tile_count"))?;
     let typed_payloads = given.typed_payloads()?;
     let mut frame = ResultFrame {
@@ -148,12 +148,15 @@ fn announced(given: &Arguments<'_, '_>, typed: &[TypedPayload]) -> PyResult<Payl
     if !typed.is_empty() {
         return Ok(PayloadKind::NONE);
     }
-    let kinds = PayloadKind::from(given.number::<u32>(intern!(given.0.py(), "payload_kind_bitmap"))?);
+    let kinds = PayloadKind::from(given.number::<u32>(intern!(given.py(), "payload_kind_bitmap"))?);
     Ok(if kinds.contains(PayloadKind::TENSOR) { PayloadKind::TENSOR } else { kinds })
 }
 
-fn reference(given: &Arguments<'_, '_>, name: &str) -> PyResult<Option<ObjectReferenceBlock>> {
-    let Some(block) = given.0.get_item(name)?.filter(|block| !block.is_none()) else { return Ok(None) };
+fn reference<'py>(
+    given: &Arguments<'_, 'py>,
+    name: &Bound<'py, PyString>,
+) -> PyResult<Option<ObjectReferenceBlock>> {
+    let Some(block) = given.get(name)? else { return Ok(None) };
     with_bytes(&block, ObjectReferenceBlock::decode)?.map(Some).map_err(|error| refused(&error))
 }
 

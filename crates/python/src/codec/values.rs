@@ -5,9 +5,11 @@ use nnrp::wire::{PayloadKind, Section, TypedPayload};
 use pyo3::exceptions::{PyOverflowError, PyTypeError, PyValueError};
 use pyo3::intern;
 use pyo3::prelude::*;
-use pyo3::types::{PyDict, PyString};
+use pyo3::sync::PyOnceLock;
+use pyo3::types::{PyDict, PyString, PyTuple, PyType};
 
 use crate::buffer::take_bytes;
+use crate::packet;
 
 /// An unsigned number of the wire.
 pub(crate) trait Number: TryFrom<u64> + Copy {
@@ -53,13 +55,32 @@ pub(crate) fn numbers<T: Number>(values: &Bound<'_, PyAny>, what: &str) -> PyRes
     Ok(all)
 }
 
-/// Keyword arguments of a builder, by name.
-pub(crate) struct Arguments<'a, 'py>(pub(crate) &'a Bound<'py, PyDict>);
+/// Arguments of a builder, by name.
+pub(crate) enum Arguments<'a, 'py> {
+    /// Keyword arguments.
+    Named(&'a Bound<'py, PyDict>),
+    /// Values in the order of their names, which are the interned ones: the cheap way for what is sent all the time.
+    Listed { names: &'a Bound<'py, PyTuple>, values: &'a Bound<'py, PyTuple> },
+}
 
 impl<'py> Arguments<'_, 'py> {
-    /// The argument, or `None` when it is missing or `None`.
+    pub(crate) fn py(&self) -> Python<'py> {
+        match self {
+            Arguments::Named(arguments) => arguments.py(),
+            Arguments::Listed { values, .. } => values.py(),
+        }
+    }
+
+    /// The argument, or `None` when it is missing or `None`. Listed ones are found by the identity of their name.
     pub(crate) fn get(&self, name: &Bound<'py, PyString>) -> PyResult<Option<Bound<'py, PyAny>>> {
-        Ok(self.0.get_item(name)?.filter(|value| !value.is_none()))
+        let found = match self {
+            Arguments::Named(arguments) => arguments.get_item(name)?,
+            Arguments::Listed { names, values } => {
+                let place = names.iter_borrowed().position(|known| known.is(name));
+                place.and_then(|place| values.get_item(place).ok())
+            }
+        };
+        Ok(found.filter(|value| !value.is_none()))
     }
 
     /// A number, 0 when it is missing.
@@ -82,7 +103,7 @@ impl<'py> Arguments<'_, 'py> {
 impl<'py> Arguments<'_, 'py> {
     /// The tile ids.
     pub(crate) fn tile_ids(&self) -> PyResult<Vec<u16>> {
-        match self.get(intern!(self.0.py(), "tile_ids"))? {
+        match self.get(intern!(self.py(), "tile_ids"))? {
             Some(ids) => numbers(&ids, "tile ids"),
             None => Ok(Vec::new()),
         }
@@ -90,12 +111,12 @@ impl<'py> Arguments<'_, 'py> {
 
     /// The tensor sections.
     pub(crate) fn sections(&self) -> PyResult<Vec<Section>> {
-        self.each(intern!(self.0.py(), "sections"), section)
+        self.each(intern!(self.py(), "sections"), section)
     }
 
     /// The typed payloads.
     pub(crate) fn typed_payloads(&self) -> PyResult<Vec<TypedPayload>> {
-        self.each(intern!(self.0.py(), "frames"), typed_payload)
+        self.each(intern!(self.py(), "frames"), typed_payload)
     }
 
     fn each<T>(
@@ -114,6 +135,9 @@ impl<'py> Arguments<'_, 'py> {
 /// Attributes that are missing, of another type, or do not fit.
 pub(crate) fn section(object: &Bound<'_, PyAny>) -> PyResult<Section> {
     let py = object.py();
+    if let Some(received) = received_section(object)? {
+        return Ok(received);
+    }
     let small = |name: &Bound<'_, PyString>| number::<u8>(&object.getattr(name)?, name.to_str()?);
     let large = |name: &Bound<'_, PyString>| number::<u32>(&object.getattr(name)?, name.to_str()?);
     let tiles = object.getattr(intern!(py, "tile_payloads"))?;
@@ -129,6 +153,17 @@ pub(crate) fn section(object: &Bound<'_, PyAny>) -> PyResult<Section> {
         codec_ids: numbers(&object.getattr(intern!(py, "codec_ids"))?, "codec_ids")?,
         tiles,
     })
+}
+
+/// The section behind an object that stands for a received one, which nothing has to be read of.
+fn received_section(object: &Bound<'_, PyAny>) -> PyResult<Option<Section>> {
+    static RECEIVED: PyOnceLock<Py<PyType>> = PyOnceLock::new();
+    let py = object.py();
+    if !object.get_type().is(RECEIVED.import(py, "nnrp._lazy", "LazySection")?) {
+        return Ok(None);
+    }
+    let source = object.getattr(intern!(py, "_source"))?;
+    Ok(source.cast::<packet::Section>().ok().map(|section| section.get().to_wire()))
 }
 
 /// The typed payload that an object with the attributes of `TypedPayloadFrame` describes.
