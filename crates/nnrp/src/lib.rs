@@ -118,7 +118,7 @@ pub use nnrp_session::{
 pub use nnrp_transport::quic::QuicOptions;
 pub use nnrp_transport::tcp::TcpOptions;
 pub use nnrp_transport::tls::{
-    ClientTls, DevelopmentCertificate, Identity, ServerTls, TlsFault, Trust, development_certificate,
+    ClientTls, DevelopmentCertificate, Identity, KeyLog, ServerTls, TlsFault, Trust, development_certificate,
 };
 pub use nnrp_transport::{
     Connection, ConnectionStats, Filter, Item, Receive, Sent, clock, memory, quic, tcp,

@@ -20,6 +20,7 @@ mod api {
     pub(crate) mod gone;
     pub(crate) mod handshakes;
     pub(crate) mod harness;
+    pub(crate) mod key_log;
     pub(crate) mod liveness;
     pub(crate) mod migration;
     pub(crate) mod netns;
@@ -238,6 +239,7 @@ over_tls! {
     reload::a_bad_certificate_leaves_the_old_one_in_use,
     reload::whose_clients_are_believed_is_reloaded_too,
     addresses::an_address_with_tls_is_connected_and_verified,
+    key_log::both_sides_write_the_same_secrets,
 }
 
 /// Behaviours of one binding.
@@ -261,6 +263,7 @@ mod tls_streams {
         other_peers::a_peer_that_does_not_shake_hands_is_given_up,
         addresses::an_address_without_tls_is_plain,
         addresses::tls_is_never_given_up_for_a_plain_listener,
+        key_log::a_key_log_is_for_its_owner_alone,
         gone::a_client_that_resets_is_noticed_although_nobody_reads,
         gone::a_client_that_closes_is_let_go_after_the_idle_timeout_although_nobody_reads,
         gone::a_client_that_has_closed_its_half_is_read_to_the_end,

@@ -1,6 +1,8 @@
 //! Certificates and addresses, as `nnrp.adapters` passes them.
 
-use nnrp::{Address, ClientTls, Identity, Scheme, ServerTls, TlsFault, Trust};
+use std::path::PathBuf;
+
+use nnrp::{Address, ClientTls, Identity, KeyLog, Scheme, ServerTls, TlsFault, Trust};
 use pyo3::exceptions::PyValueError;
 use pyo3::prelude::*;
 use pyo3::types::PyBytes;
@@ -8,15 +10,20 @@ use pyo3::types::PyBytes;
 use crate::errors;
 
 /// What a listener shows and wants to see: certificate, private key, roots of client certificates (`None`: clients are
-/// not asked for one), whether a client must have one. All PEM.
-pub(crate) type ServerSide = (Vec<u8>, Vec<u8>, Option<Vec<u8>>, bool);
+/// not asked for one), all PEM; whether a client must have one; where secrets are written.
+pub(crate) type ServerSide = (Vec<u8>, Vec<u8>, Option<Vec<u8>>, bool, Option<PathBuf>);
 
-/// Whom a client believes, and what it shows: the name to verify, roots (`None`: the platform's), whether to verify, and
-/// certificate and key of its own. All PEM.
-pub(crate) type ClientSide = (String, Option<Vec<u8>>, bool, Option<(Vec<u8>, Vec<u8>)>);
+/// Whom a client believes, and what it shows: the name to verify, roots (`None`: the platform's), whether to verify,
+/// certificate and key of its own, all PEM; where secrets are written.
+pub(crate) type ClientSide = (String, Option<Vec<u8>>, bool, Option<(Vec<u8>, Vec<u8>)>, Option<PathBuf>);
 
-pub(crate) fn server_tls((certificate, private_key, roots, required): ServerSide) -> PyResult<ServerTls> {
-    let tls = ServerTls::from(identity(&certificate, &private_key)?);
+pub(crate) fn server_tls(
+    (certificate, private_key, roots, required, key_log): ServerSide,
+) -> PyResult<ServerTls> {
+    let mut tls = ServerTls::from(identity(&certificate, &private_key)?);
+    if let Some(path) = key_log {
+        tls = tls.key_log(KeyLog::append_to(path)?);
+    }
     Ok(match roots {
         None => tls,
         Some(roots) if required => tls.require_client_certificates(roots),
@@ -25,12 +32,17 @@ pub(crate) fn server_tls((certificate, private_key, roots, required): ServerSide
 }
 
 /// The name to verify, and the rest.
-pub(crate) fn client_tls((server_name, roots, verify, shown): ClientSide) -> PyResult<(String, ClientTls)> {
-    let tls = ClientTls::from(match roots {
+pub(crate) fn client_tls(
+    (server_name, roots, verify, shown, key_log): ClientSide,
+) -> PyResult<(String, ClientTls)> {
+    let mut tls = ClientTls::from(match roots {
         _ if !verify => Trust::DangerAcceptAnyone,
         Some(roots) => Trust::Certificates(roots),
         None => Trust::Platform,
     });
+    if let Some(path) = key_log {
+        tls = tls.key_log(KeyLog::append_to(path)?);
+    }
     let tls = match shown {
         None => tls,
         Some((certificate, private_key)) => tls.identity(identity(&certificate, &private_key)?),

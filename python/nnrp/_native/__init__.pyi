@@ -2,6 +2,7 @@
 
 import sys
 from collections.abc import Awaitable, Generator, Sequence
+from os import PathLike
 from typing import Any, Final, Generic, Literal, Self, TypeAlias, TypedDict, TypeVar, final
 
 from typing_extensions import Buffer as BytesLike
@@ -64,10 +65,12 @@ class _Connecting(TypedDict):
     credit_policy: str
     credit_timeout: float | None
 
+#: Where TLS secrets are written, ``None`` for nowhere.
+_KeyLog: TypeAlias = str | PathLike[str] | None
 #: Certificate, private key, roots of client certificates (``None``: not asked for), whether clients need one.
-_ServerTls: TypeAlias = tuple[bytes, bytes, bytes | None, bool]
+_ServerTls: TypeAlias = tuple[bytes, bytes, bytes | None, bool, _KeyLog]
 #: Name to verify, roots (``None``: the platform's), whether to verify, certificate and key to show; PEM.
-_ClientTls: TypeAlias = tuple[str, bytes | None, bool, tuple[bytes, bytes] | None]
+_ClientTls: TypeAlias = tuple[str, bytes | None, bool, tuple[bytes, bytes] | None, _KeyLog]
 #: Descriptor values, codec table, length table and payload.
 _SectionParts: TypeAlias = tuple[tuple[int, ...], memoryview, memoryview, memoryview]
 

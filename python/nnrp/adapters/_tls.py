@@ -14,10 +14,14 @@ from nnrp.core._base import Value
 #: A PEM file, or PEM as ``bytes``.
 PemSource: TypeAlias = str | PathLike[str] | bytes
 
-#: Certificate, private key, roots of client certificates, whether clients need one; for ``_native``.
-ServerSide: TypeAlias = tuple[bytes, bytes, bytes | None, bool]
-#: Name to verify, roots, whether to verify, certificate and key to show; for ``_native``.
-ClientSide: TypeAlias = tuple[str, bytes | None, bool, tuple[bytes, bytes] | None]
+#: A file for TLS secrets, ``None`` for none.
+KeyLog: TypeAlias = str | PathLike[str] | None
+
+#: Certificate, private key, roots of client certificates, whether clients need one, where secrets are
+#: written; for ``_native``.
+ServerSide: TypeAlias = tuple[bytes, bytes, bytes | None, bool, KeyLog]
+#: Name to verify, roots, whether to verify, certificate and key to show, where secrets are written; likewise.
+ClientSide: TypeAlias = tuple[str, bytes | None, bool, tuple[bytes, bytes] | None, KeyLog]
 
 
 def read_pem(source: PemSource) -> bytes:
@@ -104,6 +108,7 @@ class ServerTls(Value):
     identity: Identity
     roots: Roots
     verify_mode: ssl.VerifyMode
+    key_log: KeyLog = None
 
     def read(self) -> ServerSide:
         """Return what the native half takes, from the files as they are now.
@@ -115,15 +120,16 @@ class ServerTls(Value):
         """
         certificate, private_key = self.identity.read()
         if self.verify_mode is ssl.CERT_NONE:
-            return certificate, private_key, None, False
+            return certificate, private_key, None, False, self.key_log
         if not self.roots:
             raise ValueError(
                 "clients shall show certificates: name their authority in cafile, capath or cadata"
             )
-        return certificate, private_key, self.roots.read(), self.verify_mode is ssl.CERT_REQUIRED
+        required = self.verify_mode is ssl.CERT_REQUIRED
+        return certificate, private_key, self.roots.read(), required, self.key_log
 
     def with_identity(self, identity: Identity) -> ServerTls:
-        return ServerTls(identity, self.roots, self.verify_mode)
+        return ServerTls(identity, self.roots, self.verify_mode, self.key_log)
 
 
 @dataclass(frozen=True, slots=True, repr=False, eq=False)
@@ -134,6 +140,7 @@ class ClientTls(Value):
     roots: Roots
     verify_mode: ssl.VerifyMode
     identity: Identity | None
+    key_log: KeyLog = None
 
     def read(self, host: str) -> ClientSide:
         """Return what the native half takes to connect to ``host``. Raises like :meth:`ServerTls.read`."""
@@ -142,6 +149,7 @@ class ClientTls(Value):
             self.roots.read(),
             self.verify_mode is not ssl.CERT_NONE,
             self.identity.read() if self.identity is not None else None,
+            self.key_log,
         )
 
 

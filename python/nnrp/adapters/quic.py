@@ -78,6 +78,8 @@ class QuicConfiguration:
         max_pending_handshakes: clients that wait to be accepted by a server, or are in their handshake, at
             once; further ones are sent away with SERVER_BUSY.
         busy_retry_after: seconds after which those are asked to try again.
+        key_log: for debugging: a file to which TLS secrets are appended, as Wireshark reads them. Whoever has
+            it can read everything that was said.
 
     """
 
@@ -101,6 +103,7 @@ class QuicConfiguration:
         handshake_timeout: float = 10.0,
         max_pending_handshakes: int = 1024,
         busy_retry_after: float = 1.0,
+        key_log: str | PathLike[str] | None = None,
     ) -> None:
         self.alpn_protocols = list(alpn_protocols) if alpn_protocols is not None else [NNRP_CURRENT_ALPN]
         self.is_client = is_client
@@ -120,6 +123,7 @@ class QuicConfiguration:
         self.handshake_timeout = handshake_timeout
         self.max_pending_handshakes = max_pending_handshakes
         self.busy_retry_after = busy_retry_after
+        self.key_log = key_log
         self._identity: Identity | None = None
         self._roots().read()
 
@@ -188,10 +192,10 @@ class QuicConfiguration:
     def _server_tls(self) -> ServerTls:
         if self._identity is None:
             raise ValueError("a QUIC server needs a certificate: use create_quic_server_configuration")
-        return ServerTls(self._identity, self._roots(), self.verify_mode)
+        return ServerTls(self._identity, self._roots(), self.verify_mode, self.key_log)
 
     def _client_tls(self) -> ClientTls:
-        return ClientTls(self.server_name, self._roots(), self.verify_mode, self._identity)
+        return ClientTls(self.server_name, self._roots(), self.verify_mode, self._identity, self.key_log)
 
 
 def create_quic_client_configuration(
@@ -213,6 +217,7 @@ def create_quic_client_configuration(
     max_frame_size: int | None = None,
     credit_policy: CreditPolicy = "honour",
     credit_timeout: float | None = 30.0,
+    key_log: str | PathLike[str] | None = None,
 ) -> QuicConfiguration:
     """Make a configuration for connecting.
 
@@ -241,6 +246,7 @@ def create_quic_client_configuration(
         credit_policy: how sessions treat the server's credit and pauses; see
             :attr:`~nnrp.client.ClientSession.credit_policy`.
         credit_timeout: seconds a submit may be held back before it fails, ``None`` for ever.
+        key_log: for debugging: a file to which TLS secrets are appended.
 
     Raises:
         OSError: a file cannot be read.
@@ -262,6 +268,7 @@ def create_quic_client_configuration(
         max_frame_size=max_frame_size,
         credit_policy=credit_policy,
         credit_timeout=credit_timeout,
+        key_log=key_log,
     )
     if certificate is not None:
         configuration.load_cert_chain(certificate, private_key)
@@ -287,6 +294,7 @@ def create_quic_server_configuration(
     handshake_timeout: float = 10.0,
     max_pending_handshakes: int = 1024,
     busy_retry_after: float = 1.0,
+    key_log: str | PathLike[str] | None = None,
 ) -> QuicConfiguration:
     """Make a configuration for serving.
 
@@ -309,6 +317,7 @@ def create_quic_server_configuration(
         max_pending_handshakes: clients that wait to be accepted, or are in their handshake, at once; further
             ones are sent away with SERVER_BUSY.
         busy_retry_after: seconds after which those are asked to try again.
+        key_log: for debugging: a file to which TLS secrets are appended.
 
     Raises:
         OSError: a file cannot be read.
@@ -329,6 +338,7 @@ def create_quic_server_configuration(
         handshake_timeout=handshake_timeout,
         max_pending_handshakes=max_pending_handshakes,
         busy_retry_after=busy_retry_after,
+        key_log=key_log,
     )
     configuration.keepalive_interval = keepalive_interval
     configuration.load_cert_chain(certificate, private_key)

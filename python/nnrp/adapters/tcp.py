@@ -71,6 +71,8 @@ class NnrpTcpClientConfiguration(Value):
         certificate: what to show a server that asks: a PEM file, or PEM as ``bytes``.
         private_key: likewise; the certificate file also holds the key if ``None``.
         alpn_protocols: protocol names offered in the TLS handshake.
+        key_log: for debugging: a file to which TLS secrets are appended, as Wireshark reads them. Whoever has
+            it can read everything that was said.
 
     """
 
@@ -93,6 +95,7 @@ class NnrpTcpClientConfiguration(Value):
     certificate: str | PathLike[str] | bytes | None = field(default=None, repr=False)
     private_key: str | PathLike[str] | bytes | None = field(default=None, repr=False)
     alpn_protocols: tuple[str, ...] = (NNRP_TCP_ALPN,)
+    key_log: str | PathLike[str] | None = None
 
     def __post_init__(self) -> None:
         # A wrong file is refused when it is named, and not only when it is used.
@@ -116,7 +119,7 @@ class NnrpTcpClientConfiguration(Value):
             return None
         identity = Identity(self.certificate, self.private_key) if self.certificate is not None else None
         roots = Roots(self.cafile, self.capath, self.cadata)
-        return ClientTls(self.server_name, roots, self.verify_mode, identity)
+        return ClientTls(self.server_name, roots, self.verify_mode, identity, self.key_log)
 
 
 @dataclass(frozen=True, slots=True, repr=False, eq=False)
@@ -143,6 +146,7 @@ class NnrpTcpServerConfiguration(Value):
         capath: directory with such files.
         cadata: the same as PEM.
         alpn_protocols: protocol names accepted in the TLS handshake.
+        key_log: as on a client.
 
     """
 
@@ -162,6 +166,7 @@ class NnrpTcpServerConfiguration(Value):
     capath: str | PathLike[str] | None = None
     cadata: str | bytes | None = field(default=None, repr=False)
     alpn_protocols: tuple[str, ...] = (NNRP_TCP_ALPN,)
+    key_log: str | PathLike[str] | None = None
 
     def __post_init__(self) -> None:
         # A wrong file is refused when it is named, and not only when it is used.
@@ -179,7 +184,8 @@ class NnrpTcpServerConfiguration(Value):
         mode = self.verify_mode
         if mode is None:
             mode = ssl.CERT_REQUIRED if roots else ssl.CERT_NONE
-        return ServerTls(Identity(self.certificate, self.private_key), roots, mode)
+        identity = Identity(self.certificate, self.private_key)
+        return ServerTls(identity, roots, mode, self.key_log)
 
 
 def create_tcp_client_configuration(
@@ -203,6 +209,7 @@ def create_tcp_client_configuration(
     alpn_protocols: list[str] | None = None,
     credit_policy: CreditPolicy = "honour",
     credit_timeout: float | None = 30.0,
+    key_log: str | PathLike[str] | None = None,
 ) -> NnrpTcpClientConfiguration:
     """Make a configuration for connecting; see :class:`NnrpTcpClientConfiguration`.
 
@@ -234,6 +241,7 @@ def create_tcp_client_configuration(
         certificate=certificate,
         private_key=private_key,
         alpn_protocols=tuple(alpn_protocols) if alpn_protocols is not None else (NNRP_TCP_ALPN,),
+        key_log=key_log,
     )
 
 
@@ -254,6 +262,7 @@ def create_tcp_server_configuration(
     handshake_timeout: float = 10.0,
     max_pending_handshakes: int = 1024,
     busy_retry_after: float = 1.0,
+    key_log: str | PathLike[str] | None = None,
 ) -> NnrpTcpServerConfiguration:
     """Make a configuration for serving; see :class:`NnrpTcpServerConfiguration`.
 
@@ -281,6 +290,7 @@ def create_tcp_server_configuration(
         capath=capath,
         cadata=cadata,
         alpn_protocols=tuple(alpn_protocols) if alpn_protocols is not None else (NNRP_TCP_ALPN,),
+        key_log=key_log,
     )
 
 

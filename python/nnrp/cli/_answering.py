@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import contextvars
 import inspect
 import logging
 import time
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING, Any, Final, cast
 
 from nnrp._logging import about
@@ -131,7 +133,7 @@ class Answering:
             frame.begin()
             return handler(received)
 
-        return await asyncio.wrap_future(self.threads.run(call))
+        return await self._on_thread(call)
 
     async def _parts(self, generator: Iterator[Any]) -> AsyncIterator[Any]:
         """Run a plain generator on the threads, one part at a time."""
@@ -139,8 +141,12 @@ class Answering:
         def following() -> Any:
             return next(generator, _END)
 
-        while (part := await asyncio.wrap_future(self.threads.run(following))) is not _END:
+        while (part := await self._on_thread(following)) is not _END:
             yield part
+
+    async def _on_thread(self, call: Callable[[], Any]) -> Any:
+        """Call on a thread, in the context of here: spans of the handler belong to that of the frame."""
+        return await asyncio.wrap_future(self.threads.run(partial(contextvars.copy_context().run, call)))
 
 
 class _Frame:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import math
+import os
 from importlib import import_module
 from typing import Any, Final
 
@@ -17,7 +18,9 @@ __all__ = [
     "REFUSED",
     "USAGE",
     "Failure",
+    "add_keylog",
     "explain",
+    "keylog_of",
     "number",
     "optional",
     "port",
@@ -101,6 +104,32 @@ def optional(module: str, purpose: str) -> Any:
     except ImportError:
         name = {"PIL": "Pillow", "numpy": "NumPy"}.get(module.partition(".")[0], module.partition(".")[0])
         raise Failure(f"{purpose} needs {name}: pip install 'nnrp[cli]'") from None
+
+
+def add_keylog(parser: argparse._ActionsContainer) -> None:
+    """Add the argument that asks for TLS secrets."""
+    parser.add_argument(
+        "--keylog",
+        nargs="?",
+        const="",
+        metavar="FILE",
+        help="for debugging: append TLS secrets, for Wireshark, to FILE or what SSLKEYLOGFILE names",
+    )
+
+
+def keylog_of(arguments: argparse.Namespace) -> dict[str, Any]:
+    """Return the TLS setting that it makes; the environment variable alone makes none.
+
+    Raises:
+        Failure: no file is named.
+
+    """
+    if arguments.keylog is None:
+        return {}
+    path = arguments.keylog or os.environ.get("SSLKEYLOGFILE")
+    if not path:
+        raise Failure("--keylog needs a file, or SSLKEYLOGFILE to name one", USAGE)
+    return {"key_log": path}
 
 
 def number(lowest: float, highest: float = math.inf, *, whole: bool = False) -> _Number:

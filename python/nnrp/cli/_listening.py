@@ -11,7 +11,7 @@ from nnrp.adapters import (
     serve_quic,
     serve_tcp,
 )
-from nnrp.cli._common import USAGE, Failure
+from nnrp.cli._common import USAGE, Failure, keylog_of
 from nnrp.cli._development import DevelopmentFiles
 
 if TYPE_CHECKING:
@@ -56,6 +56,7 @@ def tls_settings(arguments: argparse.Namespace) -> dict[str, Any]:
             USAGE,
         )
     settings: dict[str, Any] = {"certificate": certificate, "private_key": private_key or certificate}
+    settings |= keylog_of(arguments)
     if arguments.client_ca is not None:
         settings["cafile"] = arguments.client_ca
     return settings

@@ -153,9 +153,8 @@ class Output:
 
 def _described(section: Any) -> str:
     sizes = section.payload_slices()
-    return (
-        f"role {section.role_id}: {len(sizes)} tiles of {section.dtype_id.name}, {sum(map(len, sizes))} bytes"
-    )
+    tiles = "one tile" if len(sizes) == 1 else f"{len(sizes)} tiles"
+    return f"role {section.role_id}: {tiles} of {section.dtype_id.name}, {sum(map(len, sizes))} bytes"
 
 
 def _save_picture(path: Path, array: NDArray[Any]) -> None:

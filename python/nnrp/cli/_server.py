@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
     from pathlib import Path
 
+    from nnrp.cli._ops import Health
     from nnrp.server import ServerSession
     from nnrp.server.accept import ServerListener
 
@@ -97,6 +98,7 @@ class _Server:
             if arguments.batch is not None:
                 self._answering.batcher = await stack.enter_async_context(self._batcher())
             listeners = await stack.enter_async_context(listen(arguments, self._tls))
+            self._operations(stack, listeners)
             self._listen_to_signals(listeners)
             self._announce(listeners)
             if arguments.reload:
@@ -124,6 +126,30 @@ class _Server:
             loop.add_signal_handler(signal.SIGHUP, self._reread, listeners)
             for number in (signal.SIGTERM, signal.SIGINT):  # `serve_sessions` takes these two over
                 loop.add_signal_handler(number, self._stop.set)
+
+    def _operations(self, stack: contextlib.AsyncExitStack, listeners: Mapping[str, ServerListener]) -> None:
+        """Serve metrics and health, and trace, if that is asked for."""
+        arguments = self._arguments
+        if arguments.otel is not None:
+            from nnrp.cli._traces import Traces  # noqa: PLC0415  # optional
+
+            traces = Traces(arguments.otel)
+            stack.callback(traces.close)
+            self._answering.span = traces.span
+        named = {"metrics": arguments.metrics_port, "health": arguments.health_port}
+        ports = {name: number for name, number in named.items() if number is not None}
+        if ports:
+            from nnrp.cli._ops import Health, Operations  # noqa: PLC0415  # not everybody needs HTTP
+
+            health = Health(self._stop.is_set)
+            stack.callback(Operations(arguments.http_host, ports, health, listeners).close)
+            beating = asyncio.create_task(self._beat(health))
+            stack.callback(beating.cancel)
+
+    async def _beat(self, health: Health) -> None:
+        while True:
+            health.beat()
+            await asyncio.sleep(health.interval)
 
     def _batcher(self) -> MicroBatcher[Any, Any]:
         source = self._source

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
-from nnrp.cli._common import USAGE, Failure, seconds
+from nnrp.cli._common import USAGE, Failure, add_keylog, keylog_of, seconds
 from nnrp.cli._development import DevelopmentFiles
 
 if TYPE_CHECKING:
@@ -56,6 +56,7 @@ def add_trust(parser: argparse.ArgumentParser) -> None:
         "--cert", type=Path, metavar="FILE", help="show this certificate to a server that asks"
     )
     group.add_argument("--key", type=Path, metavar="FILE", help="its private key (default: in --cert)")
+    add_keylog(group)
 
 
 @dataclass(frozen=True, slots=True)
@@ -156,7 +157,7 @@ def trust_of(arguments: argparse.Namespace) -> dict[str, Any]:
     """
     if sum((arguments.insecure, arguments.dev_cert, arguments.cafile is not None)) > 1:
         raise Failure("--cafile, --dev-cert and --insecure each say whom to trust; choose one", USAGE)
-    trust: dict[str, Any] = {"server_name": arguments.server_name}
+    trust: dict[str, Any] = {"server_name": arguments.server_name, **keylog_of(arguments)}
     if arguments.insecure:
         trust["insecure_skip_verify"] = True
     if arguments.dev_cert:

@@ -21,6 +21,9 @@ __all__ = ["main"]
 COMMANDS: Final = (
     ("serve", "nnrp.cli.serve", "serve a function of yours over QUIC and TCP"),
     ("submit", "nnrp.cli.submit", "send images, arrays or text to a server, and keep what comes back"),
+    ("probe", "nnrp.cli.probe", "measure QUIC and TCP to a server, and show its certificate"),
+    ("bench", "nnrp.cli.bench", "put a load on a server, and measure latency and throughput"),
+    ("cert", "nnrp.cli.cert", "make a development certificate, or show what one says"),
     ("decode", "nnrp.inspect.decode", "show the packets of a file, a hex dump or a capture"),
 )
 

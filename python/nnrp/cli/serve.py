@@ -6,7 +6,7 @@ import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
-from nnrp.cli._common import EXIT_CODES, number, port, seconds, size
+from nnrp.cli._common import EXIT_CODES, add_keylog, number, port, seconds, size
 from nnrp.cli._logs import LEVELS
 
 if TYPE_CHECKING:
@@ -21,7 +21,7 @@ examples:
   nnrp serve app:handle --dev-cert --reload
   nnrp serve app:handle --host 0.0.0.0 --cert cert.pem --key key.pem --auth-token-file tokens
   nnrp serve app:handle --plain --tcp-port 9000
-  nnrp serve app:handle --dev-cert --drain 10 --log-format json
+  nnrp serve app:handle --dev-cert --metrics-port 9464 --health-port 9464 --log-format json
 
 A handler is a function of a frame, plain (it runs on one of --threads threads) or async:
 
@@ -133,6 +133,25 @@ def _add_operations(parser: argparse.ArgumentParser) -> None:
         help="seconds in which frames are answered after a signal (default: %(default)s)",
     )
     group.add_argument("--reload", action="store_true", help="read the handler again when its files change")
+    group.add_argument(
+        "--metrics-port",
+        type=port,
+        metavar="PORT",
+        help="serve Prometheus metrics on it, /metrics (off by default)",
+    )
+    group.add_argument(
+        "--health-port",
+        type=port,
+        metavar="PORT",
+        help="serve /healthz and /readyz on it; may be the same (off by default)",
+    )
+    group.add_argument(
+        "--http-host", default="127.0.0.1", metavar="HOST", help="of both (default: %(default)s)"
+    )
+    group.add_argument(
+        "--otel", choices=("otlp", "console"), help="a span for each frame, in the trace it names"
+    )
+    add_keylog(group)
     group.add_argument("--log-level", choices=LEVELS, default="info", help="default: %(default)s")
     group.add_argument("--log-format", choices=("text", "json"), default="text", help="default: %(default)s")
 

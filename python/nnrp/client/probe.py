@@ -173,6 +173,35 @@ class TransportProbeSelection(Value):
         return result
 
 
+#: What each part of a rank means, for those who want to know why.
+_REASONS = (
+    "it answered more probes",
+    "its throughput is higher",
+    "its round trips are shorter",
+    "all else is equal, and QUIC comes first",
+)
+
+
+def _rank(summary: TransportProbeSummary) -> tuple[int, float, int, bool]:
+    return (
+        summary.success_count,
+        summary.median_throughput_bytes_per_sec,
+        -summary.median_round_trip_us,
+        summary.transport_id is TransportId.QUIC,
+    )
+
+
+def explain_choice(answered: list[TransportProbeSummary]) -> tuple[TransportId, str]:
+    """Return which of one or two transports that answered :func:`select_transport` picks, and why."""
+    best, *others = sorted(answered, key=_rank, reverse=True)
+    if not others:
+        return best.transport_id, "nothing else answered"
+    differs = (one != other for one, other in zip(_rank(best), _rank(others[0]), strict=True))
+    return best.transport_id, next(
+        reason for reason, decides in zip(_REASONS, differs, strict=True) if decides
+    )
+
+
 def select_transport(quic: TransportProbeSummary, tcp: TransportProbeSummary) -> TransportProbeSelection:
     """Rank two transports: more answers, then higher median throughput, then lower round trip, then QUIC.
 
@@ -180,19 +209,10 @@ def select_transport(quic: TransportProbeSummary, tcp: TransportProbeSummary) ->
         NnrpTransportError: neither answered a probe.
 
     """
-
-    def rank(summary: TransportProbeSummary) -> tuple[int, float, int, bool]:
-        return (
-            summary.success_count,
-            summary.median_throughput_bytes_per_sec,
-            -summary.median_round_trip_us,
-            summary.transport_id is TransportId.QUIC,
-        )
-
     answered = [summary for summary in (quic, tcp) if summary.results]
     if not answered:
         raise NnrpTransportError("no transport answered a probe")
-    return TransportProbeSelection(max(answered, key=rank).transport_id, quic, tcp)
+    return TransportProbeSelection(max(answered, key=_rank).transport_id, quic, tcp)
 
 
 async def probe_client_transport(
@@ -237,11 +257,11 @@ async def probe_client_transport(
 
     async def probe_quic() -> TransportProbeResult:
         async with connect_quic(host, quic_port, quic_settings, timeout=timeout) as connection:
-            return await _probe(connection, TransportId.QUIC, probe_payload_bytes)
+            return await probe_connection(connection, TransportId.QUIC, probe_payload_bytes)
 
     async def probe_tcp() -> TransportProbeResult:
         async with connect_tcp(host, tcp_port, tcp_configuration, timeout=timeout) as connection:
-            return await _probe(connection, TransportId.TCP, probe_payload_bytes)
+            return await probe_connection(connection, TransportId.TCP, probe_payload_bytes)
 
     async def sample(transport_id: TransportId) -> TransportProbeSummary:
         probe = probe_quic if transport_id is TransportId.QUIC else probe_tcp
@@ -262,9 +282,10 @@ async def probe_client_transport(
     return select_transport(quic, tcp)
 
 
-async def _probe(
+async def probe_connection(
     connection: NnrpQuicConnection | NnrpTcpConnection, transport_id: TransportId, payload_bytes: int
 ) -> TransportProbeResult:
+    """Probe on a raw connection."""
     probe_id = next(_probe_ids)
     sent = time.monotonic_ns() // 1000
     metadata = TransportProbeMetadata(

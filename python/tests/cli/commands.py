@@ -15,18 +15,22 @@ PATIENCE = 30
 COMMAND = (sys.executable, "-W", "error", "-m", "nnrp")
 
 
-def environment(folder, **more):
-    """What the command finds: the package that is tested, and nothing of the user's."""
-    kept = {name: value for name, value in os.environ.items() if not name.startswith(("NNRP_", "SSLKEYLOG"))}
-    return {**kept, "XDG_STATE_HOME": str(folder / "state"), "COLUMNS": "200", **more}
-
-
 @dataclass
 class Commands:
     """The command in one folder."""
 
     folder: object
     variables: dict = field(default_factory=dict)
+
+    def environment(self):
+        """What the command finds: the package that is tested, and nothing of the user's."""
+        mine = ("NNRP_", "OTEL_", "SSLKEYLOG")
+        kept = {name: value for name, value in os.environ.items() if not name.startswith(mine)}
+        return {**kept, "XDG_STATE_HOME": str(self.folder / "state"), "COLUMNS": "200", **self.variables}
+
+    @staticmethod
+    def line(*arguments):
+        return [*COMMAND, *map(str, arguments)]
 
     def write(self, name, content):
         path = self.folder / name
@@ -36,13 +40,13 @@ class Commands:
     def run(self, *arguments, stdin=b""):
         """Run it to its end: exit code, standard output, and standard error."""
         done = subprocess.run(
-            [*COMMAND, *map(str, arguments)],
+            self.line(*arguments),
             input=stdin,
             capture_output=True,
             timeout=PATIENCE,
             check=False,
             cwd=self.folder,
-            env=environment(self.folder, **self.variables),
+            env=self.environment(),
         )
         return done.returncode, done.stdout.decode(), done.stderr.decode()
 
@@ -58,14 +62,12 @@ class Commands:
     async def serve(self, handler, *arguments):
         """Run `nnrp serve` until the end of the block; it is killed if it does not end."""
         process = await asyncio.create_subprocess_exec(
-            *COMMAND,
-            *("serve", handler, "--port", "0", "--log-format", "json"),
-            *map(str, arguments),
+            *self.line("serve", handler, "--port", "0", "--log-format", "json", *arguments),
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
             cwd=self.folder,
-            env=environment(self.folder, **self.variables),
+            env=self.environment(),
             limit=1 << 20,
         )
         served = Served(process)
@@ -73,6 +75,7 @@ class Commands:
             transports = 1 if {"--plain", "off"} & set(arguments) else 2
             while len(served.addresses) < transports:
                 record = await served.record()
+                served.http = record.get("health_address") or record.get("metrics_address") or served.http
                 if "address" in record:
                     served.addresses[record["transport"]] = record["address"]
             yield served
@@ -88,6 +91,7 @@ class Served:
 
     process: object
     addresses: dict = field(default_factory=dict)
+    http: str = ""
 
     @property
     def url(self):

@@ -22,6 +22,10 @@ def text(submit):
     return submit.request.typed_payloads[0].payload.decode()
 
 
+def back(submit):
+    return list(submit.request.sections)
+
+
 def negative(submit):
     return 255 - submit.request.sections[0].numpy()
 
@@ -86,6 +90,10 @@ def slow(submit):
 async def slow_too(submit):
     await asyncio.sleep(float(text(submit)))
     return "at last"
+
+
+async def stuck(submit):
+    await asyncio.sleep(3600)
 
 
 def together(frames):

@@ -16,7 +16,7 @@ PAGES = ("docs/command.md",)
 BLOCK = re.compile(r"```sh\n(.*?)```", re.DOTALL)
 FILE = re.compile(r"<!-- file (\S+) -->\n```python\n(.*?)```", re.DOTALL)
 HELP = re.compile(r"^  (nnrp .*?)(?:   .*)?$", re.MULTILINE)
-COMMANDS = ("serve", "submit", "decode")
+COMMANDS = ("serve", "submit", "probe", "bench", "cert", "decode")
 
 
 def lines_of(text):
@@ -82,5 +82,5 @@ def test_the_arguments_of_examples_are_understood(command):
     examples = [line for line in lines if line.startswith(f"nnrp {command} ")]
     assert examples
     for line in examples:
-        parsed = parser.parse_args(shlex.split(line.partition(" | ")[0])[1:])
+        parsed = parser.parse_args(shlex.split(re.split(r" [|>] ", line)[0])[1:])
         assert parsed.command == command

@@ -1,6 +1,7 @@
 //! TLS for both bindings: rustls with the aws-lc provider passed explicitly, never installed process-wide.
 
 mod fault;
+mod key_log;
 mod reload;
 mod verify;
 
@@ -17,6 +18,7 @@ use rustls::{ClientConfig, ServerConfig};
 use crate::clock;
 pub use fault::TlsFault;
 pub(crate) use fault::{Failure, is_handshake};
+pub use key_log::KeyLog;
 pub(crate) use reload::Current;
 pub use reload::Reload;
 pub(crate) use verify::Refusal;
@@ -197,11 +199,12 @@ enum ClientCertificates {
 pub struct ServerTls {
     identity: Identity,
     clients: ClientCertificates,
+    key_log: Option<KeyLog>,
 }
 
 impl From<Identity> for ServerTls {
     fn from(identity: Identity) -> Self {
-        ServerTls { identity, clients: ClientCertificates::NotAsked }
+        ServerTls { identity, clients: ClientCertificates::NotAsked, key_log: None }
     }
 }
 
@@ -229,6 +232,12 @@ impl ServerTls {
     /// Admits only clients with a certificate from `roots` (PEM: authorities, or the very certificates of clients).
     pub fn require_client_certificates(mut self, roots: impl Into<Vec<u8>>) -> Self {
         self.clients = ClientCertificates::Required(roots.into());
+        self
+    }
+
+    /// Writes the secrets of all connections into a file, for debugging.
+    pub fn key_log(mut self, file: KeyLog) -> Self {
+        self.key_log = Some(file);
         self
     }
 
@@ -271,6 +280,9 @@ impl ServerTls {
         config.max_early_data_size = 0;
         // Whoever resumes a session is not asked for a certificate again, however old it has become.
         config.send_tls13_tickets = 0;
+        if let Some(file) = &self.key_log {
+            config.key_log = file.for_rustls();
+        }
         Ok(config)
     }
 }
@@ -281,11 +293,12 @@ impl ServerTls {
 pub struct ClientTls {
     trust: Trust,
     identity: Option<Identity>,
+    key_log: Option<KeyLog>,
 }
 
 impl From<Trust> for ClientTls {
     fn from(trust: Trust) -> Self {
-        ClientTls { trust, identity: None }
+        ClientTls { trust, identity: None, key_log: None }
     }
 }
 
@@ -305,6 +318,12 @@ impl ClientTls {
     /// Shows `identity` to a server that asks for a certificate (mTLS).
     pub fn identity(mut self, identity: Identity) -> Self {
         self.identity = Some(identity);
+        self
+    }
+
+    /// Writes the secrets of the connection into a file, for debugging.
+    pub fn key_log(mut self, file: KeyLog) -> Self {
+        self.key_log = Some(file);
         self
     }
 
@@ -329,6 +348,9 @@ impl ClientTls {
         config.enable_early_data = false;
         // A configuration lives for one connection: there is nothing to resume.
         config.resumption = Resumption::disabled();
+        if let Some(file) = &self.key_log {
+            config.key_log = file.for_rustls();
+        }
         Ok((config, refusal))
     }
 }
