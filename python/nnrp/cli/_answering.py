@@ -8,6 +8,7 @@ import contextvars
 import inspect
 import logging
 import time
+from collections.abc import AsyncGenerator
 from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING, Any, Final, cast
@@ -111,7 +112,10 @@ class Answering:
 
     async def _work(self, frame: _Frame) -> None:
         with self.span(frame.received):
-            answer = await self._call(frame)
+            try:
+                answer = await self._call(frame)
+            except SystemExit as error:  # it would end the server, and the sessions of everybody
+                raise RuntimeError("the handler called sys.exit()") from error
             if hasattr(answer, "__anext__"):
                 await frame.stream(cast("AsyncIterator[Any]", answer))
             elif hasattr(answer, "__next__"):
@@ -201,24 +205,21 @@ class _Frame:
             TypeError: a part is a Reply or a Drop, which are about whole answers.
 
         """
-        immediately = self.received.allows(BudgetPolicy.ALLOW_PARTIAL)
-        kept: list[Any] = []
+        if not self.received.allows(BudgetPolicy.ALLOW_PARTIAL):
+            await self.finish([item async for part in parts for item in _items(part)])
+            return
         kinds = PayloadKind.NONE
-        async for part in parts:
-            if part is None or isinstance(part, Drop | Reply):
-                raise TypeError(f"a generator yielded a {type(part).__name__}; what it yields are parts")
-            arguments = Reply(part, ResultClass.PARTIAL).arguments(self.received)
-            if immediately:
+        try:
+            async for part in parts:
+                arguments = Reply(_items(part), ResultClass.PARTIAL).arguments(self.received)
                 for payload in arguments["typed_payloads"]:
                     kinds |= payload.payload_kind
                 await self._send(arguments)
-            else:
-                kept += part if isinstance(part, list | tuple) else [part]
-        if immediately:
-            # The parts went out as they came, so that none waited for the next: this says that they were all.
-            await self._send(Reply().arguments(self.received) | {"payload_kind_bitmap": kinds})
-        else:
-            await self.finish(kept)
+        finally:
+            if isinstance(parts, AsyncGenerator):  # who stops taking parts lets it tidy up at once
+                await cast("AsyncGenerator[Any]", parts).aclose()
+        # The parts went out as they came, so that none waited for the next: this says that they were all.
+        await self._send(Reply().arguments(self.received) | {"payload_kind_bitmap": kinds})
 
     async def _send(self, arguments: dict[str, Any]) -> None:
         now = time.monotonic()
@@ -231,6 +232,13 @@ class _Frame:
                 **self._address,
                 **arguments,
             )
+
+
+def _items(part: Any) -> list[Any]:
+    """Return what a part is made of."""
+    if part is None or isinstance(part, Drop | Reply):
+        raise TypeError(f"a generator yielded a {type(part).__name__}; what it yields are parts")
+    return list(cast("list[Any]", part)) if isinstance(part, list | tuple) else [part]
 
 
 def _milliseconds(seconds: float) -> int:

@@ -26,9 +26,9 @@ Answer: TypeAlias = Any
   itself;
 - a `list` or `tuple` of these: all of them, in one result.
 
-The n-th array takes the `role_id` of the n-th section that was submitted; beyond those, n counted from 1. Of
-a frame with one tile an array is that tile, whatever its shape; of a frame with more, its first axis counts
-the tiles, in the order of `submit.request.tile_ids`.
+The n-th array takes the `role_id` of the n-th section that was submitted, and further ones count on from
+there: in a result they have to grow (R-SEC-3). Of a frame with one tile an array is that tile, whatever its
+shape; of a frame with more, its first axis counts the tiles, in the order of `submit.request.tile_ids`.
 
 A generator, plain or `async`, yields such answers: each is sent at once as a partial result, if the client
 takes partial results, and otherwise they are sent together at the end.
@@ -117,7 +117,7 @@ def contents(
         elif hasattr(item, "tile_buffers"):  # a section, received or made
             sections.append(item)
         elif hasattr(item, "__array__") or hasattr(item, "__dlpack__"):
-            sections.append(_section(item, len(sections), submit))
+            sections.append(_section(item, sections, submit))
         else:
             raise TypeError(
                 f"a handler returned a {type(item).__name__}; an answer is an array, a str, bytes, a dict, "
@@ -149,13 +149,14 @@ def payload_of(item: object) -> TypedPayload | None:
             return None
 
 
-def _section(array: Any, index: int, submit: ReceivedSubmit) -> TensorSectionData:
-    """Return an array as the section that answers the `index`-th section of the frame."""
+def _section(array: Any, before: list[TensorSectionData], submit: ReceivedSubmit) -> TensorSectionData:
+    """Return an array as the next section after those."""
     from nnrp.arrays import tensor_section  # noqa: PLC0415  # needs NumPy
 
     submitted = submit.request.sections
     tiles = len(submit.request.tile_ids) if submitted else 1
-    model = submitted[index] if index < len(submitted) else None
+    model = submitted[len(before)] if len(before) < len(submitted) else None
+    following = before[-1].role_id + 1 if before else 1
     if tiles > 1:
         shape = tuple(array.shape)
         if not shape or shape[0] != tiles:
@@ -166,7 +167,7 @@ def _section(array: Any, index: int, submit: ReceivedSubmit) -> TensorSectionDat
     try:
         return tensor_section(
             array if tiles > 1 else [array],
-            role_id=model.role_id if model is not None else index + 1,
+            role_id=model.role_id if model is not None else following,
             **({"layout_id": model.layout_id} if model is not None else {}),
         )
     except TypeError as error:

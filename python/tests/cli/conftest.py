@@ -10,6 +10,8 @@ import asyncio
 import logging
 import time
 
+import numpy as np
+
 from nnrp.arrays import TileGrid
 from nnrp.cli import Drop, Reply
 from nnrp.core import ResultClass
@@ -57,6 +59,22 @@ def plain_words(submit):
         yield word + " "
 
 
+async def endless(submit):
+    if text(submit) == "stop":
+        return
+    try:
+        while True:
+            yield "more "
+            await asyncio.sleep(0.001)
+    finally:
+        log.warning("the generator was closed")
+
+
+def arrays(submit):
+    first, second = (section.numpy() for section in submit.request.sections)
+    return first * 2, second * 2, np.arange(4, dtype=np.uint8).reshape(2, 2)
+
+
 def all_kinds(submit):
     return [text(submit), b"bytes", {"label": "cat"}, submit.request.typed_payloads[0]]
 
@@ -71,6 +89,10 @@ def nothing(submit):
 
 def busy(submit):
     return Drop("server_busy")
+
+
+async def leaving(submit):
+    raise SystemExit(3)
 
 
 def broken(submit):

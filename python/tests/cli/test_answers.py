@@ -1,8 +1,12 @@
 """What a handler returns is what a client gets; whatever it does, the frame is answered."""
 
+from dataclasses import replace
+
+import numpy as np
 import pytest
 
 from nnrp.adapters import create_tcp_client_configuration
+from nnrp.arrays import tensor_section
 from nnrp.client import SubmitRequest, TypedPayload, dial_client
 from nnrp.core import PayloadKind, ResultClass, ResultHintReason
 
@@ -73,6 +77,7 @@ async def test_whoever_takes_no_parts_gets_them_together(commands):
         ("busy", ResultHintReason.SERVER_BUSY, None),
         ("broken", None, "the handler failed"),
         ("wrong", None, "the handler failed"),
+        ("leaving", None, "the handler failed"),
     ],
 )
 async def test_what_is_no_answer_drops_the_frame(commands, handler, reason, log):
@@ -111,3 +116,37 @@ async def test_a_batch_is_made_of_frames_that_come_together(commands):
     assert [result.token_chunks for result in results] == [
         (f"frame {frame_id} of 4".encode(),) for frame_id in range(1, 5)
     ]
+
+
+async def test_a_client_that_leaves_a_stream_stops_its_generator(commands):
+    async with commands.serve("app:endless", "--plain") as served, dial(served) as session:
+        async with session.stream(prompt("x"), timeout=STEP) as parts:
+            async for part in parts:
+                assert part.token_chunks == (b"more ",)
+                break
+        await served.logged("the generator was closed")
+        empty = await session.submit(prompt("stop", 2), timeout=STEP)  # a generator without parts
+        assert (empty.is_drop, empty.typed_payloads) == (False, ())
+
+
+async def test_arrays_answer_the_sections_that_were_submitted(commands):
+    first = tensor_section(np.full((2, 3), 7, np.uint8), role_id=5)
+    second = tensor_section(np.full((2, 4), 1.5, np.float32), role_id=9)
+    request = SubmitRequest(frame_id=1, tile_ids=(4, 6), sections=(first, second))
+    async with commands.serve("app:arrays", "--plain") as served, dial(served) as session:
+        result = await session.submit(request, timeout=STEP)
+        assert not result.is_drop, (await served.logged("failed"))["exception"]
+        assert result.tile_ids == (4, 6)
+        assert [(one.role_id, one.numpy().tolist()) for one in result.sections] == [
+            (5, [[14] * 3] * 2),
+            (9, [[3.0] * 4] * 2),
+            (10, [[0, 1], [2, 3]]),
+        ]
+        alone = SubmitRequest(frame_id=2, tile_ids=(4,), sections=(first_tile(first),))
+        assert (await session.submit(alone, timeout=STEP)).is_drop
+        record = await served.logged("the handler failed")
+        assert "not enough values to unpack" in record["exception"]
+
+
+def first_tile(section):
+    return replace(section, tile_payloads=section.tile_payloads[:1])

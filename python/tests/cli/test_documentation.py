@@ -1,7 +1,9 @@
 """Every command line of the documentation and of `--help` runs."""
 
+import json
 import re
 import shlex
+from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
@@ -12,7 +14,7 @@ from nnrp.adapters import create_development_certificate
 from nnrp.cli.main import build_parser
 
 ROOT = Path(__file__).parents[3]
-PAGES = ("docs/command.md",)
+PAGES = ("docs/command.md", "docs/deploying.md")
 BLOCK = re.compile(r"```sh\n(.*?)```", re.DOTALL)
 FILE = re.compile(r"<!-- file (\S+) -->\n```python\n(.*?)```", re.DOTALL)
 HELP = re.compile(r"^  (nnrp .*?)(?:   .*)?$", re.MULTILINE)
@@ -52,12 +54,17 @@ async def test_a_line_of_the_documentation_runs(workplace, line):
     if command == "serve":
         # Any port will do where the documentation names one.
         handler, *options = arguments
-        async with workplace.serve(handler, *options) as served:
+        free = ["0" if before.endswith("-port") else option for before, option in pairwise(["", *options])]
+        async with workplace.serve(handler, *free) as served:
             code, _ = await served.stop()
         assert code == 0
     else:
         async with workplace.serve("app:handle", "--dev-cert") as served:
             here = [argument.replace(":4433", f":{served.port}") for argument in arguments]
+            if command == "probe":
+                here += ["--port", served.port]
+            elif "show" in here:  # what the line before has made
+                await workplace.in_thread("cert", "make", "certificates/")
             code, _, err = await workplace.in_thread(command, *here)
         assert code == 0, err
 
@@ -84,3 +91,22 @@ def test_the_arguments_of_examples_are_understood(command):
     for line in examples:
         parsed = parser.parse_args(shlex.split(re.split(r" [|>] ", line)[0])[1:])
         assert parsed.command == command
+
+
+def test_the_deployment_examples_say_what_the_command_understands():
+    """A unit and an image that would fail where they are started are of no use."""
+    unit = (ROOT / "examples/deploy/nnrp.service").read_text(encoding="utf-8")
+    start = re.search(r"^ExecStart=(.*?[^\\])\n", unit, re.MULTILINE | re.DOTALL).group(1)
+    image = (ROOT / "examples/deploy/Containerfile").read_text(encoding="utf-8")
+    lists = [
+        json.loads(found)
+        for found in re.findall(r"^(?:ENTRYPOINT|CMD) (\[.*?\])$", image.replace("\\\n", ""), re.MULTILINE)
+    ]
+    for line in (shlex.split(start.replace("\\\n", "")), lists[0] + lists[1]):
+        program, command, *arguments = line
+        assert Path(program).name == "nnrp"
+        parsed = build_parser(command).parse_args([command, *arguments])
+        assert parsed.handler == "app:handle"
+        assert parsed.metrics_port == parsed.health_port == 9464
+    seconds = int(re.search(r"^TimeoutStopSec=(\d+)$", unit, re.MULTILINE).group(1))
+    assert seconds >= build_parser("serve").parse_args(["serve", "app:handle"]).drain + 10
