@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU32, Ordering};
 
-use nnrp::{ClientConfig, ClientTls, KeyLog, ServerConfig, ServerTls};
+use nnrp::{ClientConfig, ClientTls, KeyLog, ServerConfig};
 
 use super::certificates::Authority;
 use super::harness::{Kind, dial, listen, soon};
@@ -39,7 +39,7 @@ impl Drop for Scratch {
 pub(crate) async fn both_sides_write_the_same_secrets(kind: Kind) {
     let authority = Authority::new();
     let (of_server, of_client) = (Scratch::new(), Scratch::new());
-    let server = ServerTls::from(authority.server()).key_log(KeyLog::append_to(&of_server).unwrap());
+    let server = authority.server().key_log(KeyLog::append_to(&of_server).unwrap());
     let client = ClientTls::from(authority.trust()).key_log(KeyLog::append_to(&of_client).unwrap());
     let listener = listen(kind, server, ServerConfig::new()).await;
     for sessions in 1..=2 {
