@@ -102,7 +102,7 @@ ELSEWHERE = {
 #: Keywords of configurations that are not the native side's options: TLS, and what Python itself does.
 PYTHON_ONLY = {
     "wire_format", "alpn_protocols", "tls", "verify_mode", "insecure_skip_verify", "server_name", "cafile",
-    "capath", "cadata", "certificate", "private_key", "connect_timeout",
+    "capath", "cadata", "certificate", "private_key", "connect_timeout", "key_log",
 }  # fmt: skip
 CREATORS = [
     (create_quic_client_configuration, CLIENT, "quic"),
