@@ -27,6 +27,7 @@ class NnrpTcpClientConfiguration:
     certificate: KW_ONLY = None
     private_key: KW_ONLY = None
     alpn_protocols: KW_ONLY = ("nnrp/1-tcp",)
+    key_log: KW_ONLY = None
 
 class NnrpTcpConnection:
     async def __aenter__(self): ...
@@ -91,6 +92,7 @@ class NnrpTcpServerConfiguration:
     capath: KW_ONLY = None
     cadata: KW_ONLY = None
     alpn_protocols: KW_ONLY = ("nnrp/1-tcp",)
+    key_log: KW_ONLY = None
 
 def connect_tcp(host, port, config=None, *, configuration=None, timeout=None): ...
 def create_tcp_client_configuration(
