@@ -103,7 +103,7 @@ def render_enum(table: dict[str, Any], *, is_mask: bool) -> str:
         return f"0x{value:0{digits}X}" if digits else str(value)
 
     lines = [
-        f"class {name}({'IntFlag' if is_mask else 'IntEnum'}):\n",
+        f"class {name}({'Mask' if is_mask else 'Code'}):\n",
         docstring(plain_text(table["doc"]), "    "),
         "\n",
     ]
@@ -126,8 +126,8 @@ def render_enums(tables: dict[str, Any]) -> str:
     out = [HEADER, '"""Every number of the protocol that has a name."""\n\n']
     out += [
         "from __future__ import annotations\n\n",
-        "from enum import IntEnum, IntFlag\n",
         "from typing import Final\n\n",
+        "from nnrp.core._names import Code, Mask\n\n",
     ]
     out.append(render_all([*constants, *names]))
     out.append("\n")

@@ -44,6 +44,12 @@ class Opening(Generic[_T]):
                 f"use `await {self._call}(…)` or `async with {self._call}(…) as …`"
             )
 
+        def __enter__(self) -> object:
+            raise TypeError(f"write `async with {self._call}(…) as …`, inside a coroutine")
+
+        def __exit__(self, *_: object) -> None:
+            """Only for ``with`` to come to ``__enter__``."""
+
     def __del__(self) -> None:
         if not getattr(self, "_used", True):
             warnings.warn(f"{self._call}(…) was never awaited", RuntimeWarning, stacklevel=2, source=self)

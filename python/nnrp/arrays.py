@@ -270,7 +270,13 @@ class TileGrid(Value):
         )
 
     def _ids(self, tile_ids: Iterable[int] | None) -> Sequence[int]:
-        return range(len(self)) if tile_ids is None else tuple(tile_ids)
+        if tile_ids is None:
+            return range(len(self))
+        ids = tuple(tile_ids)
+        if len(set(ids)) < len(ids):
+            twice = next(tile_id for tile_id in ids if ids.count(tile_id) > 1)
+            raise ValueError(f"tile {twice} is named twice; a picture has each tile once")
+        return ids
 
     def _shape(self, channels: int, layout_id: TensorLayout) -> tuple[int, ...]:
         if channels == 1:

@@ -69,6 +69,11 @@ async def test_prometheus_scrapes_a_listener(network):
         assert values["nnrp_frames_ended_total", "camera", "delivered"] == 1
         assert values["nnrp_traffic_bytes_total", "camera", "received"] > 80
         assert values["nnrp_clients_pending", "camera"] == 0
+        assert values["nnrp_frame_latency_seconds_count", "camera"] == 1
+        assert 0 < values["nnrp_frame_latency_seconds_sum", "camera"] < STEP
+        buckets = {key[2]: count for key, count in values.items() if key[0].endswith("_seconds_bucket")}
+        assert buckets["+Inf"] == buckets["33.554432"] == 1
+        assert list(buckets.values()) == sorted(buckets.values())
         sources.clear()
         assert scraped(generate_latest(registry).decode()) == {}
 

@@ -10,6 +10,9 @@ from frames import STEP, echo, frame
 from nnrp.errors import NnrpAuthenticationError, NnrpProtocolError
 from nnrp.server import Busy, ServerProfile, accept_server_session
 
+#: Seconds a frame takes at least.
+WORK = 0.02
+
 
 async def until(reached):
     """Wait for counters that grow when the other end has done its part."""
@@ -29,6 +32,31 @@ async def test_a_session_counts_on_both_sides(network):
             assert (stats["frames_submitted"], stats["frames_delivered"], stats["results"]) == (2, 2, 2)
             assert stats["bytes_received"] > 40
             assert stats["limits_hit"] == stats["frames_dropped"] == 0
+
+
+async def test_latencies_are_measured_on_both_sides_and_by_the_listener(network):
+    async with network.serve() as listener:
+        accepting = asyncio.create_task(accept_server_session(listener, timeout=STEP))
+        async with network.dial(listener.port) as client, await accepting as server:
+            assert client.stats.latency.quantile(0.5) is None
+            assert repr(client.stats.latency) == "<no frame yet>"
+            for number in (1, 2):
+                await client.submit_frame(frame(number))
+                received = await server.receive_submit(STEP)
+                await asyncio.sleep(WORK)
+                await server.send_result(frame_id=number, sections=received.request.sections)
+                await client.receive_result(STEP)
+            await client.submit_frame(frame(3))
+            await server.send_result_drop((await server.receive_submit(STEP)).metadata.frame_id)
+            assert (await client.receive_result(STEP)).is_drop
+            for stats in (server.stats, client.stats, listener.stats):
+                latency = stats.latency
+                assert latency.frames == stats["frames_delivered"] == 2
+                assert WORK <= latency.mean == latency.total / 2 < STEP
+                assert latency.mean / 2 < latency.quantile(1) < 4 * STEP
+                assert "2 frames, half within" in repr(stats)
+            with pytest.raises(ValueError, match="99 % is 0"):
+                latency.quantile(99)
 
 
 async def test_counters_are_a_snapshot_that_gives_fresh_ones(network):

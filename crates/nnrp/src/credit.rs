@@ -48,7 +48,7 @@ impl Waiting {
             let changes = connection.credit_changes();
             let attempt = connection.command_frame(packet.len(), |machine, now| {
                 machine.check_credit(now, class)?;
-                machine.submit(packet.clone())
+                machine.submit(now, packet.clone())
             });
             let sent = tokio::select! {
                 biased;

@@ -1,10 +1,12 @@
 //! Going away in order: sessions answer what they have, and nobody new is let in.
 
+use std::pin::pin;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use nnrp_session::{DRAIN_TIME, Drained, ServerSettings};
 use nnrp_transport::{Connection, Ledger, Totals, WeakConnection, clock};
+use tokio::sync::Barrier;
 use tokio::task::JoinSet;
 
 use crate::listener::{Inner, Listener};
@@ -62,6 +64,30 @@ impl Listener {
     /// connections without a session are the application's own. Cancel-safe: the sessions go on draining, and calling
     /// again waits for them; the listener stays in this state.
     pub async fn drain(&self, timeout: Duration, reason: &str) -> Drained {
+        self.drain_beside(&Barrier::new(1), timeout, reason).await
+    }
+
+    /// Drains several listeners of one server at the same time. None of them is closed before the sessions of all are over: a
+    /// client that comes to one without sessions still hears why it is sent away. Otherwise as [`Listener::drain`], whose counts
+    /// this adds up.
+    pub async fn drain_all(listeners: &[Listener], timeout: Duration, reason: &str) -> Drained {
+        let all_over = Arc::new(Barrier::new(listeners.len()));
+        let mut draining: JoinSet<Drained> = listeners
+            .iter()
+            .map(|listener| {
+                let (listener, all_over, reason) = (listener.clone(), all_over.clone(), reason.to_owned());
+                async move { listener.drain_beside(&all_over, timeout, &reason).await }
+            })
+            .collect();
+        let mut total = Drained::default();
+        while let Some(drained) = draining.join_next().await {
+            total += drained.unwrap_or_default();
+        }
+        total
+    }
+
+    /// Drains, and goes on turning clients away until everybody is at the barrier.
+    async fn drain_beside(&self, all_over: &Barrier, timeout: Duration, reason: &str) -> Drained {
         let inner = self.inner();
         let call = LastCall { deadline: clock::now() + timeout, reason: reason.to_owned() };
         inner.draining.send_replace(Some(call));
@@ -74,6 +100,8 @@ impl Listener {
             .collect();
         let mut turned_away: JoinSet<()> = JoinSet::new();
         let mut total = Drained::default();
+        // It counts as arrived with its first poll, and must not be dropped after that.
+        let mut all_over = pin!(all_over.wait());
         loop {
             tokio::select! {
                 biased;
@@ -82,10 +110,8 @@ impl Listener {
                     turned_away.spawn(turn_away(inner.clone(), connection, place));
                 }
                 Some(_) = turned_away.join_next() => {}
-                session = sessions.join_next() => match session {
-                    Some(session) => total += session.unwrap_or_default(),
-                    None => break,
-                },
+                Some(session) = sessions.join_next() => total += session.unwrap_or_default(),
+                _ = &mut all_over, if sessions.is_empty() => break,
             }
         }
         self.close();

@@ -112,7 +112,7 @@ pub use nnrp_session::{
     ANNOUNCED_CREDIT_PATIENCE, Admission, Arrival, CREDIT_TIMEOUT, ClientSettings, CommandError,
     ConnectionState, CreditPolicy, DRAIN_TIME, Drained, DropFrame, Ended, EndedBy, FailedFrame, Fault,
     FrameKey, FrameState, FrameStats, HANDSHAKE_TIMEOUT, HandshakeFailure, Hold, HoldReason, IDLE_TIMEOUT,
-    Migration, Parameters, ReceivedHello, ReceivedSubmit, RejectedPacket, ServerSettings, Side,
+    Latency, Migration, Parameters, ReceivedHello, ReceivedSubmit, RejectedPacket, ServerSettings, Side,
     constant_time_eq,
 };
 pub use nnrp_transport::quic::QuicOptions;

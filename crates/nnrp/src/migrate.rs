@@ -302,13 +302,13 @@ impl ClientSession {
                 record.grace = Some(moved.grace);
                 record.repeated = moved.repeated;
                 tracing::info!(
-                    session, %from, %to, trigger = record.trigger, ms, resume_from = moved.resume_from,
+                    target: "nnrp::client", session, %from, %to, trigger = record.trigger, ms, resume_from = moved.resume_from,
                     repeated = moved.repeated, "the session has moved"
                 );
             }
             Err(error) => {
                 newcomer.abort(0, "");
-                tracing::warn!(session, %from, %to, trigger = record.trigger, ms, %error, "the session could not be moved");
+                tracing::warn!(target: "nnrp::client", session, %from, %to, trigger = record.trigger, ms, %error, "the session could not be moved");
                 record.error = Some(error);
             }
         }

@@ -235,7 +235,8 @@ impl ServerSession {
         let packet = self.encode(result)?;
         let header = *packet.header();
         let connection = &self.0.connection;
-        let sent = connection.command_frame(packet.len(), |machine, _| machine.push_result(packet)).await?;
+        let sent =
+            connection.command_frame(packet.len(), |machine, now| machine.push_result(now, packet)).await?;
         tracing::debug!(
             session = header.session_id, frame = header.frame_id, view = header.view_id, trace = header.trace_id,
             peer = %connection.peer_addr(), bytes = sent.bytes, "a result is on its way"

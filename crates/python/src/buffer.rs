@@ -8,6 +8,7 @@
 
 use std::ffi::{c_int, c_void};
 use std::slice;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use bytes::Bytes;
 use pyo3::buffer::PyUntypedBuffer;
@@ -19,6 +20,9 @@ use pyo3::types::{PyBytes, PyMemoryView};
 
 /// Below this many bytes a copy is cheaper than keeping the Python object alive until it has been sent.
 const COPY_BELOW: usize = 1024;
+
+/// Bytes of payload that were copied for sending since the process began: a test compares it with what was sent.
+static COPIED: AtomicU64 = AtomicU64::new(0);
 
 /// Read-only bytes that the network code received, exported through the buffer protocol without a copy.
 #[pyclass(frozen, module = "nnrp._native")]
@@ -100,7 +104,7 @@ pub(crate) fn take_bytes(object: &Bound<'_, PyAny>) -> PyResult<Bytes> {
     if let Ok(bytes) = object.cast::<PyBytes>() {
         let contents = bytes.as_bytes();
         if contents.len() < COPY_BELOW {
-            return Ok(Bytes::copy_from_slice(contents));
+            return Ok(copied(contents));
         }
         let (pointer, length) = (contents.as_ptr(), contents.len());
         return Ok(Bytes::from_owner(Borrowed { pointer, length, _object: bytes.clone().unbind() }));
@@ -124,10 +128,22 @@ pub(crate) fn take_bytes(object: &Bound<'_, PyAny>) -> PyResult<Bytes> {
         // SAFETY: the exporter keeps `length` bytes at `pointer` valid while `exported` lives. We are attached and copy
         // at once; an exporter that another thread writes to meanwhile gives us old or new bytes, as it would give C.
         let contents = unsafe { slice::from_raw_parts(pointer, length) };
-        return Ok(Bytes::copy_from_slice(contents));
+        return Ok(copied(contents));
     }
     let packed = PyMemoryView::from(object)?.call_method0(intern!(object.py(), "tobytes"))?;
+    COPIED.fetch_add(exported.len_bytes() as u64, Ordering::Relaxed);
     take_bytes(&packed)
+}
+
+fn copied(contents: &[u8]) -> Bytes {
+    COPIED.fetch_add(contents.len() as u64, Ordering::Relaxed);
+    Bytes::copy_from_slice(contents)
+}
+
+/// Bytes of payload that were copied for sending since the process began. Small ones are copied on purpose.
+#[pyfunction]
+pub(crate) fn copied_bytes() -> u64 {
+    COPIED.load(Ordering::Relaxed)
 }
 
 /// The part of a received [`Buffer`] that a `memoryview` of it covers.

@@ -19,7 +19,8 @@ use crate::options;
 use crate::packet::{Packet, Result as ReceivedResult};
 use crate::runtime::Owned;
 use crate::server::sending;
-use crate::wait::{Patience, optional_duration};
+use crate::stats::{Measured, traffic};
+use crate::wait::Patience;
 
 /// A session.
 #[pyclass(frozen, module = "nnrp._native")]
@@ -75,16 +76,20 @@ impl ClientSession {
     }
 
     /// Counters by name.
-    fn stats<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyDict>> {
-        self.0.get()?.held.stats().named().into_py_dict(py)
+    fn stats<'py>(&self, py: Python<'py>) -> PyResult<(Bound<'py, PyDict>, Measured)> {
+        traffic(py, &self.0.get()?.held.stats())
     }
 
     /// Submits a frame, which credit or a pause hold back for at most `timeout` seconds, or as long as the session's own
     /// limit; yields its stream id.
     #[pyo3(signature = (arguments, timeout))]
-    fn submit(&self, arguments: &Bound<'_, PyDict>, timeout: Option<f64>) -> PyResult<Operation> {
+    fn submit(
+        &self,
+        arguments: &Bound<'_, PyDict>,
+        timeout: Option<&Bound<'_, PyAny>>,
+    ) -> PyResult<Operation> {
         let frame = frame::submit(arguments)?;
-        let limit = match Patience::from_seconds(timeout)? {
+        let limit = match Patience::of(timeout)? {
             Patience::Endless => None,
             Patience::None => Some(Duration::ZERO),
             Patience::For(time) => Some(time),
@@ -107,11 +112,11 @@ impl ClientSession {
     #[pyo3(signature = (timeout, frame_id, view_id))]
     fn receive_result(
         &self,
-        timeout: Option<f64>,
+        timeout: Option<&Bound<'_, PyAny>>,
         frame_id: Option<&Bound<'_, PyAny>>,
         view_id: Option<&Bound<'_, PyAny>>,
     ) -> PyResult<Operation> {
-        let patience = Patience::from_seconds(timeout)?;
+        let patience = Patience::of(timeout)?;
         let frame_id = frame_id.map(|id| number(id, "frame_id")).transpose()?;
         let view_id = view_id.map(|id| number(id, "view_id")).transpose()?;
         let Parts { session, held } = self.0.get()?.clone();
@@ -147,9 +152,12 @@ impl ClientSession {
 
     /// Yields the round trip to the server's runtime in seconds.
     #[pyo3(signature = (timeout))]
-    fn ping(&self, timeout: Option<f64>) -> PyResult<Operation> {
-        let patience = Patience::from_seconds(timeout)?;
-        let limit = optional_duration(timeout)?.unwrap_or(std::time::Duration::MAX / 4);
+    fn ping(&self, timeout: Option<&Bound<'_, PyAny>>) -> PyResult<Operation> {
+        let patience = Patience::of(timeout)?;
+        let limit = match patience {
+            Patience::For(time) => time,
+            Patience::Endless | Patience::None => Duration::MAX / 4,
+        };
         let Parts { session, held } = self.0.get()?.clone();
         let transport = held.transport();
         Operation::new(async move { session.ping(limit).await }, move |py, answered| match answered {
@@ -161,8 +169,12 @@ impl ClientSession {
 
     /// Yields the next control packet, of any type or of one.
     #[pyo3(signature = (timeout, message))]
-    fn receive_control(&self, timeout: Option<f64>, message: Option<u8>) -> PyResult<Operation> {
-        let patience = Patience::from_seconds(timeout)?;
+    fn receive_control(
+        &self,
+        timeout: Option<&Bound<'_, PyAny>>,
+        message: Option<u8>,
+    ) -> PyResult<Operation> {
+        let patience = Patience::of(timeout)?;
         let Parts { session, held } = self.0.get()?.clone();
         let transport = held.transport();
         let message = message.map(MessageType::from);

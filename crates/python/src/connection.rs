@@ -139,7 +139,7 @@ impl Connection {
 
     /// Yields the next packet of a kind: `any`, `control`, `submit` or `result`.
     #[pyo3(signature = (kind, timeout))]
-    fn receive(&self, kind: &str, timeout: Option<f64>) -> PyResult<Operation> {
+    fn receive(&self, kind: &str, timeout: Option<&Bound<'_, PyAny>>) -> PyResult<Operation> {
         let (filter, missing) = match kind {
             "any" => (Filter::Any, "no packet"),
             "control" => (Filter::Control, "no control packet"),
@@ -147,7 +147,7 @@ impl Connection {
             "result" => (Filter::Result, "no RESULT_PUSH or RESULT_DROP"),
             _ => return Err(PyValueError::new_err(format!("no such kind of packet: {kind}"))),
         };
-        let patience = Patience::from_seconds(timeout)?;
+        let patience = Patience::of(timeout)?;
         let held = Arc::clone(self.held()?);
         let transport = held.transport();
         Operation::new(
@@ -187,8 +187,8 @@ impl Connection {
 
     /// Yields the next datagram.
     #[pyo3(signature = (timeout))]
-    fn receive_datagram(&self, timeout: Option<f64>) -> PyResult<Operation> {
-        let patience = Patience::from_seconds(timeout)?;
+    fn receive_datagram(&self, timeout: Option<&Bound<'_, PyAny>>) -> PyResult<Operation> {
+        let patience = Patience::of(timeout)?;
         let held = Arc::clone(self.held()?);
         let transport = held.transport();
         Operation::new(async move { patience.limit(held.receive_datagram()).await }, move |py, received| {

@@ -20,7 +20,8 @@ pub(crate) fn header(given: &Arguments<'_, '_>, message: MessageType) -> PyResul
     let py = given.py();
     Ok(Header {
         flags: HeaderFlags::from_bits(given.number(intern!(py, "flags"))?),
-        frame_id: given.number(intern!(py, "frame_id"))?,
+        // `None` is no frame, and must not become frame 0.
+        frame_id: given.given(intern!(py, "frame_id"))?.map_or(Ok(0), |id| number(&id, "frame_id"))?,
         view_id: given.number(intern!(py, "view_id"))?,
         route_id: given.number(intern!(py, "route_id"))?,
         trace_id: given.number(intern!(py, "trace_id"))?,

@@ -17,6 +17,7 @@ mod packet;
 mod runtime;
 mod server;
 mod signal;
+mod stats;
 mod tls;
 mod wait;
 
@@ -25,7 +26,7 @@ mod _native {
     use pyo3::prelude::*;
 
     #[pymodule_export]
-    use crate::buffer::Buffer;
+    use crate::buffer::{Buffer, copied_bytes};
     #[pymodule_export]
     use crate::client::{ClientSession, Subscription};
     #[pymodule_export]
@@ -33,7 +34,7 @@ mod _native {
     #[pymodule_export]
     use crate::frame::encode_result;
     #[pymodule_export]
-    use crate::listener::{Listener, PendingSession, bind_quic, bind_tcp};
+    use crate::listener::{Listener, PendingSession, bind_quic, bind_tcp, drain};
     #[pymodule_export]
     use crate::operation::Operation;
     #[pymodule_export]

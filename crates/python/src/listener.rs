@@ -15,8 +15,9 @@ use crate::options::{Limits, Listening, Terms};
 use crate::packet::Packet;
 use crate::runtime::{Owned, lock};
 use crate::server::ServerSession;
+use crate::stats::{Measured, measured};
 use crate::tls::{self, ServerSide, server_tls};
-use crate::wait::{Patience, optional_duration, time_limit};
+use crate::wait::{Patience, given_limit, optional_duration, time_limit};
 use crate::{errors, log};
 
 /// The sessions of this process that may move: a listener for QUIC and one for TCP take over each other's.
@@ -54,8 +55,8 @@ impl Listener {
 
     /// Yields the next connection, raw.
     #[pyo3(signature = (timeout))]
-    fn accept(&self, timeout: Option<f64>) -> PyResult<Operation> {
-        let patience = Patience::from_seconds(timeout)?;
+    fn accept(&self, timeout: Option<&Bound<'_, PyAny>>) -> PyResult<Operation> {
+        let patience = Patience::of(timeout)?;
         let listener = self.listener.get()?.clone();
         let (transport, limits) = (listener.transport(), self.limits);
         Operation::new(
@@ -71,8 +72,8 @@ impl Listener {
     }
 
     /// Yields the next client whose hello is complete, or raises for the next handshake that failed.
-    fn accept_hello(&self, terms: Terms, timeout: f64) -> PyResult<Operation> {
-        let timeout = time_limit(timeout)?;
+    fn accept_hello(&self, terms: Terms, timeout: &Bound<'_, PyAny>) -> PyResult<Operation> {
+        let timeout = given_limit(timeout)?;
         let options = HandshakeOptions { settings: terms.settings(self.limits)?, timeout };
         let listener = self.listener.get()?.clone();
         let (transport, limits) = (listener.transport(), self.limits);
@@ -96,8 +97,12 @@ impl Listener {
     }
 
     /// Uses other certificates for the handshakes to come; raises and changes nothing if they are not usable.
-    fn reload_tls(&self, tls: ServerSide) -> PyResult<()> {
-        self.listener.get()?.reload_tls(server_tls(tls)?).map_err(|error| errors::tls(&error))
+    fn reload_tls(&self, py: Python<'_>, tls: ServerSide) -> PyResult<()> {
+        let listener = self.listener.get()?;
+        if listener.is_closed() {
+            return Err(errors::listener_closed(py, listener.transport()));
+        }
+        listener.reload_tls(server_tls(tls)?).map_err(|error| errors::tls(&error))
     }
 
     /// Stops accepting.
@@ -107,8 +112,8 @@ impl Listener {
     }
 
     /// Ends every session in order; yields how many frames were answered, dropped, refused and lost.
-    fn drain(&self, timeout: f64, reason: String) -> PyResult<Operation> {
-        let timeout = time_limit(timeout)?;
+    fn drain(&self, timeout: &Bound<'_, PyAny>, reason: String) -> PyResult<Operation> {
+        let timeout = given_limit(timeout)?;
         let listener = self.listener.get()?.clone();
         Operation::new(async move { listener.drain(timeout, &reason).await }, counts)
     }
@@ -119,11 +124,12 @@ impl Listener {
         told.chain(self.transport.iter().cloned()).into_py_dict(py)
     }
 
-    /// What there is now, and counters, by name.
-    fn stats<'py>(&self, py: Python<'py>) -> PyResult<(Bound<'py, PyDict>, Bound<'py, PyDict>)> {
+    /// What there is now, and counters, by name; how long frames took.
+    fn stats<'py>(&self, py: Python<'py>) -> PyResult<(Bound<'py, PyDict>, Bound<'py, PyDict>, Measured)> {
         let listener = self.listener.get()?;
         let stats = py.detach(|| listener.stats());
-        Ok((stats.gauges().into_py_dict(py)?, stats.counters().into_py_dict(py)?))
+        let counters = stats.counters().into_py_dict(py)?;
+        Ok((stats.gauges().into_py_dict(py)?, counters, measured(&stats.traffic.frames.latency)))
     }
 
     /// Waits until the socket is closed.
@@ -283,6 +289,18 @@ fn listening(
         }
         Err(error) => Err(errors::bind(&error)),
     })
+}
+
+/// Drains all of them together; yields how many frames were answered, dropped, refused and lost.
+#[pyfunction]
+pub(crate) fn drain(
+    listeners: Vec<PyRef<'_, Listener>>,
+    timeout: &Bound<'_, PyAny>,
+    reason: String,
+) -> PyResult<Operation> {
+    let timeout = given_limit(timeout)?;
+    let listeners = listeners.iter().map(|one| one.listener.get().cloned()).collect::<PyResult<Vec<_>>>()?;
+    Operation::new(async move { nnrp::Listener::drain_all(&listeners, timeout, &reason).await }, counts)
 }
 
 /// Yields a listener for QUIC.

@@ -20,7 +20,8 @@ use crate::operation::Operation;
 use crate::options::Limits;
 use crate::packet::{Packet, Submit};
 use crate::runtime::Owned;
-use crate::wait::{Patience, time_limit};
+use crate::stats::{Measured, traffic};
+use crate::wait::{Patience, given_limit};
 
 /// A session.
 #[pyclass(frozen, module = "nnrp._native")]
@@ -68,8 +69,8 @@ impl ServerSession {
 
     /// The next frame, or an operation that yields it; raises for a packet that was refused.
     #[pyo3(signature = (timeout))]
-    fn receive(&self, py: Python<'_>, timeout: Option<f64>) -> PyResult<Py<PyAny>> {
-        let patience = Patience::from_seconds(timeout)?;
+    fn receive(&self, py: Python<'_>, timeout: Option<&Bound<'_, PyAny>>) -> PyResult<Py<PyAny>> {
+        let patience = Patience::of(timeout)?;
         let Parts { session, held } = self.parts.get()?.clone();
         let transport = held.transport();
         let receiving = async move { patience.limit(session.receive()).await };
@@ -93,8 +94,8 @@ impl ServerSession {
 
     /// Yields the next control packet the runtime does not answer by itself.
     #[pyo3(signature = (timeout))]
-    fn receive_control(&self, timeout: Option<f64>) -> PyResult<Operation> {
-        let patience = Patience::from_seconds(timeout)?;
+    fn receive_control(&self, timeout: Option<&Bound<'_, PyAny>>) -> PyResult<Operation> {
+        let patience = Patience::of(timeout)?;
         let Parts { session, held } = self.parts.get()?.clone();
         let transport = held.transport();
         Operation::new(async move { patience.limit(session.receive_control()).await }, move |py, received| {
@@ -167,8 +168,8 @@ impl ServerSession {
     }
 
     /// Ends the session in order; yields as `Listener.drain` does.
-    fn drain(&self, timeout: f64, reason: String) -> PyResult<Operation> {
-        let timeout = time_limit(timeout)?;
+    fn drain(&self, timeout: &Bound<'_, PyAny>, reason: String) -> PyResult<Operation> {
+        let timeout = given_limit(timeout)?;
         let session = self.parts.get()?.session.clone();
         Operation::new(async move { session.drain(timeout, &reason).await }, counts)
     }
@@ -195,8 +196,8 @@ impl ServerSession {
     }
 
     /// Counters by name.
-    fn stats<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyDict>> {
-        self.parts.get()?.held.stats().named().into_py_dict(py)
+    fn stats<'py>(&self, py: Python<'py>) -> PyResult<(Bound<'py, PyDict>, Measured)> {
+        traffic(py, &self.parts.get()?.held.stats())
     }
 }
 

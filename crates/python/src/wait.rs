@@ -5,7 +5,7 @@ use std::pin::pin;
 use std::task::Poll;
 use std::time::Duration;
 
-use pyo3::exceptions::{PyTimeoutError, PyValueError};
+use pyo3::exceptions::{PyTimeoutError, PyTypeError, PyValueError};
 use pyo3::prelude::*;
 
 /// Longer waits are as good as endless, and would overflow the timer: a century.
@@ -24,12 +24,18 @@ pub(crate) enum Patience {
 
 impl Patience {
     /// # Errors
-    /// `ValueError` when `seconds` is not a number.
+    /// `TypeError` and `ValueError` when `timeout` is not a number.
+    pub(crate) fn of(timeout: Option<&Bound<'_, PyAny>>) -> PyResult<Self> {
+        Self::from_seconds(timeout.map(seconds).transpose()?)
+    }
+
+    /// # Errors
+    /// `ValueError` for NaN.
     pub(crate) fn from_seconds(seconds: Option<f64>) -> PyResult<Self> {
         match seconds {
             None => Ok(Self::Endless),
             Some(seconds) if seconds.is_nan() => {
-                Err(PyValueError::new_err("timeout must be a number of seconds"))
+                Err(PyValueError::new_err("timeout must be a number of seconds, not nan"))
             }
             Some(seconds) if seconds <= 0.0 => Ok(Self::None),
             Some(seconds) if seconds >= ENDLESS_SECONDS => Ok(Self::Endless),
@@ -63,7 +69,23 @@ impl Patience {
     }
 }
 
-/// A time limit in seconds; zero and less leave no time at all, and what has no end is a century.
+/// The seconds that a caller gave.
+fn seconds(timeout: &Bound<'_, PyAny>) -> PyResult<f64> {
+    timeout.extract().or_else(|_| {
+        let kind = timeout.get_type().name()?;
+        Err(PyTypeError::new_err(format!("timeout must be a number of seconds or None, not '{kind}'")))
+    })
+}
+
+/// A time limit that must have an end: zero and less leave no time at all, and what is infinite is a century.
+///
+/// # Errors
+/// As [`Patience::of`].
+pub(crate) fn given_limit(timeout: &Bound<'_, PyAny>) -> PyResult<Duration> {
+    time_limit(seconds(timeout)?)
+}
+
+/// The same for a number.
 ///
 /// # Errors
 /// As [`Patience::from_seconds`].

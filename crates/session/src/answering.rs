@@ -31,13 +31,13 @@ pub fn is_terminal(metadata: &ResultPushMetadata, flags: HeaderFlags) -> bool {
 
 impl ServerRole {
     /// Frames and results sent as raw packets change the same state as the ones sent by name.
-    pub(crate) fn track_sent(&mut self, packet: &Packet) -> Result<(), CommandError> {
+    pub(crate) fn track_sent(&mut self, now: Instant, packet: &Packet) -> Result<(), CommandError> {
         let key = FrameKey::from(&packet.header);
         match packet.header.msg_type {
             MessageType::ResultDrop => self.dropped(key),
             MessageType::ResultPush => {
                 let metadata = ResultPushMetadata::decode(&packet.metadata)?;
-                self.delivered(key, is_terminal(&metadata, packet.header.flags));
+                self.delivered(now, key, is_terminal(&metadata, packet.header.flags));
             }
             MessageType::FlowUpdate => {
                 if let Ok(update) = FlowUpdateMetadata::decode(&packet.metadata)
@@ -53,19 +53,21 @@ impl ServerRole {
     }
 
     /// A result is on its way.
-    fn delivered(&mut self, key: FrameKey, terminal: bool) {
+    fn delivered(&mut self, now: Instant, key: FrameKey, terminal: bool) {
         self.stats.results += 1;
         if !self.frames.is_live(key) {
             self.stats.results_late += 1;
         } else if terminal {
-            self.frames.answered(key, true);
+            if let Some(since) = self.frames.answered(key, true) {
+                self.stats.latency.record(since, now);
+            }
             self.stats.frames_delivered += 1;
         }
     }
 
     /// A RESULT_DROP is on its way.
     fn dropped(&mut self, key: FrameKey) {
-        if self.frames.answered(key, false) {
+        if self.frames.answered(key, false).is_some() {
             self.stats.frames_dropped += 1;
         }
     }
@@ -94,7 +96,7 @@ impl Machine {
     /// [`CommandError::State`] before the session exists or when it is over; [`CommandError::Invalid`] when the
     /// packet's metadata does not decode; [`CommandError::Refused`] for a payload kind the client does not take
     /// (R-NEG-3).
-    pub fn push_result(&mut self, packet: EncodedPacket) -> Result<(), CommandError> {
+    pub fn push_result(&mut self, now: Instant, packet: EncodedPacket) -> Result<(), CommandError> {
         let metadata = ResultPushMetadata::decode(&packet.metadata())?;
         let role = self.server_session("sending a result")?;
         let key = FrameKey::from(packet.header());
@@ -107,7 +109,7 @@ impl Machine {
             let text = format!("the result carries {carried}, the client takes {taken} (R-NEG-3)");
             return Err(CommandError::Refused(text));
         }
-        role.delivered(key, is_terminal(&metadata, packet.header().flags));
+        role.delivered(now, key, is_terminal(&metadata, packet.header().flags));
         self.transmit(Lane::Frame, Origin::Application, packet);
         Ok(())
     }
@@ -307,7 +309,7 @@ impl Machine {
             }
             let budget = Duration::from_millis(u64::from(metadata.latency_budget_ms));
             let deadline = (role.settings.expire_frames && !budget.is_zero()).then(|| now + budget);
-            cancelled = role.frames.submitted(key, &body, deadline);
+            cancelled = role.frames.submitted(now, key, &body, deadline);
             role.stats.frames_submitted += 1;
             if let Some(drain) = &mut role.drain {
                 drain.taken += 1;

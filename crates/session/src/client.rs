@@ -99,12 +99,12 @@ impl ClientRole {
     }
 
     /// Submits and cancels sent as raw packets change the same state as the ones sent by name.
-    pub(crate) fn track_sent(&mut self, packet: &Packet) -> Result<(), CommandError> {
+    pub(crate) fn track_sent(&mut self, now: Instant, packet: &Packet) -> Result<(), CommandError> {
         let key = FrameKey::from(&packet.header);
         match packet.header.msg_type {
             MessageType::FrameSubmit => {
                 let metadata = FrameSubmitMetadata::decode(&packet.metadata)?;
-                self.submitted(key, &metadata);
+                self.submitted(now, key, &metadata);
             }
             MessageType::FrameCancel => self.cancelled(key),
             _ => {}
@@ -112,26 +112,30 @@ impl ClientRole {
         Ok(())
     }
 
-    fn submitted(&mut self, key: FrameKey, metadata: &FrameSubmitMetadata) {
+    fn submitted(&mut self, now: Instant, key: FrameKey, metadata: &FrameSubmitMetadata) {
         self.stats.ids_reused += u64::from(self.frames.is_live(key));
         self.stats.frames_submitted += 1;
-        self.frames.submitted(key, metadata);
+        self.frames.submitted(now, key, metadata);
     }
 
     fn cancelled(&mut self, key: FrameKey) {
         self.stats.frames_cancelled += u64::from(self.frames.give_up(key));
     }
 
-    /// A terminal message ended a live frame.
+    /// The last result of a frame is here.
+    fn delivered(&mut self, now: Instant, key: FrameKey) {
+        if let Some(since) = self.frames.ended(key, FrameState::Delivered) {
+            self.stats.frames_delivered += 1;
+            self.stats.latency.record(since, now);
+        }
+    }
+
+    /// A live frame has ended without a result.
     pub(crate) fn ended(&mut self, key: FrameKey, state: FrameState) {
-        if !self.frames.ended(key, state) {
-            return;
+        if self.frames.ended(key, state).is_some() {
+            self.stats.frames_dropped += 1;
+            self.stats.frames_expired += u64::from(state == FrameState::Expired);
         }
-        match state {
-            FrameState::Delivered => self.stats.frames_delivered += 1,
-            _ => self.stats.frames_dropped += 1,
-        }
-        self.stats.frames_expired += u64::from(state == FrameState::Expired);
     }
 }
 
@@ -171,10 +175,10 @@ impl Machine {
     ///
     /// [`CommandError::State`] before the session exists or when it is ending; [`CommandError::Invalid`] when the
     /// packet's metadata does not decode.
-    pub fn submit(&mut self, packet: EncodedPacket) -> Result<(), CommandError> {
+    pub fn submit(&mut self, now: Instant, packet: EncodedPacket) -> Result<(), CommandError> {
         let metadata = FrameSubmitMetadata::decode(&packet.metadata())?;
         let role = self.client_session("submitting a frame")?;
-        role.submitted(FrameKey::from(packet.header()), &metadata);
+        role.submitted(now, FrameKey::from(packet.header()), &metadata);
         self.transmit(Lane::Frame, Origin::Application, packet);
         Ok(())
     }
@@ -336,7 +340,7 @@ impl Machine {
         role.stats.results_beyond_policy += u64::from(beyond_policy);
         role.stats.results_unwanted += u64::from(unwanted);
         if terminal {
-            role.ended(key, FrameState::Delivered);
+            role.delivered(now, key);
         } else {
             role.frames.partial(key, now);
         }
@@ -526,7 +530,7 @@ impl Machine {
             self.handle_left_path_closed(now);
         }
         let Role::Client(role) = &mut self.role else { return };
-        role.stats.frames_delivered += role.frames.expire_linger(now);
+        role.stats.frames_delivered += role.frames.expire_linger(now, &mut role.stats.latency);
         let (due, held): (Vec<_>, Vec<_>) = role.held_drops.drain(..).partition(|(at, _)| *at <= now);
         role.held_drops = held;
         for (_, drop) in due {

@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use nnrp_wire::{BudgetPolicy, FrameBody, FrameSubmitMetadata, Header, ResultHintReason, TileIds};
 
 use crate::limits::{MAX_EARLY_CANCELS, MIN_PARTIAL_LINGER, REMEMBERED_SUBMITS, REMEMBERED_TILE_BYTES};
-use crate::{FrameState, Side};
+use crate::{FrameState, Latency, Side};
 
 /// What names a frame inside a session. Views never share a lifecycle.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -119,6 +119,7 @@ struct ServerFrame {
     state: FrameState,
     tiles: SubmittedTiles,
     generation: u64,
+    since: Instant,
     deadline: Option<Instant>,
 }
 
@@ -146,13 +147,20 @@ impl ServerFrames {
     }
 
     /// A submit arrived. True when its cancel was here before it.
-    pub(crate) fn submitted(&mut self, key: FrameKey, body: &FrameBody, deadline: Option<Instant>) -> bool {
+    pub(crate) fn submitted(
+        &mut self,
+        now: Instant,
+        key: FrameKey,
+        body: &FrameBody,
+        deadline: Option<Instant>,
+    ) -> bool {
         self.generation += 1;
         let fresh = ServerFrame {
             owed: 1,
             state: FrameState::Submitted,
             tiles: SubmittedTiles::of(body),
             generation: self.generation,
+            since: now,
             deadline,
         };
         self.tile_bytes += fresh.tiles.bytes();
@@ -181,13 +189,15 @@ impl ServerFrames {
         }
     }
 
-    /// One terminal message for `key` is on its way: a result, or a drop. False when none was owed.
-    pub(crate) fn answered(&mut self, key: FrameKey, with_result: bool) -> bool {
-        let Some(frame) = self.frames.get_mut(&key).filter(|frame| frame.owed > 0) else { return false };
+    /// One terminal message for `key` is on its way: a result, or a drop. Returns when the frame arrived; `None` when no
+    /// message was owed.
+    pub(crate) fn answered(&mut self, key: FrameKey, with_result: bool) -> Option<Instant> {
+        let frame = self.frames.get_mut(&key).filter(|frame| frame.owed > 0)?;
+        let since = frame.since;
         frame.owed -= 1;
         self.live -= 1;
         if frame.owed > 0 {
-            return true;
+            return Some(since);
         }
         if frame.state.is_live() && with_result {
             frame.becomes(FrameState::Ready);
@@ -200,7 +210,7 @@ impl ServerFrames {
         }
         self.answered.push_back((key, frame.generation));
         self.forget();
-        true
+        Some(since)
     }
 
     /// Forgets the oldest answered frames until no more than [`REMEMBERED_SUBMITS`] are left and their ids take
@@ -305,6 +315,7 @@ pub(crate) struct ClientFrames {
 pub(crate) struct ClientFrame {
     outstanding: u32,
     state: FrameState,
+    since: Instant,
     pub(crate) drop_reason: Option<ResultHintReason>,
     /// What the client accepts instead of a complete result.
     pub(crate) allowed: BudgetPolicy,
@@ -336,7 +347,7 @@ impl ClientFrames {
         self.ends
     }
 
-    pub(crate) fn submitted(&mut self, key: FrameKey, metadata: &FrameSubmitMetadata) {
+    pub(crate) fn submitted(&mut self, now: Instant, key: FrameKey, metadata: &FrameSubmitMetadata) {
         self.given_up.retain(|gone| *gone != key);
         if key.view_id == 0 {
             self.newest_of_view_0 = self.newest_of_view_0.max(key.frame_id);
@@ -346,6 +357,7 @@ impl ClientFrames {
         let mut frame = ClientFrame {
             outstanding: 1,
             state: FrameState::Announced,
+            since: now,
             drop_reason: None,
             allowed: metadata.budget_policy,
             linger_until: None,
@@ -385,9 +397,10 @@ impl ClientFrames {
         self.live.get(&key).map(|frame| frame.state).or_else(given_up)
     }
 
-    /// A terminal message arrived. True when the frame was live.
-    pub(crate) fn ended(&mut self, key: FrameKey, state: FrameState) -> bool {
-        let Some(frame) = self.live.get_mut(&key) else { return false };
+    /// A terminal message arrived. Returns when the frame was submitted; `None` when it was not live.
+    pub(crate) fn ended(&mut self, key: FrameKey, state: FrameState) -> Option<Instant> {
+        let frame = self.live.get_mut(&key)?;
+        let since = frame.since;
         frame.outstanding -= 1;
         self.outstanding -= 1;
         self.ends += 1;
@@ -397,7 +410,7 @@ impl ClientFrames {
             }
             self.live.remove(&key);
         }
-        true
+        Some(since)
     }
 
     /// A result that is not the last one arrived.
@@ -416,19 +429,22 @@ impl ClientFrames {
         self.live.values().filter_map(|frame| frame.linger_until).min()
     }
 
-    /// Ends the frames whose linger is over; says how many.
-    pub(crate) fn expire_linger(&mut self, now: Instant) -> u64 {
+    /// Ends the frames whose linger is over, and counts how long each took until its last part came; says how many.
+    pub(crate) fn expire_linger(&mut self, now: Instant, latency: &mut Latency) -> u64 {
         if !self.lingering {
             return 0;
         }
-        let over: Vec<FrameKey> = self
+        let over: Vec<(FrameKey, Instant)> = self
             .live
             .iter()
-            .filter(|(_, frame)| frame.linger_until.is_some_and(|at| at <= now))
-            .map(|(key, _)| *key)
+            .filter_map(|(key, frame)| {
+                Some((*key, frame.linger_until.filter(|at| *at <= now)? - frame.linger))
+            })
             .collect();
-        for key in &over {
-            self.ended(*key, FrameState::Delivered);
+        for (key, last_part) in &over {
+            if let Some(since) = self.ended(*key, FrameState::Delivered) {
+                latency.record(since, *last_part);
+            }
         }
         self.lingering = self.live.values().any(|frame| frame.linger_until.is_some());
         over.len() as u64

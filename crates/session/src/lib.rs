@@ -35,6 +35,7 @@ mod event;
 mod flow;
 mod frame_state;
 mod frames;
+mod latency;
 mod limits;
 mod machine;
 mod migrate;
@@ -57,6 +58,7 @@ pub use event::{
 pub use flow::{Credit, CreditPolicy, CreditScope, Hold, HoldReason};
 pub use frame_state::{FRAME_TRANSITIONS, FrameState, FrameTransition};
 pub use frames::{FrameKey, SubmittedTiles};
+pub use latency::Latency;
 pub use limits::*;
 pub use machine::{Machine, TransportEnd};
 pub use migrate::{

@@ -384,12 +384,12 @@ impl Machine {
     ///
     /// [`CommandError::State`] when the connection is ending; [`CommandError::Invalid`] when the packet's
     /// metadata does not decode and the session has to understand it.
-    pub fn send_packet(&mut self, packet: Packet) -> Result<(), CommandError> {
+    pub fn send_packet(&mut self, now: Instant, packet: Packet) -> Result<(), CommandError> {
         self.check_open("sending a packet")?;
         match &mut self.role {
             Role::Raw => {}
-            Role::Server(role) => role.track_sent(&packet)?,
-            Role::Client(role) => role.track_sent(&packet)?,
+            Role::Server(role) => role.track_sent(now, &packet)?,
+            Role::Client(role) => role.track_sent(now, &packet)?,
         }
         self.transmit(way_out(packet.header.msg_type), Origin::Application, packet.encode());
         Ok(())

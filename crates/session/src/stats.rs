@@ -2,6 +2,8 @@
 
 use std::ops::AddAssign;
 
+use crate::Latency;
+
 macro_rules! frame_stats {
     ($($(#[$doc:meta])* $name:ident,)*) => {
         /// Counters of one session's frames, since it began. Each side counts what it sees.
@@ -9,10 +11,13 @@ macro_rules! frame_stats {
         #[non_exhaustive]
         pub struct FrameStats {
             $($(#[$doc])* pub $name: u64,)*
+            /// How long frames that ended with a result took: on a server from the submit's arrival until the last result
+            /// was handed over for sending, on a client from sending the submit until the last result arrived.
+            pub latency: Latency,
         }
 
         impl FrameStats {
-            /// Every counter with its name.
+            /// Every counter with its name; [`FrameStats::latency`] is not among them.
             pub fn named(&self) -> impl Iterator<Item = (&'static str, u64)> + use<> {
                 [$((stringify!($name), self.$name)),*].into_iter()
             }
@@ -20,6 +25,7 @@ macro_rules! frame_stats {
             /// The higher one of each counter.
             pub fn max(mut self, other: FrameStats) -> FrameStats {
                 $(self.$name = self.$name.max(other.$name);)*
+                self.latency = self.latency.max(other.latency);
                 self
             }
         }
@@ -27,6 +33,7 @@ macro_rules! frame_stats {
         impl AddAssign for FrameStats {
             fn add_assign(&mut self, other: FrameStats) {
                 $(self.$name += other.$name;)*
+                self.latency += other.latency;
             }
         }
     };

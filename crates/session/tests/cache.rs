@@ -56,7 +56,7 @@ fn camera_seen(pair: &mut Pair, frame_id: u32, key: u32) -> Result<Bytes, ErrorC
 
 fn seen(pair: &mut Pair, frame: &SubmitFrame) -> Result<Box<nnrp_session::ReceivedSubmit>, ErrorCode> {
     pair.server.events.clear();
-    pair.client.machine.submit(frame.encode(1, Revision::Current).unwrap()).unwrap();
+    pair.client.machine.submit(pair.now, frame.encode(1, Revision::Current).unwrap()).unwrap();
     pair.drive();
     match pair.server.event() {
         Some(Event::Submit(submit)) => Ok(submit),
@@ -258,7 +258,7 @@ fn a_result_that_refers_to_what_the_client_does_not_hold_fails_its_frame_only() 
         references: vec![reference],
         ..nnrp_wire::ResultFrame::new(1)
     };
-    pair.server.machine.push_result(result.encode(1, Revision::Current).unwrap()).unwrap();
+    pair.server.machine.push_result(pair.now, result.encode(1, Revision::Current).unwrap()).unwrap();
     pair.drive();
     let Some(Event::FrameFailed(failed)) = pair.client.event() else { panic!() };
     assert_eq!((failed.key.frame_id, failed.fault.code), (1, ErrorCode::CacheMiss));
@@ -271,7 +271,7 @@ fn put_at_client(pair: &mut Pair, metadata: CachePutMetadata, bytes: &[u8]) -> C
     let mut header = Header::new(MessageType::CachePut);
     header.session_id = 1;
     let put = CachePut { metadata, object: Bytes::copy_from_slice(bytes) };
-    pair.server.machine.send_packet(put.encode(header).unwrap().to_packet()).unwrap();
+    pair.server.machine.send_packet(pair.now, put.encode(header).unwrap().to_packet()).unwrap();
     pair.drive();
     let ack = pair.client.sent.iter().rev().find(|p| p.header.msg_type == MessageType::CacheAck).unwrap();
     CacheAckMetadata::decode(&ack.metadata).unwrap()
@@ -311,7 +311,7 @@ fn tiles_seen(pair: &mut Pair, frame_id: u32, key: u32) -> Result<Vec<u16>, Erro
         typed_payloads: vec![nnrp_wire::TypedPayload::token_chunk("text")],
         ..packets::result(frame_id)
     };
-    pair.server.machine.push_result(result.encode(1, Revision::Current).unwrap()).unwrap();
+    pair.server.machine.push_result(pair.now, result.encode(1, Revision::Current).unwrap()).unwrap();
     pair.drive();
     match pair.client.event() {
         Some(Event::Result(result)) => Ok(result.push.unwrap().1.tile_ids().collect()),
@@ -333,7 +333,7 @@ fn a_result_may_refer_to_what_the_server_has_installed() {
         ..CacheInvalidateMetadata::default()
     };
     let order = packets::control(MessageType::CacheInvalidate, 1, &order.encode());
-    pair.server.machine.send_packet(order).unwrap();
+    pair.server.machine.send_packet(pair.now, order).unwrap();
     pair.drive();
     assert_eq!(tiles_seen(&mut pair, 4, 9).unwrap_err(), ErrorCode::CacheMiss);
     pair.echo(5);

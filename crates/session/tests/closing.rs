@@ -103,7 +103,7 @@ fn a_draining_server_answers_what_it_has_and_takes_nothing_new() {
 fn nothing_is_sent_after_the_end() {
     let mut pair = Pair::connected();
     pair.client.machine.close(pair.now, "");
-    let refused = pair.client.machine.submit(packets::submit_packet(1, 1).encode());
+    let refused = pair.client.machine.submit(pair.now, packets::submit_packet(1, 1).encode());
     assert!(matches!(refused, Err(CommandError::State { .. })), "{refused:?}");
     pair.client.machine.close(pair.now, "again");
     pair.drive();

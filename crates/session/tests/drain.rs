@@ -76,7 +76,7 @@ fn the_client_is_asked_to_submit_nothing_new() {
     let mut header = Header::new(MessageType::FlowUpdate);
     header.session_id = 1;
     let packet = Packet::build(header, spoken.encode().to_vec().into(), bytes::Bytes::new());
-    pair.server.machine.send_packet(packet).unwrap();
+    pair.server.machine.send_packet(pair.now, packet).unwrap();
     pair.server.machine.drain(pair.now, pair.now + PATIENCE, "");
     pair.drive();
     let updates: Vec<FlowUpdateMetadata> = pair
@@ -143,7 +143,7 @@ fn a_partial_result_is_no_answer() {
     partial.result_class = nnrp_wire::ResultClass::Partial;
     partial.dropped_tile_count = 1;
     let packet = partial.encode(1, nnrp_wire::Revision::Current).unwrap();
-    pair.server.machine.push_result(packet).unwrap();
+    pair.server.machine.push_result(pair.now, packet).unwrap();
     pair.advance(Duration::from_secs(1));
     assert_eq!(count(&pair, MessageType::Close), 0);
     pair.answer(1);

@@ -309,7 +309,7 @@ fn a_bound_grows_with_what_the_application_grants_and_does_not_shrink() {
     settings.enforce_credit = true;
     let mut pair = Pair::connected_with(settings);
     for (epoch, credit) in [(1, 3), (2, 1)] {
-        pair.server.machine.send_packet(packet(1, &update(epoch, credit))).unwrap();
+        pair.server.machine.send_packet(pair.now, packet(1, &update(epoch, credit))).unwrap();
     }
     pair.drive();
     for frame_id in 1..=4 {

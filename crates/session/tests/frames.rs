@@ -17,7 +17,7 @@ fn drop_of(frame_id: u32, reason: Option<ResultHintReason>) -> DropFrame {
 /// Sends `result` from the server and says what the client is told.
 fn push(pair: &mut Pair, result: &ResultFrame) -> Option<Event> {
     let packet = result.encode(pair.server.machine.session_id(), Revision::Current).unwrap();
-    pair.server.machine.push_result(packet).unwrap();
+    pair.server.machine.push_result(pair.now, packet).unwrap();
     pair.drive();
     pair.client.event()
 }
@@ -77,7 +77,7 @@ fn a_late_hint_is_not_about_another_view() {
     let mut pair = Pair::connected();
     for view_id in [0, 1] {
         let frame = nnrp_wire::SubmitFrame { view_id, ..packets::frame(1) };
-        pair.client.machine.submit(frame.encode(1, Revision::Current).unwrap()).unwrap();
+        pair.client.machine.submit(pair.now, frame.encode(1, Revision::Current).unwrap()).unwrap();
     }
     pair.drive();
     // The frame of view 0 ends, its hint comes behind; view 1 is dropped without a reason.
@@ -101,7 +101,7 @@ fn a_late_hint_is_not_about_another_view() {
 fn a_hint_without_a_view_is_about_the_one_frame_of_that_id() {
     let mut pair = Pair::connected();
     let frame = nnrp_wire::SubmitFrame { view_id: 2, ..packets::frame(1) };
-    pair.client.machine.submit(frame.encode(1, Revision::Current).unwrap()).unwrap();
+    pair.client.machine.submit(pair.now, frame.encode(1, Revision::Current).unwrap()).unwrap();
     pair.drive();
     let busy = ResultHintMetadata { reason: ResultHintReason::ServerBusy, ..ResultHintMetadata::default() };
     let mut header = Header::new(MessageType::ResultHint);
@@ -201,7 +201,7 @@ fn a_refused_frame_fails_once_though_error_and_drop_both_arrive() {
     let mut pair = Pair::connected();
     let mut bad = packets::submit_packet(1, 5).to_bytes().to_vec();
     bad[Header::LEN + 12] = 9; // frame_class
-    pair.client.machine.submit(packets::submit_packet(1, 5).encode()).unwrap();
+    pair.client.machine.submit(pair.now, packets::submit_packet(1, 5).encode()).unwrap();
     while pair.client.machine.poll_transmit().is_some() {}
     pair.server.receive(pair.now, &packets::submit_packet(1, 4).to_bytes());
     pair.server.receive(pair.now, &bad.into());
@@ -283,7 +283,7 @@ fn tile_ids_of_answered_frames_are_remembered_up_to_a_megabyte() {
     for frame_id in 1..=20 {
         let frame = SubmitFrame { tile_ids: tile_ids.clone(), ..SubmitFrame::new(frame_id) };
         let packet = frame.encode(session_id, Revision::Current).unwrap();
-        pair.client.machine.submit(packet).unwrap();
+        pair.client.machine.submit(pair.now, packet).unwrap();
         pair.drive();
         pair.answer(frame_id);
     }

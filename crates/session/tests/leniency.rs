@@ -164,7 +164,7 @@ fn results_with_hints_that_do_not_fit_are_delivered() {
         (2, ResultFrame { flags: HeaderFlags::CAN_DROP, ..packets::result(2) }),
     ] {
         let keyframe = SubmitFrame { frame_class: FrameClass::Keyframe, ..packets::frame(frame_id) };
-        pair.client.machine.submit(keyframe.encode(1, Revision::Current).unwrap()).unwrap();
+        pair.client.machine.submit(pair.now, keyframe.encode(1, Revision::Current).unwrap()).unwrap();
         pair.drive();
         assert!(
             matches!(after_result(&mut pair, &result), Some(Event::Result(result)) if result.push.is_some())
@@ -193,7 +193,7 @@ fn a_keyframe_is_never_sent_and_forgotten() {
         hello.extensions.extend(asked);
         let mut pair = Pair::connected_as(&hello, nnrp_session::ServerSettings::default());
         let frame = SubmitFrame { frame_class: class, loss_tolerance_policy: own, ..packets::frame(1) };
-        pair.client.machine.submit(frame.encode(1, Revision::Current).unwrap()).unwrap();
+        pair.client.machine.submit(pair.now, frame.encode(1, Revision::Current).unwrap()).unwrap();
         pair.drive();
         let Some(Event::Submit(submit)) = pair.server.event() else { panic!("{class} {own} is refused") };
         assert_eq!(submit.loss_tolerance, in_force, "session {session:?}, {class} {own}");
@@ -205,7 +205,7 @@ fn a_keyframe_is_never_sent_and_forgotten() {
 fn a_frame_of_a_lane_that_was_not_agreed_is_taken() {
     let mut pair = Pair::connected();
     let frame = SubmitFrame { view_id: 9, ..packets::frame(1) };
-    pair.client.machine.submit(frame.encode(1, Revision::Current).unwrap()).unwrap();
+    pair.client.machine.submit(pair.now, frame.encode(1, Revision::Current).unwrap()).unwrap();
     pair.drive();
     assert!(matches!(pair.server.event(), Some(Event::Submit(_))));
 }

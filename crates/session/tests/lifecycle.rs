@@ -38,7 +38,7 @@ fn cancel_of(frame_id: u32) -> Packet {
 }
 
 fn submit(pair: &mut Pair, frame: &SubmitFrame) {
-    pair.client.machine.submit(frame.encode(1, Revision::Current).unwrap()).unwrap();
+    pair.client.machine.submit(pair.now, frame.encode(1, Revision::Current).unwrap()).unwrap();
     pair.drive();
 }
 
@@ -48,7 +48,7 @@ fn with_budget(frame_id: u32, latency_budget_ms: u16) -> SubmitFrame {
 
 fn push(pair: &mut Pair, result: &ResultFrame) {
     let packet = result.encode(1, Revision::Current).unwrap();
-    pair.server.machine.push_result(packet).unwrap();
+    pair.server.machine.push_result(pair.now, packet).unwrap();
     pair.drive();
 }
 
@@ -82,7 +82,7 @@ fn a_frame_goes_through_its_states() {
     let mut pair = Pair::connected();
     let key = FrameKey::new(1);
     let packet = packets::submit_packet(1, 1);
-    pair.client.machine.submit(packet.encode()).unwrap();
+    pair.client.machine.submit(pair.now, packet.encode()).unwrap();
     assert_eq!(pair.client.machine.frame_state(key), Some(FrameState::Submitted));
     pair.drive();
     assert_eq!(pair.server.machine.frame_state(key), Some(FrameState::Processing));

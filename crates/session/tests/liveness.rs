@@ -115,7 +115,7 @@ fn what_is_waited_for_is_asked_for_at_a_third_of_the_time() {
 fn with_a_frame_waiting() -> Pair {
     let mut pair = Pair::connected();
     pair.advance(SOONER.0 / 2);
-    pair.client.machine.submit(packets::submit_packet(1, 7).encode()).unwrap();
+    pair.client.machine.submit(pair.now, packets::submit_packet(1, 7).encode()).unwrap();
     pair.drive();
     pair
 }
@@ -151,7 +151,7 @@ fn silence_before_a_frame_is_not_held_against_its_server() {
     let mut pair = Pair::connected();
     // The last PING of the idle session was answered an interval ago, less a moment.
     pair.advance(KEEPALIVE_INTERVAL * 2 - Duration::from_millis(1));
-    pair.client.machine.submit(packets::submit_packet(1, 7).encode()).unwrap();
+    pair.client.machine.submit(pair.now, packets::submit_packet(1, 7).encode()).unwrap();
     let submitted = pair.now;
     let mut at = submitted;
     while at < submitted + SOONER.1 - Duration::from_millis(1) {

@@ -83,7 +83,7 @@ fn part(frame_id: u32, text: &str, class: ResultClass) -> ResultFrame {
 
 fn push(pair: &mut Pair, result: ResultFrame) {
     let packet = result.encode(pair.server.machine.session_id(), Revision::Current).unwrap();
-    pair.server.machine.push_result(packet).unwrap();
+    pair.server.machine.push_result(pair.now, packet).unwrap();
 }
 
 /// The results the client was given, as frame id and text.
@@ -163,13 +163,13 @@ fn submits_the_server_never_got_run_once() {
         pair.submit(1);
         for id in [2, 3] {
             let packet = packets::submit_packet(1, id);
-            pair.client.machine.submit(packet.encode()).unwrap();
+            pair.client.machine.submit(pair.now, packet.encode()).unwrap();
             pair.lose();
         }
         // Overtakes them: arrives although they are lost.
         pair.submit(4);
         let packet = packets::submit_packet(1, 5);
-        pair.client.machine.submit(packet.encode()).unwrap();
+        pair.client.machine.submit(pair.now, packet.encode()).unwrap();
         let (_, moved) = migrate(&mut pair, to);
         assert_eq!(moved.repeated, 3);
         assert_eq!(submits(&mut pair), [1, 4, 2, 3, 5], "{from} to {to}");
@@ -312,7 +312,7 @@ fn credit_and_cancels_lost_with_the_old_path_are_repeated() {
     let mut header = Header::new(MessageType::FlowUpdate);
     header.session_id = 1;
     let packet = Packet::build(header, update.encode().to_vec().into(), Bytes::new());
-    pair.server.machine.send_packet(packet).unwrap();
+    pair.server.machine.send_packet(pair.now, packet).unwrap();
     pair.lose();
     migrate(&mut pair, TransportId::Tcp);
     assert_eq!(pair.client.machine.credit().unwrap().session(), 9);
@@ -324,7 +324,7 @@ fn what_was_too_much_to_keep_ends_with_a_reason() {
     let mut pair = session(TransportId::Tcp);
     let big = |id| packets::bulky_packet(1, id, 5 * 1024 * 1024);
     for id in [1, 2, 3] {
-        pair.client.machine.submit(big(id).encode()).unwrap();
+        pair.client.machine.submit(pair.now, big(id).encode()).unwrap();
         pair.lose();
     }
     migrate(&mut pair, TransportId::Quic);
@@ -450,7 +450,7 @@ fn a_path_lost_while_the_session_moves_does_not_end_it() {
 fn nothing_is_sent_on_the_old_path_while_the_session_moves() {
     let mut pair = session(TransportId::Tcp);
     let _new = asking(&mut pair, TransportId::Quic);
-    pair.client.machine.submit(packets::submit_packet(1, 1).encode()).unwrap();
+    pair.client.machine.submit(pair.now, packets::submit_packet(1, 1).encode()).unwrap();
     pair.drive();
     assert!(pair.client.sent.is_empty());
     assert!(

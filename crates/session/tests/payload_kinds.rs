@@ -22,7 +22,7 @@ fn agreed(allowed: PayloadKind) -> Pair {
 fn submit_text(pair: &mut Pair, frame_id: u32) {
     let frame =
         SubmitFrame { typed_payloads: vec![TypedPayload::token_chunk("hi")], ..SubmitFrame::new(frame_id) };
-    pair.client.machine.submit(frame.encode(1, Revision::Current).unwrap()).unwrap();
+    pair.client.machine.submit(pair.now, frame.encode(1, Revision::Current).unwrap()).unwrap();
     pair.drive();
 }
 
@@ -51,7 +51,7 @@ fn a_result_of_a_kind_the_client_did_not_declare_is_not_sent() {
     pair.submit(1);
     let push = |pair: &mut Pair, payload| {
         let result = ResultFrame { frame_id: 1, typed_payloads: vec![payload], ..ResultFrame::default() };
-        pair.server.machine.push_result(result.encode(1, Revision::Current).unwrap())
+        pair.server.machine.push_result(pair.now, result.encode(1, Revision::Current).unwrap())
     };
     let refused = push(&mut pair, TypedPayload::audio_chunk("pcm"));
     assert!(matches!(refused, Err(CommandError::Refused(_))), "{refused:?}");
@@ -67,5 +67,5 @@ fn a_client_that_declares_nothing_gets_every_kind() {
     pair.submit(1);
     let payload = TypedPayload::audio_chunk("pcm");
     let result = ResultFrame { frame_id: 1, typed_payloads: vec![payload], ..ResultFrame::default() };
-    pair.server.machine.push_result(result.encode(1, Revision::Current).unwrap()).unwrap();
+    pair.server.machine.push_result(pair.now, result.encode(1, Revision::Current).unwrap()).unwrap();
 }

@@ -13,7 +13,7 @@ fn packets_of_every_kind_are_delivered_in_order() {
         packets::submit_packet(5, 1),
         packets::bare(MessageType::Close, 9),
     ] {
-        pair.client.machine.send_packet(packet).unwrap();
+        pair.client.machine.send_packet(pair.now, packet).unwrap();
     }
     pair.drive();
     let types: Vec<MessageType> = pair

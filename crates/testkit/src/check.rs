@@ -84,7 +84,7 @@ fn step(pair: &mut Pair, script: &mut Script<'_>) {
         1 => pair.server.machine.refuse_client(now, Fault::refusal(ErrorCode::AuthFailed, "no")),
         2 | 3 => {
             let packet = packets::submit_packet(pair.client.machine.session_id(), script.frame());
-            let _ = pair.client.machine.submit(packet.encode());
+            let _ = pair.client.machine.submit(pair.now, packet.encode());
         }
         4 | 5 => result(pair, script),
         6 => {
@@ -130,10 +130,12 @@ fn step(pair: &mut Pair, script: &mut Script<'_>) {
         14 if script.next() > 200 => pair.client.machine.close(now, "script"),
         15 if script.next() > 200 => pair.server.machine.close(now, "script"),
         16 => {
-            let _ = pair.client.machine.send_packet(packets::bare(MessageType::from(script.next()), 1));
+            let _ =
+                pair.client.machine.send_packet(pair.now, packets::bare(MessageType::from(script.next()), 1));
         }
         17 => {
-            let _ = pair.server.machine.send_packet(packets::bare(MessageType::from(script.next()), 1));
+            let _ =
+                pair.server.machine.send_packet(pair.now, packets::bare(MessageType::from(script.next()), 1));
         }
         18 => {
             let header = Header { frame_id: script.frame(), ..Header::new(MessageType::FrameSubmit) };
@@ -152,7 +154,7 @@ fn result(pair: &mut Pair, script: &mut Script<'_>) {
         ..packets::result(script.frame())
     };
     if let Ok(packet) = result.encode(pair.server.machine.session_id(), Revision::Current) {
-        let _ = pair.server.machine.push_result(packet);
+        let _ = pair.server.machine.push_result(pair.now, packet);
     }
 }
 

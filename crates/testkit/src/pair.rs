@@ -210,7 +210,7 @@ impl Pair {
     /// Submits the test frame `frame_id`.
     pub fn submit(&mut self, frame_id: u32) {
         let packet = packets::submit_packet(self.client.machine.session_id(), frame_id);
-        let sent = self.client.machine.submit(packet.encode());
+        let sent = self.client.machine.submit(self.now, packet.encode());
         assert!(sent.is_ok(), "{sent:?}");
         self.drive();
     }
@@ -218,7 +218,7 @@ impl Pair {
     /// Answers frame `frame_id` with the test result.
     pub fn answer(&mut self, frame_id: u32) {
         let result = packets::result(frame_id).encode(self.server.machine.session_id(), Revision::Current);
-        let sent = result.map(|packet| self.server.machine.push_result(packet));
+        let sent = result.map(|packet| self.server.machine.push_result(self.now, packet));
         assert!(matches!(sent, Ok(Ok(()))), "{sent:?}");
         self.drive();
     }

@@ -272,11 +272,12 @@ impl Stage {
             ..packets::frame(key.frame_id)
         };
         let Ok(packet) = frame.encode(1, Revision::Current) else { return };
+        let now = self.world.now;
         let machine = &mut self.world.client.machine;
         let sent = if how & 0x80 == 0 {
-            machine.submit(packet)
+            machine.submit(now, packet)
         } else if machine.state() == nnrp_session::ConnectionState::Active {
-            machine.send_packet(packet.to_packet())
+            machine.send_packet(now, packet.to_packet())
         } else {
             return;
         };
@@ -323,8 +324,11 @@ impl Stage {
 
     /// Sends a packet of the client that wants a reply of this kind.
     fn ask(&mut self, packet: Packet, reply: MessageType) {
+        let now = self.world.now;
         let machine = &mut self.world.client.machine;
-        if machine.state() == nnrp_session::ConnectionState::Active && machine.send_packet(packet).is_ok() {
+        if machine.state() == nnrp_session::ConnectionState::Active
+            && machine.send_packet(now, packet).is_ok()
+        {
             self.story.client_asked.entry(reply).or_default().0 += 1;
         }
     }
@@ -353,7 +357,7 @@ impl Stage {
             };
             let packet = packets::control(MessageType::CacheInvalidate, 1, &order.encode());
             if self.story.established.0 {
-                let _ = self.world.client.machine.send_packet(packet);
+                let _ = self.world.client.machine.send_packet(self.world.now, packet);
             }
             return;
         }
@@ -388,9 +392,10 @@ impl Stage {
         match who % 3 {
             0 => self.ask(packet, MessageType::Pong),
             1 => {
+                let now = self.world.now;
                 let machine = &mut self.world.server.machine;
                 if machine.state() == nnrp_session::ConnectionState::Active
-                    && machine.send_packet(packet).is_ok()
+                    && machine.send_packet(now, packet).is_ok()
                 {
                     self.story.server_asked.entry(MessageType::Pong).or_default().0 += 1;
                 }
@@ -462,7 +467,7 @@ impl Stage {
             ..packets::result(key.frame_id)
         };
         let Ok(packet) = result.encode(1, Revision::Current) else { return };
-        if self.world.server.machine.push_result(packet).is_ok() {
+        if self.world.server.machine.push_result(self.world.now, packet).is_ok() {
             let terminal = !partial || last;
             story.answers.push(Answer::Push { terminal });
             if terminal {
@@ -518,9 +523,11 @@ impl Stage {
         let packet = packets::control(MessageType::FlowUpdate, 1, &update.encode());
         if who & 1 == 0 {
             if self.story.established.0 {
-                let _ = self.world.client.machine.send_packet(packet);
+                let _ = self.world.client.machine.send_packet(self.world.now, packet);
             }
-        } else if self.story.established.1 && self.world.server.machine.send_packet(packet).is_ok() {
+        } else if self.story.established.1
+            && self.world.server.machine.send_packet(self.world.now, packet).is_ok()
+        {
             self.story.updates.push_back(update);
         }
     }

@@ -199,9 +199,9 @@ impl Connection {
         let bytes = Header::LEN + packet.metadata.len() + packet.body.len();
         let frame = matches!(packet.header.msg_type, FrameSubmit | ResultPush | ResultDrop);
         if frame {
-            return self.command_frame(bytes, |machine, _| machine.send_packet(packet)).await;
+            return self.command_frame(bytes, |machine, now| machine.send_packet(now, packet)).await;
         }
-        self.command(bytes, |machine, _| machine.send_packet(packet)).await?;
+        self.command(bytes, |machine, now| machine.send_packet(now, packet)).await?;
         Ok(Sent { bytes, stream_id: None })
     }
 

@@ -30,9 +30,11 @@ __all__ = [
     "codec",
     "connect_quic",
     "connect_tcp",
+    "copied_bytes",
     "decode_result",
     "decode_submit",
     "development_certificate",
+    "drain",
     "encode_result",
     "options",
     "parse_address",
@@ -48,6 +50,8 @@ _Address: TypeAlias = tuple[str, int]
 _HeaderValues: TypeAlias = tuple[int, int, int, int, int, int, int, int, int, int, int, int]
 #: Frames answered, dropped, refused and lost.
 _Drained: TypeAlias = tuple[int, int, int, int]
+#: The end of each bucket in seconds with the frames in it and in none before; the seconds of all together.
+_Measured: TypeAlias = tuple[list[tuple[float, int]], float]
 #: What a server offers, by name.
 _Terms: TypeAlias = dict[str, Any]
 
@@ -263,8 +267,8 @@ class Listener:
         """End every session in order; yields how many frames were answered, dropped, refused and lost."""
     def options(self) -> dict[str, str]:
         """Return what it and its transport were told, as Rust's ``Debug`` shows it."""
-    def stats(self) -> tuple[dict[str, int], dict[str, int]]:
-        """Return what there is now, and counters, by name."""
+    def stats(self) -> tuple[dict[str, int], dict[str, int], _Measured]:
+        """Return what there is now, and counters, by name; how long frames took."""
     def wait_closed(self) -> Operation[None]:
         """Wait until the socket is closed."""
 
@@ -344,8 +348,8 @@ class ServerSession:
         """Return the values that SESSION_PATCH can change, as they are now."""
     def options(self) -> dict[str, str]:
         """Return what it offers, as Rust's ``Debug`` shows it."""
-    def stats(self) -> dict[str, int]:
-        """Return counters by name."""
+    def stats(self) -> tuple[dict[str, int], _Measured]:
+        """Return counters by name; how long frames took."""
 
 @final
 class ClientSession:
@@ -367,8 +371,8 @@ class ClientSession:
         """Treat them differently from now on."""
     def options(self) -> dict[str, str]:
         """Return what it was told when it was opened, as Rust's ``Debug`` shows it."""
-    def stats(self) -> dict[str, int]:
-        """Return counters by name."""
+    def stats(self) -> tuple[dict[str, int], _Measured]:
+        """Return counters by name; how long frames took."""
     def submit(self, arguments: dict[str, Any], timeout: float | None) -> Operation[int]:
         """Submit a frame, held back for so many seconds at most; yields its stream id."""
     def receive_result(
@@ -451,6 +455,12 @@ def connect_tcp(
 
 def check_identity(certificate: bytes, private_key: bytes) -> None:
     """Raise ``ValueError`` unless certificate and key, PEM, belong in a TLS configuration."""
+
+def drain(listeners: Sequence[Listener], timeout: float, reason: str) -> Operation[_Drained]:
+    """Drain all of them together; yields how many frames were answered, dropped, refused and lost."""
+
+def copied_bytes() -> int:
+    """Return how many bytes of payload were copied for sending since the process began."""
 
 def development_certificate() -> tuple[bytes, bytes]:
     """Return certificate and key, PEM, for loopback names."""

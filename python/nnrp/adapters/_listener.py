@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Generic, Self, TypeVar
+from typing import TYPE_CHECKING, Any, Generic, Self, TypeVar
 from weakref import WeakSet
 
+from nnrp import _native
 from nnrp._opening import Closing
 from nnrp._stats import Stats
 from nnrp.adapters._connection import Connection
@@ -14,6 +15,7 @@ from nnrp.core._base import Value
 from nnrp.errors import NnrpConnectionClosedError
 
 if TYPE_CHECKING:
+    from collections.abc import Collection
     from types import TracebackType
 
     from nnrp._native import Connection as NativeConnection
@@ -51,6 +53,12 @@ class Drained(Value):
             self.refused + other.refused,
             self.lost + other.lost,
         )
+
+
+async def drain_all(listeners: Collection[Listener[Any]], timeout: float, reason: str) -> Drained:
+    """Drain all of them at the same time; none is closed before the sessions of all are over."""
+    native = [listener._native for listener in listeners]
+    return Drained(*await _native.drain(native, timeout, reason))
 
 
 class Listener(Generic[_C]):
@@ -143,6 +151,7 @@ class Listener(Generic[_C]):
 
         Raises:
             OSError: a file cannot be read.
+            NnrpConnectionClosedError: the listener is closed, or draining.
             ValueError: certificate and key do not belong together, cannot be used, or are not valid now; or
                 the listener is plain TCP. What was in use stays in use.
 

@@ -26,9 +26,11 @@ def check_port(port: int, *, lowest: int, name: str = "port") -> None:
 
 def no_answer(host: str, port: int, transport: str, timeout: float) -> TimeoutError:
     """Return the error for a server that does not react to a connection attempt over QUIC or TCP."""
+    other = "QUIC" if transport == "TCP" else "TCP"
     return TimeoutError(
         f"no answer from {host}:{port} over {transport} within {max(timeout, 0):g} s; "
-        f"is a {transport} server listening there?"
+        f"is a {transport} server listening there? For one over {other} pass "
+        f"config=create_{other.lower()}_client_configuration(…)"
     )
 
 
@@ -39,9 +41,13 @@ async def resolve(host: str, port: int, *, kind: socket.SocketKind, passive: boo
         OSError: the name does not resolve.
 
     """
-    found = await asyncio.get_running_loop().getaddrinfo(
-        host or None, port, type=kind, flags=socket.AI_PASSIVE if passive else 0
-    )
+    try:
+        found = await asyncio.get_running_loop().getaddrinfo(
+            host or None, port, type=kind, flags=socket.AI_PASSIVE if passive else 0
+        )
+    except socket.gaierror as error:
+        # As it comes it names nobody, and a log full of "Name or service not known" helps nobody.
+        raise socket.gaierror(error.errno, f"no address for host {host!r}: {error.strerror}") from None
     addresses = [(str(address[0]), int(address[1])) for *_, address in found]
     if not addresses:
         raise OSError(f"{host!r} has no address")

@@ -24,6 +24,11 @@ ServerSide: TypeAlias = tuple[bytes, bytes, bytes | None, bool, KeyLog]
 ClientSide: TypeAlias = tuple[str, bytes | None, bool, tuple[bytes, bytes] | None, KeyLog]
 
 
+#: What marks them in PEM; there are several kinds of private keys.
+_CERTIFICATE = b"-----BEGIN CERTIFICATE-----"
+_KEY = b" PRIVATE KEY-----"
+
+
 def read_pem(source: PemSource) -> bytes:
     """Return the PEM that ``source`` is or names.
 
@@ -97,8 +102,21 @@ class Identity(Value):
         """
         certificate = read_pem(self.certificate)
         private_key = read_pem(self.private_key) if self.private_key is not None else certificate
-        _native.check_identity(certificate, private_key)
+        try:
+            _native.check_identity(certificate, private_key)
+        except ValueError as error:
+            raise ValueError(f"{error}{self._described(certificate, private_key)}") from None
         return certificate, private_key
+
+    def _described(self, certificate: bytes, private_key: bytes) -> str:
+        """Say for an error which files these are, and what is easily mistaken about them."""
+        names = [
+            str(name) for name in (self.certificate, self.private_key) if isinstance(name, str | PathLike)
+        ]
+        where = f" (in {' and '.join(names)})" if names else ""
+        if _KEY in certificate and _CERTIFICATE not in certificate and _CERTIFICATE in private_key:
+            return f"{where}: certificate and private key are swapped"
+        return where
 
 
 @dataclass(frozen=True, slots=True, repr=False, eq=False)

@@ -6,6 +6,7 @@ import asyncio
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, overload
 
+from nnrp._checks import check_timeout
 from nnrp._lazy import packet_from_native
 from nnrp._opening import Opening
 from nnrp.adapters._connection import Connection
@@ -67,6 +68,7 @@ class Target(Value):
         timeout: float,
     ) -> ClientControlBootstrapSession:
         """Connect and shake hands, both within ``timeout`` seconds."""
+        check_timeout(timeout)
         port = self.quic_port if transport_id is TransportId.QUIC else self.tcp_port
         connected = False
         try:
@@ -83,7 +85,8 @@ class Target(Value):
                 raise no_answer(self.host, port, transport_id.name, timeout) from None
             raise TimeoutError(
                 f"{self.host}:{port} was reached over {transport_id.name}, "
-                f"but the session was not opened within {timeout:g} s; is it an NNRP server?"
+                f"but the session was not opened within {timeout:g} s; is it an NNRP server, "
+                "and does it accept sessions?"
             ) from None
 
     async def connect(

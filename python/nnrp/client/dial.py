@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
+from nnrp._checks import check_kind, check_timeout
 from nnrp.adapters._resolve import check_port
 from nnrp.adapters._tls import parse_address
 from nnrp.adapters.quic import QuicConfiguration
@@ -92,6 +93,9 @@ def dial_client(
         raise TypeError(
             f"a QuicConfiguration or NnrpTcpClientConfiguration is required, not {type(config).__name__}"
         )
+    check_kind(profile, ClientProfile, "profile", "ClientProfile(…)")
+    check_kind(dial_policy, ClientDialPolicy, "dial_policy", "ClientDialPolicy(TransportId.TCP)")
+    check_timeout(timeout)
     encrypted, host, port = _place(host, port)
     settings = profile if profile is not None else ClientProfile()
     policy = dial_policy if dial_policy is not None else ClientDialPolicy()

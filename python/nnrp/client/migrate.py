@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from typing import TYPE_CHECKING
 
+from nnrp._checks import check_timeout
 from nnrp._lazy import packet_from_native
 from nnrp._opening import Opening
 from nnrp.adapters.quic import connect_quic
@@ -37,6 +38,7 @@ def migrate(
     timeout: float,
 ) -> Opening[MigrationOutcome]:
     """Return the migration of ``session``; see :meth:`~nnrp.client.ClientSession.migrate_session`."""
+    check_timeout(timeout)
     plan = plan_client_transport(
         selected_transport_id=selected_transport_id, forced_transport_id=forced_transport_id
     )
@@ -62,6 +64,8 @@ def migrate(
             answer = packet_from_native(await state.native.migrate(connection._native, trigger))
         metadata = SessionMigrateAckMetadata.unpack(answer.metadata)
         session.control.transport_id = target
+        # It is the connection the session was on before, and is over the other transport now.
+        session.connection.__class__ = type(connection)
         state.moved(metadata.resume_from_frame_id)
         return MigrationOutcome(previous, target, session, answer, metadata)
 

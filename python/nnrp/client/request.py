@@ -17,7 +17,7 @@ from nnrp.core import (
     TileIndexMode,
     TypedPayloadFrame,
 )
-from nnrp.core._base import Value, octets
+from nnrp.core._base import Value, as_bytes, octets
 
 if TYPE_CHECKING:
     from nnrp import _native
@@ -69,9 +69,7 @@ class TypedPayload(Value):
         if descriptor_flags != 0:
             raise ValueError(f"descriptor_flags must be 0, got {descriptor_flags}")
         object.__setattr__(self, "payload_kind", kind)
-        object.__setattr__(
-            self, "payload", content if isinstance(content, bytes) else bytes(memoryview(content))
-        )
+        object.__setattr__(self, "payload", _octets(kind, content))
         object.__setattr__(self, "profile_id", profile_id)
         object.__setattr__(self, "descriptor_flags", 0)
 
@@ -133,6 +131,15 @@ class TypedPayload(Value):
         return cls(PayloadKind.OPAQUE_BYTES, payload, profile_id, descriptor_flags)
 
 
+def _octets(kind: PayloadKind, content: bytes) -> bytes:
+    try:
+        return as_bytes(content)
+    except TypeError:
+        hint = "; use text.encode()" if isinstance(content, str) else ""
+        given = type(content).__name__
+        raise TypeError(f"the payload of a {kind.name} must be bytes-like, not {given!r}{hint}") from None
+
+
 @dataclass(frozen=True, slots=True, repr=False, eq=False)
 class SubmitRequest(Value):
     """One frame for the server.
@@ -148,7 +155,8 @@ class SubmitRequest(Value):
         src_height: height of the source image.
         tile_width: width of a tile.
         tile_height: height of a tile.
-        tile_ids: which tiles the sections hold, in order.
+        tile_ids: which tiles the sections hold, in the order of their payloads: one id for each payload of a
+            section. Any order; the protocol allows an id twice.
         sections: tensor data, one payload per tile in each section.
         camera_block: camera data, opaque to the protocol.
         frame_class: a :class:`~nnrp.core.FrameClass` or any u8.

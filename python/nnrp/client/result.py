@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, ClassVar
+from typing import TYPE_CHECKING, ClassVar, Self
 
 from nnrp._lazy import LazyFrozen, packet_from_native, tensor_body_from_native
 from nnrp.client.request import TypedPayload, typed_payloads_from_native
@@ -25,6 +25,29 @@ if TYPE_CHECKING:
     from nnrp import _native
 
 __all__ = ["Result"]
+
+
+class _DroppedSections(tuple[TensorSectionView, ...]):  # noqa: SLOT001  # a tuple has no room for slots
+    """The empty tuple of a drop, which says so to those who want the first section of it."""
+
+    def __new__(cls, result: Result) -> Self:
+        sections = super().__new__(cls)
+        sections._result = result
+        return sections
+
+    _result: Result
+
+    if not TYPE_CHECKING:  # for type checkers it is a tuple
+
+        def __getitem__(self, which: object) -> object:
+            if isinstance(which, slice):
+                return ()
+            result = self._result
+            why = f" ({result.drop_reason})" if result.drop_reason else ""
+            raise IndexError(
+                f"frame {result.frame_id} was dropped{why}: a drop has no sections; "
+                "look at result.is_drop first"
+            )
 
 
 @dataclass(frozen=True, slots=True, repr=False, eq=False)
@@ -161,8 +184,10 @@ class Result(Value):
 
     @property
     def sections(self) -> tuple[TensorSectionView, ...]:
-        """The tensor sections."""
-        return self.tensor_body.sections if self.tensor_body is not None else ()
+        """The tensor sections; empty for a drop and without tensors."""
+        if self.tensor_body is not None:
+            return self.tensor_body.sections
+        return _DroppedSections(self) if self.is_drop else ()
 
     def has_payload_kind(self, payload_kind: PayloadKind | int) -> bool:
         """Return whether the result has a payload of one of the kinds in ``payload_kind``."""

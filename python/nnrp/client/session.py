@@ -7,6 +7,7 @@ import hashlib
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Generic, Literal, Self, TypeVar
 
+from nnrp._checks import check_timeout
 from nnrp._lazy import packet_from_native
 from nnrp._stats import Stats
 from nnrp.client._state import client_state
@@ -32,7 +33,7 @@ from nnrp.core import (
     SessionPatchMetadata,
     TransportId,
 )
-from nnrp.core._base import Record
+from nnrp.core._base import Record, as_bytes
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable
@@ -155,9 +156,9 @@ class ClientSession(Record):
 
         """
         loop = asyncio.get_running_loop()
-        deadline = None if timeout is None else loop.time() + timeout
+        began = loop.time()
         await self.send_submit(request, timeout=timeout)
-        left = None if deadline is None else max(deadline - loop.time(), 0.0)
+        left = None if timeout is None else max(began + timeout - loop.time(), 0.0)
         try:
             return await self.receive_result(left, frame_id=request.frame_id, view_id=request.view_id)
         except TimeoutError:
@@ -237,6 +238,7 @@ class ClientSession(Record):
 
     async def _pass_gate(self, gate: Gate, timeout: float | None) -> float | None:
         """Wait for the end of :meth:`pause_submit`; return what is left of the timeout."""
+        check_timeout(timeout)
         loop = asyncio.get_running_loop()
         began = loop.time()
         try:
@@ -276,10 +278,11 @@ class ClientSession(Record):
     def stats(self) -> Stats:
         """Counters: packets and bytes in both directions, and what became of the frames.
 
-        A read-only mapping, as it is now; calling it gives a fresh one.
+        A read-only mapping, as it is now; calling it gives a fresh one. ``stats.latency`` says how long
+        frames took from sending them to their last result.
         """
         native = client_state(self.connection).native
-        return Stats(lambda: ({}, native.stats()))
+        return Stats(lambda: ({}, *native.stats()))
 
     async def receive_result(
         self, timeout: float | None = None, *, frame_id: int | None = None, view_id: int | None = None
@@ -420,6 +423,7 @@ class ClientSession(Record):
             preferred_compression_bitmap=preferred_compression,
             profile_patch_bytes=0,
         )
+        check_timeout(timeout)
         state = client_state(self.connection)
         try:
             async with asyncio.timeout(timeout):
@@ -478,8 +482,9 @@ class ClientSession(Record):
         server may have stored the object; an answer that comes later is ignored.
 
         """
+        check_timeout(timeout)
         high, low = _cache_key(key)
-        payload = bytes(data)
+        payload = as_bytes(data)
         metadata = CachePutMetadata(
             cache_namespace=namespace,
             cache_key_hi=high,

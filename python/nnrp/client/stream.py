@@ -30,6 +30,9 @@ class ResultStream:
         self._parts = _parts(session, request, timeout)
 
     def __aiter__(self) -> AsyncIterator[Result]:
+        if getattr(self._parts, "ag_frame", None) is None:  # it has run to its end
+            # An iteration without parts would look like an answer that has none.
+            raise RuntimeError("this stream is over; call session.stream(request) again for another one")
         # The generator and not `self`: when the loop is left, nothing else refers to it, and it is closed.
         return self._parts
 

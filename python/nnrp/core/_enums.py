@@ -3,8 +3,9 @@
 
 from __future__ import annotations
 
-from enum import IntEnum, IntFlag
 from typing import Final
+
+from nnrp.core._names import Code, Mask
 
 __all__ = [
     "CLIENT_HELLO_LOSS_TOLERANCE_EXTENSION",
@@ -59,14 +60,14 @@ CLIENT_HELLO_PAYLOAD_CAPABILITIES_EXTENSION: Final = 0x0105
 SERVER_HELLO_ACK_PAYLOAD_CAPABILITIES_EXTENSION: Final = 0x0106
 
 
-class WireFormat(IntEnum):
+class WireFormat(Code):
     """The layout family of everything after the header's first six bytes."""
 
     CURRENT = 0
     """The only format of this generation."""
 
 
-class MessageType(IntEnum):
+class MessageType(Code):
     """What a packet is. Directions, channels and lengths are in `Revision::message`."""
 
     CLIENT_HELLO = 0x01
@@ -113,7 +114,7 @@ class MessageType(IntEnum):
     """Answers a PING."""
 
 
-class ErrorCode(IntEnum):
+class ErrorCode(Code):
     """Why an ERROR was sent."""
 
     UNSUPPORTED_VERSION = 0x0001
@@ -142,7 +143,7 @@ class ErrorCode(IntEnum):
     """A fault of the side that sends the ERROR."""
 
 
-class ErrorScope(IntEnum):
+class ErrorScope(Code):
     """What an ERROR ends."""
 
     CONNECTION = 0
@@ -153,7 +154,7 @@ class ErrorScope(IntEnum):
     """One frame."""
 
 
-class TransportId(IntEnum):
+class TransportId(Code):
     """A transport binding."""
 
     UNSPECIFIED = 0
@@ -164,7 +165,7 @@ class TransportId(IntEnum):
     """TCP, plain or with TLS."""
 
 
-class TransportPolicy(IntEnum):
+class TransportPolicy(Code):
     """Which binding a client wants."""
 
     AUTO = 0
@@ -179,7 +180,7 @@ class TransportPolicy(IntEnum):
     """TCP or nothing."""
 
 
-class LossTolerance(IntEnum):
+class LossTolerance(Code):
     """When a server may drop a result. Larger numbers tolerate more loss."""
 
     STRICT = 0
@@ -192,7 +193,7 @@ class LossTolerance(IntEnum):
     """Sent once, never waited for."""
 
 
-class SessionPatchAckStatus(IntEnum):
+class SessionPatchAckStatus(Code):
     """Outcome of a session patch."""
 
     ACCEPTED = 0
@@ -203,7 +204,7 @@ class SessionPatchAckStatus(IntEnum):
     """Nothing changed."""
 
 
-class SessionPatchRejectReason(IntEnum):
+class SessionPatchRejectReason(Code):
     """Why a session patch, or a part of it, was refused."""
 
     NONE = 0
@@ -222,7 +223,7 @@ class SessionPatchRejectReason(IntEnum):
     """Earlier name of the same value."""
 
 
-class FlowUpdateScopeKind(IntEnum):
+class FlowUpdateScopeKind(Code):
     """What a flow update is about."""
 
     CONNECTION = 0
@@ -233,7 +234,7 @@ class FlowUpdateScopeKind(IntEnum):
     """One piece of work."""
 
 
-class FlowUpdateReason(IntEnum):
+class FlowUpdateReason(Code):
     """Why credit changed."""
 
     GRANT = 0
@@ -248,7 +249,7 @@ class FlowUpdateReason(IntEnum):
     """The path or the server is congested."""
 
 
-class FlowUpdateBackpressureLevel(IntEnum):
+class FlowUpdateBackpressureLevel(Code):
     """How strongly a server asks for less."""
 
     NONE = 0
@@ -259,7 +260,7 @@ class FlowUpdateBackpressureLevel(IntEnum):
     """Submit nothing new."""
 
 
-class ResultHintBudgetPolicy(IntEnum):
+class ResultHintBudgetPolicy(Code):
     """What a server did with a budget, as told in a hint. Unrelated to the mask `BudgetPolicy`."""
 
     NONE = 0
@@ -274,7 +275,7 @@ class ResultHintBudgetPolicy(IntEnum):
     """No result."""
 
 
-class ResultHintCongestionState(IntEnum):
+class ResultHintCongestionState(Code):
     """How loaded a server is."""
 
     NONE = 0
@@ -287,7 +288,7 @@ class ResultHintCongestionState(IntEnum):
     """Full."""
 
 
-class ResultHintReason(IntEnum):
+class ResultHintReason(Code):
     """Why a hint was sent."""
 
     NONE = 0
@@ -302,7 +303,7 @@ class ResultHintReason(IntEnum):
     """A newer frame took its place."""
 
 
-class CacheObjectKind(IntEnum):
+class CacheObjectKind(Code):
     """What a cached or inline object is. u16 in bodies, u32 in CACHE_PUT."""
 
     CAMERA_BLOCK = 0x0001
@@ -331,7 +332,7 @@ class CacheObjectKind(IntEnum):
     """Earlier name of the same value."""
 
 
-class CacheAckStatus(IntEnum):
+class CacheAckStatus(Code):
     """Answer to CACHE_PUT."""
 
     ACCEPTED = 0
@@ -342,7 +343,7 @@ class CacheAckStatus(IntEnum):
     """Installed in place of an older object."""
 
 
-class CacheInvalidateScope(IntEnum):
+class CacheInvalidateScope(Code):
     """What CACHE_INVALIDATE removes."""
 
     WHOLE_SESSION = 0
@@ -359,7 +360,7 @@ class CacheInvalidateScope(IntEnum):
     """Earlier name of the same value."""
 
 
-class FrameClass(IntEnum):
+class FrameClass(Code):
     """How a frame relates to its neighbours."""
 
     KEYFRAME = 0
@@ -372,7 +373,7 @@ class FrameClass(IntEnum):
     """May be dropped."""
 
 
-class InputProfile(IntEnum):
+class InputProfile(Code):
     """What the tensors of a submit are a picture of."""
 
     UNSPECIFIED = 0
@@ -383,7 +384,7 @@ class InputProfile(IntEnum):
     """Luma of the whole frame."""
 
 
-class TileIndexMode(IntEnum):
+class TileIndexMode(Code):
     """How the ids of a frame's tiles are written."""
 
     DENSE_RANGE = 0
@@ -396,7 +397,7 @@ class TileIndexMode(IntEnum):
     """One bit per possible id."""
 
 
-class SubmitMode(IntEnum):
+class SubmitMode(Code):
     """Where the low-frequency objects of a submit are."""
 
     INLINE = 0
@@ -407,7 +408,7 @@ class SubmitMode(IntEnum):
     """Some referenced, the others in the body."""
 
 
-class ResultClass(IntEnum):
+class ResultClass(Code):
     """How complete a result is."""
 
     COMPLETE = 0
@@ -420,7 +421,7 @@ class ResultClass(IntEnum):
     """Complete, at lower quality."""
 
 
-class TensorDType(IntEnum):
+class TensorDType(Code):
     """Number format of tensor elements."""
 
     FP16 = 0
@@ -441,7 +442,7 @@ class TensorDType(IntEnum):
     """Unsigned 16-bit integer."""
 
 
-class TensorLayout(IntEnum):
+class TensorLayout(Code):
     """Order of tensor axes."""
 
     NHWC = 0
@@ -450,7 +451,7 @@ class TensorLayout(IntEnum):
     """Batch, channel, height, width."""
 
 
-class ScalePolicy(IntEnum):
+class ScalePolicy(Code):
     """How integers of a section become real numbers."""
 
     NONE = 0
@@ -461,7 +462,7 @@ class ScalePolicy(IntEnum):
     """Shifted by a zero point and scaled."""
 
 
-class HeaderFlags(IntFlag):
+class HeaderFlags(Mask):
     """Hints in the header for code that looks at headers only; metadata is authoritative."""
 
     NONE = 0x00
@@ -480,7 +481,7 @@ class HeaderFlags(IntFlag):
     """Later frames may depend on this one."""
 
 
-class ControlExtensionFlags(IntFlag):
+class ControlExtensionFlags(Mask):
     """Properties of a control extension. Bits without a meaning are ignored."""
 
     NONE = 0x00
@@ -489,7 +490,7 @@ class ControlExtensionFlags(IntFlag):
     """Refuse the message when the type is not known."""
 
 
-class SessionPatchField(IntFlag):
+class SessionPatchField(Mask):
     """The fields of a session patch."""
 
     NONE = 0x00
@@ -514,7 +515,7 @@ class SessionPatchField(IntFlag):
     """Earlier name of the same value."""
 
 
-class FlowUpdateFlags(IntFlag):
+class FlowUpdateFlags(Mask):
     """What the numbers of a flow update mean."""
 
     NONE = 0x00
@@ -529,7 +530,7 @@ class FlowUpdateFlags(IntFlag):
     """Nothing new; what runs may finish."""
 
 
-class CachePutFlags(IntFlag):
+class CachePutFlags(Mask):
     """How an object is kept."""
 
     NONE = 0x00
@@ -540,7 +541,7 @@ class CachePutFlags(IntFlag):
     """Needed more than once."""
 
 
-class PayloadKind(IntFlag):
+class PayloadKind(Mask):
     """Kinds of payload. A descriptor carries exactly one bit, a bitmap any number."""
 
     NONE = 0x00
@@ -561,7 +562,7 @@ class PayloadKind(IntFlag):
     """Bytes without a stated meaning."""
 
 
-class BudgetPolicy(IntFlag):
+class BudgetPolicy(Mask):
     """What a client takes instead of a complete result, and what a server made use of."""
 
     NONE = 0x00
@@ -576,7 +577,7 @@ class BudgetPolicy(IntFlag):
     """No result at all."""
 
 
-class ResultFlags(IntFlag):
+class ResultFlags(Mask):
     """Properties of a result."""
 
     NONE = 0x00
@@ -589,7 +590,7 @@ class ResultFlags(IntFlag):
     """Some tiles are missing."""
 
 
-class SectionFlags(IntFlag):
+class SectionFlags(Mask):
     """How a tensor section stores its tiles."""
 
     NONE = 0x00
@@ -600,7 +601,7 @@ class SectionFlags(IntFlag):
     """Every tile has a slot of the same size."""
 
 
-class ExtensionFrameFlags(IntFlag):
+class ExtensionFrameFlags(Mask):
     """Properties of an extension frame."""
 
     NONE = 0x00

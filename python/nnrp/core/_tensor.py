@@ -152,9 +152,18 @@ def _tiles(payloads: Iterable[BytesLike]) -> tuple[bytes, ...]:
         # Iterating over it would make every byte a tile, or nothing at all of an empty one.
         raise TypeError(f"{wanted}, not a single {type(payloads).__name__!r}; write (payload,)")
     try:
-        return tuple(map(as_bytes, payloads))
-    except TypeError as error:
-        raise TypeError(f"{wanted}: {error}") from None
+        tiles = tuple(payloads)
+    except TypeError:
+        raise TypeError(f"{wanted}, not {type(payloads).__name__!r}") from None
+    return tuple(_tile(number, tile) for number, tile in enumerate(tiles))
+
+
+def _tile(number: int, tile: BytesLike) -> bytes:
+    try:
+        return as_bytes(tile)
+    except TypeError:
+        kind = type(tile).__name__
+        raise TypeError(f"tile_payloads[{number}] must be bytes-like or an array, not {kind!r}") from None
 
 
 @dataclass(frozen=True, slots=True, repr=False, eq=False)

@@ -123,6 +123,13 @@ FAMILIES: tuple[Family, ...] = (
 )
 
 
+#: What the latencies are called; they are no counter.
+LATENCY = (
+    "frame_latency",
+    "Seconds a frame took until its last result: on a server from its arrival, on a client from its sending",
+)
+
+
 def samples(family: Family, stats: Mapping[str, Mapping[str, int]]) -> Iterator[tuple[dict[str, str], int]]:
     """Yield labels and value of each counter of each source."""
     for source, counters in stats.items():

@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
+from itertools import accumulate
+from math import isinf
 from typing import TYPE_CHECKING
 
-from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily
 from prometheus_client.registry import Collector
 
-from nnrp.observe._families import FAMILIES, Family, read, samples
+from nnrp.observe._families import FAMILIES, LATENCY, Family, read, samples
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Iterable, Iterator, Mapping
 
     from prometheus_client.core import Metric
 
+    from nnrp._stats import Latency
     from nnrp.observe._families import Source
 
 __all__ = ["NnrpCollector"]
@@ -48,10 +51,25 @@ class NnrpCollector(Collector):
             for labels, value in samples(family, stats):
                 metric.add_metric(list(labels.values()), value)
             yield metric
+        latencies = _latencies()
+        for source, counters in stats.items():
+            latencies.add_metric([source], _cumulative(counters.latency), counters.latency.total)
+        yield latencies
 
-    def describe(self) -> Iterator[Metric]:
+    def describe(self) -> Iterable[Metric]:
         """Yield the metrics without a value: what the registry wants to know when it is told of this."""
-        return map(_metric, FAMILIES)
+        return (*map(_metric, FAMILIES), _latencies())
+
+
+def _latencies() -> HistogramMetricFamily:
+    name, description = LATENCY
+    return HistogramMetricFamily(f"nnrp_{name}_seconds", description, labels=["source"])
+
+
+def _cumulative(latency: Latency) -> list[tuple[str, int]]:
+    """Return the buckets as Prometheus counts them: each holds those before it, too."""
+    ends = ["+Inf" if isinf(end) else str(end) for end, _ in latency.buckets]
+    return list(zip(ends, accumulate(frames for _, frames in latency.buckets), strict=True))
 
 
 def _metric(family: Family) -> CounterMetricFamily | GaugeMetricFamily:

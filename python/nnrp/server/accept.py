@@ -10,7 +10,9 @@ from concurrent.futures import Future
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
+from nnrp._checks import check_kind, check_timeout
 from nnrp._logging import about
+from nnrp._opening import Opening
 from nnrp.adapters._connection import Connection
 from nnrp.adapters._listener import Listener
 from nnrp.adapters.quic import NnrpQuicConnection, NnrpQuicListener
@@ -150,6 +152,7 @@ async def accept_server_session(
     if listener is not None and source is not listener:
         raise TypeError("listener_or_connection and listener are two names for one thing and were given both")
     chosen = _one_of("profile and server_profile", profile, server_profile, None)
+    check_timeout(timeout)
     if timeout is not None and handshake_timeout == _HANDSHAKE_TIMEOUT:
         handshake_timeout = max(timeout, 0.0)
     terms = _terms(
@@ -178,12 +181,12 @@ async def accept_server_session(
             )
         return await _accept_connection(source, terms, timeout)
     if not isinstance(source, Listener):
-        raise TypeError(f"a listener or a connection is required, not {type(source).__name__}")
+        raise TypeError(f"a listener or a connection is required, not {_named(source)}")
     try:
         async with asyncio.timeout(timeout):
             return await _accept_from(source, terms)
     except TimeoutError:
-        raise TimeoutError(f"no client within {timeout} s") from None
+        raise TimeoutError(f"no client within {timeout:g} s") from None
 
 
 async def accept_server_connection(
@@ -250,6 +253,12 @@ async def accept_server_connection(
     return await _accept_connection(connection, terms, timeout, first_packet)
 
 
+def _named(source: object) -> str:
+    if isinstance(source, Opening):
+        return f"{source!r}: open it with `async with … as listener`"
+    return type(source).__name__
+
+
 def _terms(
     *,
     profile: ServerProfile | None,
@@ -265,13 +274,15 @@ def _terms(
 ) -> Terms:
     chosen = profile if profile is not None else ServerProfile()
     check_profile(chosen)
+    check_kind(options, ServerOptions, "options", "ServerOptions(…)")
+    check_timeout(handshake_timeout, "handshake_timeout")
     if session_id is not None and not 0 < session_id <= _U32_MAX:
         raise ValueError(f"session_id must be between 1 and {_U32_MAX}, got {session_id}")
     for name, callback in (("auth_validator", auth_validator), ("session_resolver", session_resolver)):
         if callback is not None and not callable(callback):
             raise TypeError(f"{name} must be callable, not {type(callback).__name__!r}")
     if math.isnan(handshake_timeout):
-        raise ValueError("handshake_timeout must be a number")
+        raise ValueError("handshake_timeout must be a number of seconds, not nan")
     return Terms(
         chosen,
         {

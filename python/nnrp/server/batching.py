@@ -47,6 +47,7 @@ class MicroBatcher(Generic[ItemT, ResultT]):
             ``ThreadPoolExecutor(max_workers=1)`` keeps a model that wants it on one thread.
 
     Raises:
+        TypeError: `run` cannot be called, or `max_size` is no integer.
         ValueError: a number is out of range.
 
     """
@@ -60,6 +61,10 @@ class MicroBatcher(Generic[ItemT, ResultT]):
         max_pending: int | None = None,
         executor: Executor | None = None,
     ) -> None:
+        if not callable(run):
+            raise TypeError(f"run must be a function that takes a list of items, not {type(run).__name__!r}")
+        if not isinstance(max_size, int):
+            raise TypeError(f"max_size must be a number of items, not {type(max_size).__name__!r}")
         max_pending = DEFAULT_PENDING_BATCHES * max_size if max_pending is None else max_pending
         for name, value, least in (
             ("max_size", max_size, 1),
@@ -112,7 +117,7 @@ class MicroBatcher(Generic[ItemT, ResultT]):
 
         """
         if self._worker is None:
-            raise RuntimeError("use the batcher inside its `async with` block")
+            raise RuntimeError("use the batcher inside its block: `async with MicroBatcher(…) as batcher:`")
         async with self._room:
             future: asyncio.Future[ResultT] = asyncio.get_running_loop().create_future()
             self._waiting.append((item, future))
@@ -170,6 +175,9 @@ class MicroBatcher(Generic[ItemT, ResultT]):
             results = await run(items)
         else:
             results = await asyncio.get_running_loop().run_in_executor(self._executor, run, items)
+        if not hasattr(results, "__len__"):
+            kind = type(results).__name__
+            raise TypeError(f"run must return a sequence, one result for each item, not {kind!r}")
         if len(results) != len(items):
             raise ValueError(f"run returned {len(results)} results for {len(items)} items")
         return cast("Sequence[ResultT]", results)

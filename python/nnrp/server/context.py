@@ -86,6 +86,16 @@ class ReceivedSubmit(Value):
     request: SubmitRequest
     tensor_body: TensorBodyView | None = None
 
+    @property
+    def frame_id(self) -> int:
+        """The client's number for the frame, which the answer has to name."""
+        return self.packet.header.frame_id
+
+    @property
+    def view_id(self) -> int:
+        """The view the frame belongs to, which the answer has to name if it is not 0."""
+        return self.packet.header.view_id
+
     async def cancelled(self) -> None:
         """Wait until nobody wants the answer: the frame was cancelled or expired, or the session ended.
 
@@ -95,7 +105,8 @@ class ReceivedSubmit(Value):
             gone = asyncio.create_task(received.cancelled())
             await asyncio.wait({work, gone}, return_when=asyncio.FIRST_COMPLETED)
 
-        A cancelled frame still has to end: answer it or ``await session.send_result_drop(frame_id)``.
+        A cancelled frame still has to end: answer it, or
+        ``await session.send_result_drop(received.frame_id)``.
 
         Raises:
             RuntimeError: the frame does not come from a session.

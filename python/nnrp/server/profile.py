@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from nnrp._checks import check_kind
 from nnrp.core._base import Record
 
 __all__ = ["ServerProfile"]
@@ -32,7 +33,8 @@ class ServerProfile(Record):
 
 
 def check_profile(profile: ServerProfile) -> None:
-    """Raise ``ValueError`` (``TypeError`` for a non-integer) if ``profile`` could not be announced."""
+    """Raise ``ValueError`` (``TypeError`` for what is no profile) if ``profile`` could not be announced."""
+    check_kind(profile, ServerProfile, "profile", "ServerProfile(max_concurrent_frames=…)")
     limits = {
         "max_concurrent_frames": (profile.max_concurrent_frames, _U16_MAX),
         "max_sections": (profile.max_sections, _U16_MAX),

@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import inspect
 import logging
 import signal
-from functools import reduce
-from operator import add
 from typing import TYPE_CHECKING, Any
 
 from nnrp._logging import about
-from nnrp.adapters._listener import DRAIN_REASON, Drained
+from nnrp.adapters._listener import DRAIN_REASON, Drained, drain_all
 from nnrp.errors import NnrpConnectionClosedError
 from nnrp.server.accept import accept_server_session
 
@@ -45,9 +44,8 @@ async def serve_sessions(
     ::
 
         async def handle(session):
-            while True:
-                received = await session.receive_submit()
-                await session.send_result(frame_id=..., sections=...)
+            async for received in session:
+                await session.send_result(frame_id=received.frame_id, sections=...)
 
         async with serve_quic(...) as quic, serve_tcp(...) as tcp:
             await serve_sessions(quic, tcp, handler=handle)
@@ -74,11 +72,16 @@ async def serve_sessions(
         listeners are closed and all handlers have returned.
 
     Raises:
-        TypeError, ValueError: what :func:`~nnrp.server.accept_server_session` says to its arguments.
+        TypeError: there is no listener, or ``handler`` cannot be called; and with ValueError, what
+            :func:`~nnrp.server.accept_server_session` says to its arguments.
 
     When cancelled, handlers are cancelled and sessions are closed; what they owe is dropped.
 
     """
+    if not listeners:
+        raise TypeError("serve_sessions needs a listener: serve_sessions(listener, handler=handle)")
+    if not callable(handler):
+        raise TypeError(f"handler must be a coroutine function, not {type(handler).__name__!r}")
     stopping = _Stopping(stop)
     handlers = _Handlers(handler)
     accepts = [
@@ -86,9 +89,9 @@ async def serve_sessions(
         for listener in listeners
     ]
     stopped = asyncio.create_task(stopping.first.wait())
+    accepting_ends: asyncio.Future[list[None]] = asyncio.gather(*accepts)
     try:
         with stopping.on(signals):
-            accepting_ends: asyncio.Future[list[None]] = asyncio.gather(*accepts)
             events: list[asyncio.Future[Any]] = [stopped, accepting_ends]
             await asyncio.wait(events, return_when=asyncio.FIRST_COMPLETED)
             if not stopped.done():
@@ -104,7 +107,8 @@ async def serve_sessions(
     finally:
         for task in (stopped, *accepts, *handlers.tasks):
             task.cancel()
-        await asyncio.gather(stopped, *accepts, *handlers.tasks, return_exceptions=True)
+        # The one that gathers accepts too, or asyncio would log that nobody asked how it ended.
+        await asyncio.gather(stopped, accepting_ends, *accepts, *handlers.tasks, return_exceptions=True)
 
 
 async def _accept(
@@ -119,14 +123,14 @@ async def _drain(
     listeners: Collection[ServerListener], timeout: float, reason: str, hurry: asyncio.Event
 ) -> Drained:
     """Drain all listeners at the same time; at once when ``hurry`` is set."""
-    drains = asyncio.gather(*(listener.drain(timeout, reason) for listener in listeners))
+    drains = asyncio.ensure_future(drain_all(listeners, timeout, reason))
     hurried = asyncio.create_task(hurry.wait())
     events: list[asyncio.Future[Any]] = [drains, hurried]
     try:
         await asyncio.wait(events, return_when=asyncio.FIRST_COMPLETED)
         if not drains.done():
-            await asyncio.gather(*(listener.drain(0.0, reason) for listener in listeners))
-        return reduce(add, await drains, Drained())
+            await drain_all(listeners, 0.0, reason)
+        return await drains
     finally:
         hurried.cancel()
 
@@ -173,6 +177,13 @@ def _restore(loop: asyncio.AbstractEventLoop, number: int, previous: Any) -> Non
         signal.signal(number, previous)
 
 
+def _awaitable(returned: Awaitable[object]) -> Awaitable[object]:
+    if not inspect.isawaitable(returned):
+        kind = type(returned).__name__
+        raise TypeError(f"the handler returned {kind!r}, which cannot be awaited: write it with `async def`")
+    return returned
+
+
 class _Handlers:
     """The tasks that handle sessions."""
 
@@ -189,7 +200,7 @@ class _Handlers:
     async def _handle(self, session: ServerSession) -> None:
         async with session:
             try:
-                await self._handler(session)
+                await _awaitable(self._handler(session))
             except NnrpConnectionClosedError:
                 pass
             except Exception:  # noqa: BLE001  # one session's defect is not the others' end

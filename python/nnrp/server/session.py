@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Self
 from nnrp import _native
 from nnrp._lazy import packet_from_native
 from nnrp._logging import about
-from nnrp._stats import Stats
+from nnrp._stats import NOTHING, Stats
 from nnrp.adapters._connection import Connection
 from nnrp.adapters._listener import DRAIN_REASON, Drained
 from nnrp.adapters.quic import NnrpQuicConnection  # noqa: TC001  # get_type_hints() needs them
@@ -103,14 +103,37 @@ def drop_reason(
     if reason is None or reason == "":
         return ResultHintReason.NONE
     if not isinstance(reason, str):
-        return ResultHintReason(reason)
+        try:
+            return ResultHintReason(reason)
+        except ValueError:
+            known = ", ".join(f"{known.name} {known:d}" for known in ResultHintReason)
+            raise ValueError(f"{reason!r} is no reason for a drop; there are {known}") from None
     code = _DROP_REASONS.get(reason.lower().replace("-", "").replace("_", ""))
     if code is None:
         frame_id = header["frame_id"]
         context = about(session=session_id, frame=frame_id, view=header["view_id"], trace=header["trace_id"])
         _log.info("frame %d dropped: %s", frame_id, reason, extra=context)
+        _say_once_what_clients_do_not_hear(reason)
         return ResultHintReason.NONE
     return code
+
+
+#: Reasons without a code that a warning was given about; so many and no more, because their number is not
+#: bounded.
+_untold: set[str] = set()
+_MOST_UNTOLD = 16
+
+
+def _say_once_what_clients_do_not_hear(reason: str) -> None:
+    if reason in _untold or len(_untold) >= _MOST_UNTOLD:
+        return
+    _untold.add(reason)
+    _log.warning(
+        "clients do not hear the reason %r: a drop has room for a code, which there is for %s",
+        reason,
+        ", ".join(sorted(_DROP_REASONS)),
+        extra=about(),
+    )
 
 
 def _native_session(connection: object) -> _native.ServerSession | None:
@@ -319,6 +342,54 @@ class ServerSession(Record):
         sent = native.send_result(_RESULT_ARGUMENTS, arguments)
         return await sent if isinstance(sent, _native.Operation) else sent
 
+    async def send_part(
+        self,
+        received: ReceivedSubmit,
+        *,
+        tile_ids: Sequence[int] = (),
+        sections: Sequence[TensorSectionData] = (),
+        typed_payloads: Sequence[TypedPayload] = (),
+        last: bool = False,
+        **result: Any,
+    ) -> int:
+        """Send a part of a frame's answer: some of its tiles, some tokens.
+
+        ::
+
+            for tile_ids, section in compute(received):
+                await session.send_part(received, tile_ids=tile_ids, sections=(section,))
+            await session.send_part(received, last=True)
+
+        The client gets each part as a result for which ``is_last`` is false, until the last one; with
+        :meth:`ClientSession.stream <nnrp.client.ClientSession.stream>` it iterates over them. Tiles of the
+        frame that are not in a part are listed behind those that are, with an empty payload each, and counted
+        in ``dropped_tile_count``, as a partial result has to (R-RES-7). ``TileGrid.image(…, out=picture)``
+        paints what is there and leaves the rest.
+
+        Args:
+            received: the frame.
+            tile_ids: which tiles the sections hold.
+            sections: tensor data, one payload for each of these tiles.
+            typed_payloads: payloads that are not tensors.
+            last: whether this ends the frame. It may be empty, or hold the last tiles.
+            **result: further keywords of :meth:`send_result`.
+
+        Returns:
+            The bytes of the packet.
+
+        Raises:
+            ValueError: the part holds all tiles of the frame and is not the last one, or the arguments do not
+                make a result; nothing is sent.
+            NnrpConnectionClosedError: the connection has ended.
+
+        Returns when the packet is in the bounded send buffer. Cancelling sends all of it or nothing.
+
+        """
+        from nnrp.server._parts import part_arguments  # noqa: PLC0415  # few answer in parts
+
+        part = part_arguments(received, tile_ids, sections, last=last)
+        return await self.send_result(**part, typed_payloads=typed_payloads, **result)
+
     async def send_result_drop(
         self,
         frame_id: int,
@@ -335,7 +406,8 @@ class ServerSession(Record):
             frame_id: the frame.
             reason: why. ``queue_overflow``, ``server_busy``, ``budget_exceeded``, ``superseded`` and their
                 like reach the client as a :class:`~nnrp.core.ResultHintReason`, in a RESULT_HINT just before
-                the drop; any other text is only logged.
+                the drop. Any other text is only logged here, and the client sees none: the protocol has a
+                code for the reason and no room for words. To say more, send a result with a ``status_code``.
             flags: header flags.
             view_id: the frame's view.
             route_id: routing hint.
@@ -500,11 +572,11 @@ class ServerSession(Record):
     def stats(self) -> Stats:
         """Counters: packets and bytes in both directions, what was refused, what became of the frames.
 
-        A read-only mapping, as it is now; calling it gives a fresh one. docs/observability.md says what each
-        counts.
+        A read-only mapping, as it is now; calling it gives a fresh one. ``stats.latency`` says how long
+        frames took from their arrival to their last result. docs/observability.md says what each counts.
         """
         native = _native_session(self.connection)
-        return Stats(lambda: ({}, native.stats() if native is not None else {}))
+        return Stats(lambda: ({}, *native.stats()) if native is not None else NOTHING)
 
     @property
     def parameters(self) -> Mapping[str, Any]:

@@ -46,6 +46,7 @@ pub(crate) async fn a_listener_counts_its_sessions_and_their_traffic_when_they_a
     }
     let stats = server.listener.stats();
     assert_eq!(stats.traffic.frames.frames_delivered, 3);
+    assert_eq!(stats.traffic.frames.latency.count(), 3);
     assert!(stats.traffic.bytes_received >= bytes);
     assert_eq!(stats.clients.refused_authentication + stats.clients.left, 0);
 }

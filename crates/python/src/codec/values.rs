@@ -2,7 +2,7 @@
 
 use bytes::Bytes;
 use nnrp::wire::{PayloadKind, Section, TypedPayload};
-use pyo3::exceptions::{PyOverflowError, PyTypeError, PyValueError};
+use pyo3::exceptions::{PyAttributeError, PyOverflowError, PyTypeError, PyValueError};
 use pyo3::intern;
 use pyo3::prelude::*;
 use pyo3::sync::PyOnceLock;
@@ -49,7 +49,10 @@ fn out_of_range<T: Number>(value: &Bound<'_, PyAny>, what: &str) -> PyErr {
 /// As [`number`], for each of them.
 pub(crate) fn numbers<T: Number>(values: &Bound<'_, PyAny>, what: &str) -> PyResult<Vec<T>> {
     let mut all = Vec::with_capacity(values.len().unwrap_or(0));
-    for value in values.try_iter()? {
+    let each = values.try_iter().map_err(|_| {
+        PyTypeError::new_err(format!("{what} must be a sequence of integers, not '{}'", type_name(values)))
+    })?;
+    for value in each {
         all.push(number(&value?, what)?);
     }
     Ok(all)
@@ -71,16 +74,20 @@ impl<'py> Arguments<'_, 'py> {
         }
     }
 
-    /// The argument, or `None` when it is missing or `None`. Listed ones are found by the identity of their name.
-    pub(crate) fn get(&self, name: &Bound<'py, PyString>) -> PyResult<Option<Bound<'py, PyAny>>> {
-        let found = match self {
+    /// The argument as it was given, or `None` when it is missing. Listed ones are found by the identity of their name.
+    pub(crate) fn given(&self, name: &Bound<'py, PyString>) -> PyResult<Option<Bound<'py, PyAny>>> {
+        Ok(match self {
             Arguments::Named(arguments) => arguments.get_item(name)?,
             Arguments::Listed { names, values } => {
                 let place = names.iter_borrowed().position(|known| known.is(name));
                 place.and_then(|place| values.get_item(place).ok())
             }
-        };
-        Ok(found.filter(|value| !value.is_none()))
+        })
+    }
+
+    /// The argument, or `None` when it is missing or `None`.
+    pub(crate) fn get(&self, name: &Bound<'py, PyString>) -> PyResult<Option<Bound<'py, PyAny>>> {
+        Ok(self.given(name)?.filter(|value| !value.is_none()))
     }
 
     /// A number, 0 when it is missing.
@@ -111,22 +118,76 @@ impl<'py> Arguments<'_, 'py> {
 
     /// The tensor sections.
     pub(crate) fn sections(&self) -> PyResult<Vec<Section>> {
-        self.each(intern!(self.py(), "sections"), section)
+        self.each(intern!(self.py(), "sections"), &SECTIONS, section)
     }
 
     /// The typed payloads.
     pub(crate) fn typed_payloads(&self) -> PyResult<Vec<TypedPayload>> {
-        self.each(intern!(self.py(), "frames"), typed_payload)
+        self.each(intern!(self.py(), "frames"), &TYPED_PAYLOADS, typed_payload)
     }
 
     fn each<T>(
         &self,
         name: &Bound<'py, PyString>,
+        items: &Items,
         take: impl Fn(&Bound<'py, PyAny>) -> PyResult<T>,
     ) -> PyResult<Vec<T>> {
         let Some(values) = self.get(name)? else { return Ok(Vec::new()) };
-        values.try_iter()?.map(|value| take(&value?)).collect()
+        let each = values.try_iter().map_err(|_| items.no_sequence(&values))?;
+        each.enumerate()
+            .map(|(at, value)| {
+                let value = value?;
+                // Anything with the right attributes is taken, so that what is missing tells what it is not.
+                take(&value).map_err(|error| {
+                    if error.is_instance_of::<PyAttributeError>(value.py()) {
+                        items.no_item(at, &value)
+                    } else {
+                        error
+                    }
+                })
+            })
+            .collect()
     }
+}
+
+/// What an argument takes several of, for those who give something else.
+struct Items {
+    /// The argument, as users know it.
+    argument: &'static str,
+    kind: &'static str,
+    /// How one gets one.
+    advice: &'static str,
+}
+
+const SECTIONS: Items = Items {
+    argument: "sections",
+    kind: "TensorSectionData",
+    advice: "nnrp.arrays.tensor_section(array, role_id=…) makes one of an array",
+};
+
+const TYPED_PAYLOADS: Items = Items {
+    argument: "typed_payloads",
+    kind: "TypedPayload",
+    advice: "TypedPayload.token_chunk(data), .opaque_bytes(data) and others make one of bytes",
+};
+
+impl Items {
+    fn no_sequence(&self, given: &Bound<'_, PyAny>) -> PyErr {
+        let Self { argument, kind, .. } = self;
+        let found = type_name(given);
+        let hint = if found == *kind { format!("; write {argument}=(…,)") } else { String::new() };
+        PyTypeError::new_err(format!("{argument} must be a sequence of {kind}, not '{found}'{hint}"))
+    }
+
+    fn no_item(&self, at: usize, given: &Bound<'_, PyAny>) -> PyErr {
+        let Self { argument, kind, advice } = self;
+        let found = type_name(given);
+        PyTypeError::new_err(format!("{argument}[{at}] must be a {kind}, not '{found}'; {advice}"))
+    }
+}
+
+fn type_name(given: &Bound<'_, PyAny>) -> String {
+    given.get_type().name().map_or_else(|_| "?".to_owned(), |name| name.to_string())
 }
 
 /// The tensor section that an object with the attributes of `TensorSectionData` describes.
