@@ -117,7 +117,7 @@ def silent_server(transport):
         if transport == "tcp":
             silent.listen()
             reached = f"127.0.0.1:{port} was reached over TCP, but the session was not opened within 0.1 s"
-            yield port, f"{reached}; is it an NNRP server?"
+            yield port, f"{reached}; is it an NNRP server, and does it accept sessions?"
         elif transport == "tls":
             silent.listen()
             unanswered = f"no answer from 127.0.0.1:{port} over TCP within 0.1 s"

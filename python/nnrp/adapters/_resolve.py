@@ -26,11 +26,9 @@ def check_port(port: int, *, lowest: int, name: str = "port") -> None:
 
 def no_answer(host: str, port: int, transport: str, timeout: float) -> TimeoutError:
     """Return the error for a server that does not react to a connection attempt over QUIC or TCP."""
-    other = "QUIC" if transport == "TCP" else "TCP"
     return TimeoutError(
         f"no answer from {host}:{port} over {transport} within {max(timeout, 0):g} s; "
-        f"is a {transport} server listening there? For one over {other} pass "
-        f"config=create_{other.lower()}_client_configuration(…)"
+        f"is a {transport} server listening there?"
     )
 
 

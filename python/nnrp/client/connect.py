@@ -82,12 +82,20 @@ class Target(Value):
             if timeout is None or port is None:
                 raise
             if not connected:
-                raise no_answer(self.host, port, transport_id.name, timeout) from None
+                raise self._no_answer(port, transport_id, timeout) from None
             raise TimeoutError(
                 f"{self.host}:{port} was reached over {transport_id.name}, "
                 f"but the session was not opened within {timeout:g} s; is it an NNRP server, "
                 "and does it accept sessions?"
             ) from None
+
+    def _no_answer(self, port: int, transport_id: TransportId, timeout: float) -> TimeoutError:
+        error = no_answer(self.host, port, transport_id.name, timeout)
+        if transport_id is TransportId.QUIC and self.quic_configuration is None:
+            # Nobody has chosen the transport, so perhaps nobody knows that there is one to choose.
+            hint = "for TCP pass config=create_tcp_client_configuration(…)"
+            error = TimeoutError(f"{error} Without a configuration it is QUIC; {hint}")
+        return error
 
     async def connect(
         self, transport_id: TransportId, timeout: float

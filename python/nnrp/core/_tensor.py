@@ -145,16 +145,18 @@ def _member(kind: type[IntEnum], name: str, value: object) -> int:
         raise TypeError(f"{name} must be a {kind.__name__} ({names}) or its number, not {given!r}") from None
 
 
+_WANTED_TILES: Final = "tile_payloads must be a sequence of bytes-like tiles, one for each tile id"
+
+
 def _tiles(payloads: Iterable[BytesLike]) -> tuple[bytes, ...]:
     """Return the payload of each tile as `bytes`."""
-    wanted = "tile_payloads must be a sequence of bytes-like tiles, one for each tile id"
     if isinstance(payloads, bytes | bytearray | memoryview | str):
         # Iterating over it would make every byte a tile, or nothing at all of an empty one.
-        raise TypeError(f"{wanted}, not a single {type(payloads).__name__!r}; write (payload,)")
+        raise TypeError(f"{_WANTED_TILES}, not a single {type(payloads).__name__!r}; write (payload,)")
     try:
         tiles = tuple(payloads)
     except TypeError:
-        raise TypeError(f"{wanted}, not {type(payloads).__name__!r}") from None
+        raise TypeError(f"{_WANTED_TILES}, not {type(payloads).__name__!r}") from None
     return tuple(_tile(number, tile) for number, tile in enumerate(tiles))
 
 
@@ -163,7 +165,7 @@ def _tile(number: int, tile: BytesLike) -> bytes:
         return as_bytes(tile)
     except TypeError:
         kind = type(tile).__name__
-        raise TypeError(f"tile_payloads[{number}] must be bytes-like or an array, not {kind!r}") from None
+        raise TypeError(f"{_WANTED_TILES}; number {number} is {kind!r}") from None
 
 
 @dataclass(frozen=True, slots=True, repr=False, eq=False)

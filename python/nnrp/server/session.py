@@ -107,7 +107,7 @@ def drop_reason(
             return ResultHintReason(reason)
         except ValueError:
             known = ", ".join(f"{known.name} {known:d}" for known in ResultHintReason)
-            raise ValueError(f"{reason!r} is no reason for a drop; there are {known}") from None
+            raise ValueError(f"{reason!r} is no ResultHintReason; there are {known}") from None
     code = _DROP_REASONS.get(reason.lower().replace("-", "").replace("_", ""))
     if code is None:
         frame_id = header["frame_id"]
