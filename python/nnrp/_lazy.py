@@ -8,10 +8,12 @@ for fields nobody reads, and payload bytes are not copied before they are asked 
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping
 from dataclasses import fields
 from operator import attrgetter
-from typing import TYPE_CHECKING, Any, ClassVar, Self
+from typing import Any, ClassVar, Self
 
+from nnrp import _native
 from nnrp.core import (
     NnrpHeader,
     NnrpPacket,
@@ -20,11 +22,6 @@ from nnrp.core import (
     TensorSectionDesc,
     TensorSectionView,
 )
-
-if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
-
-    from nnrp import _native
 
 _set = object.__setattr__
 new_object = object.__new__

@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 import warnings
+from collections.abc import Awaitable, Callable, Generator
+from types import TracebackType
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
-
-if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Generator
-    from types import TracebackType
 
 _T = TypeVar("_T")
 

@@ -12,22 +12,17 @@ views of the received body. This module needs NumPy; the rest of the package doe
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, cast
+from typing import Any, cast
 
 import numpy as np
+from numpy.typing import ArrayLike, NDArray
 
 from nnrp.core._arrays import numpy_dtype, tensor_dtype
 from nnrp.core._base import Value
 from nnrp.core._enums import TensorLayout
-from nnrp.core._tensor import TensorSectionData
-
-if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
-
-    from numpy.typing import ArrayLike, NDArray
-
-    from nnrp.core._tensor import TensorSectionView
+from nnrp.core._tensor import TensorSectionData, TensorSectionView
 
 __all__ = ["TileGrid", "numpy_dtype", "tensor_dtype", "tensor_section"]
 

@@ -3,17 +3,14 @@
 from __future__ import annotations
 
 import warnings
-from typing import TYPE_CHECKING, Self
+from collections.abc import Iterable
+from types import TracebackType
+from typing import Self
 
 from nnrp._lazy import packet_from_native
+from nnrp._native import Connection as NativeConnection
 from nnrp._opening import Closing
 from nnrp.core import MessageType, NnrpPacket
-
-if TYPE_CHECKING:
-    from collections.abc import Iterable
-    from types import TracebackType
-
-    from nnrp._native import Connection as NativeConnection
 
 _SUBMIT_TYPES = (MessageType.FRAME_SUBMIT,)
 _RESULT_TYPES = (MessageType.RESULT_PUSH, MessageType.RESULT_DROP)

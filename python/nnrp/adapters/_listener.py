@@ -2,26 +2,21 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Generic, Self, TypeVar
+from types import TracebackType
+from typing import Any, Generic, Protocol, Self, TypeVar
 from weakref import WeakSet
 
 from nnrp import _native
+from nnrp._native import Connection as NativeConnection
+from nnrp._native import Listener as NativeListener
 from nnrp._opening import Closing
 from nnrp._stats import Stats
 from nnrp.adapters._connection import Connection
-from nnrp.adapters._tls import Identity
+from nnrp.adapters._tls import Identity, PemSource, ServerTls
 from nnrp.core._base import Value
 from nnrp.errors import NnrpConnectionClosedError
-
-if TYPE_CHECKING:
-    from collections.abc import Collection
-    from types import TracebackType
-
-    from nnrp._native import Connection as NativeConnection
-    from nnrp._native import Listener as NativeListener
-    from nnrp.adapters._tls import PemSource, ServerTls
-    from nnrp.server._reception import Receptions
 
 _C = TypeVar("_C", bound=Connection)
 
@@ -55,6 +50,13 @@ class Drained(Value):
         )
 
 
+class Closable(Protocol):
+    """What ends with the listener."""
+
+    def close(self) -> None:
+        """End."""
+
+
 async def drain_all(listeners: Collection[Listener[Any]], timeout: float, reason: str) -> Drained:
     """Drain all of them at the same time; none is closed before the sessions of all are over."""
     native = [listener._native for listener in listeners]
@@ -83,7 +85,7 @@ class Listener(Generic[_C]):
     #: Whether it was said that everybody is let in.
     _warned: bool
     #: What `nnrp.server` keeps of clients that wait to be accepted here.
-    _receptions: Receptions | None
+    _receptions: Closable | None
     host: str
     port: int
 

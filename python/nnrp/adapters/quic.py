@@ -5,7 +5,7 @@ from __future__ import annotations
 import socket
 import ssl
 from dataclasses import dataclass, field
-from os import PathLike  # noqa: TC003  # get_type_hints() needs it
+from os import PathLike
 from typing import Final
 
 from nnrp import _native

@@ -4,12 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import threading
-from typing import TYPE_CHECKING
 
+from nnrp import _native
 from nnrp.adapters._connection import Connection
-
-if TYPE_CHECKING:
-    from nnrp import _native
 
 
 class Gate:

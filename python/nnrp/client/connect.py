@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, overload
+from typing import overload
 
 from nnrp._checks import check_timeout
 from nnrp._lazy import packet_from_native
@@ -19,19 +20,14 @@ from nnrp.client.hello import (
     ClientTransportBootstrap,
     bootstrap_client_transport,
 )
-from nnrp.client.probe import probe_client_transport
+from nnrp.client.probe import TransportProbeSelection, probe_client_transport
 from nnrp.client.profile import ClientDialPolicy, ClientProfile
+from nnrp.client.session import ClientSession
 from nnrp.core import (
     ServerHelloAckMetadata,
     TransportId,
 )
 from nnrp.core._base import Value
-
-if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable
-
-    from nnrp.client.probe import TransportProbeSelection
-    from nnrp.client.session import ClientSession
 
 __all__ = [
     "connect_client_control",

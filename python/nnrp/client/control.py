@@ -3,29 +3,31 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from types import TracebackType
 from typing import TYPE_CHECKING, Self
 
 from nnrp._lazy import packet_from_native
+from nnrp.adapters.quic import NnrpQuicConnection
+from nnrp.adapters.tcp import NnrpTcpConnection
 from nnrp.client._state import client_state
+from nnrp.client.hello import ClientTransportBootstrap
 from nnrp.core import (
     FlowUpdateMetadata,
     FlowUpdateScopeKind,
     HeaderFlags,
     MessageType,
+    NnrpPacket,
+    ServerHelloAckMetadata,
     SessionMigrateAckMetadata,
+    SessionMigrateMetadata,
+    TransportId,
     build_flow_update_packet,
     build_session_migrate_packet,
 )
 from nnrp.core._packet import summary
 
 if TYPE_CHECKING:
-    from types import TracebackType
-
-    from nnrp.adapters.quic import NnrpQuicConnection
-    from nnrp.adapters.tcp import NnrpTcpConnection
-    from nnrp.client.hello import ClientTransportBootstrap
     from nnrp.client.session import ClientSession
-    from nnrp.core import NnrpPacket, ServerHelloAckMetadata, SessionMigrateMetadata, TransportId
 
 __all__ = ["ClientControlBootstrapSession"]
 

@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import TYPE_CHECKING
 
 from nnrp._checks import check_kind, check_timeout
+from nnrp._opening import Opening
 from nnrp.adapters._resolve import check_port
 from nnrp.adapters._tls import parse_address
 from nnrp.adapters.quic import QuicConfiguration
 from nnrp.adapters.tcp import NnrpTcpClientConfiguration
 from nnrp.client.connect import Target, opening_session
+from nnrp.client.control import ClientControlBootstrapSession
 from nnrp.client.hello import ClientTransportBootstrap, ClientTransportPlan, build_client_hello_packet
 from nnrp.client.profile import ClientDialPolicy, ClientProfile
+from nnrp.client.session import ClientSession
 from nnrp.core import (
     ClientHelloTransportPolicyExtension,
     ControlExtensionEntry,
@@ -21,11 +23,6 @@ from nnrp.core import (
     pack_control_extension_block,
 )
 from nnrp.errors import NnrpTransportError
-
-if TYPE_CHECKING:
-    from nnrp._opening import Opening
-    from nnrp.client.control import ClientControlBootstrapSession
-    from nnrp.client.session import ClientSession
 
 __all__ = ["dial_client"]
 

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
+from nnrp.client.probe import TransportProbeSelection
 from nnrp.client.profile import ClientProfile, resolve_client_hello_transport_policy
 from nnrp.core import (
     TENSOR_PROFILE_CACHE_OBJECT_BITMAP,
@@ -25,9 +25,6 @@ from nnrp.core import (
 )
 from nnrp.core._base import Value, as_bytes
 from nnrp.core._packet import summary
-
-if TYPE_CHECKING:
-    from nnrp.client.probe import TransportProbeSelection
 
 __all__ = [
     "ClientTransportBootstrap",

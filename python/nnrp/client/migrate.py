@@ -3,25 +3,20 @@
 from __future__ import annotations
 
 import asyncio
-from typing import TYPE_CHECKING
 
 from nnrp._checks import check_timeout
 from nnrp._lazy import packet_from_native
 from nnrp._opening import Opening
-from nnrp.adapters.quic import connect_quic
-from nnrp.adapters.tcp import connect_tcp
+from nnrp.adapters.quic import NnrpQuicConnection, QuicConfiguration, connect_quic
+from nnrp.adapters.tcp import NnrpTcpClientConfiguration, NnrpTcpConnection, connect_tcp
 from nnrp.client._state import client_state
 from nnrp.client.hello import plan_client_transport
 from nnrp.client.migration import MigrationOutcome
+from nnrp.client.session import ClientSession
 from nnrp.core import (
     SessionMigrateAckMetadata,
     TransportId,
 )
-
-if TYPE_CHECKING:
-    from nnrp.adapters.quic import NnrpQuicConnection, QuicConfiguration
-    from nnrp.adapters.tcp import NnrpTcpClientConfiguration, NnrpTcpConnection
-    from nnrp.client.session import ClientSession
 
 
 def migrate(

@@ -8,10 +8,11 @@ from itertools import pairwise
 from statistics import median
 from typing import TYPE_CHECKING
 
+from nnrp.client.probe import TransportProbeResult
+from nnrp.core import NnrpPacket, SessionMigrateAckMetadata, TransportId
+
 if TYPE_CHECKING:
-    from nnrp.client.probe import TransportProbeResult
     from nnrp.client.session import ClientSession
-    from nnrp.core import NnrpPacket, SessionMigrateAckMetadata, TransportId
 
 from nnrp.core._base import Value
 

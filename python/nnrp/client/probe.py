@@ -7,10 +7,14 @@ import itertools
 import time
 from dataclasses import dataclass, field
 from statistics import median
-from typing import TYPE_CHECKING
 
-from nnrp.adapters.quic import connect_quic, create_quic_client_configuration
-from nnrp.adapters.tcp import connect_tcp
+from nnrp.adapters.quic import (
+    NnrpQuicConnection,
+    QuicConfiguration,
+    connect_quic,
+    create_quic_client_configuration,
+)
+from nnrp.adapters.tcp import NnrpTcpClientConfiguration, NnrpTcpConnection, connect_tcp
 from nnrp.core import (
     MessageType,
     TransportId,
@@ -20,10 +24,6 @@ from nnrp.core import (
 )
 from nnrp.core._base import Value
 from nnrp.errors import NnrpTransportError
-
-if TYPE_CHECKING:
-    from nnrp.adapters.quic import NnrpQuicConnection, QuicConfiguration
-    from nnrp.adapters.tcp import NnrpTcpClientConfiguration, NnrpTcpConnection
 
 __all__ = [
     "TransportProbeResult",

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import time
 from dataclasses import KW_ONLY, dataclass, fields
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
+from nnrp import _native
 from nnrp.core import (
     BudgetPolicy,
     HeaderFlags,
@@ -18,9 +19,6 @@ from nnrp.core import (
     TypedPayloadFrame,
 )
 from nnrp.core._base import Value, as_bytes, octets
-
-if TYPE_CHECKING:
-    from nnrp import _native
 
 __all__ = ["SubmitRequest", "TypedPayload"]
 

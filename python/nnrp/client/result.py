@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar, Self
 
+from nnrp import _native
 from nnrp._lazy import LazyFrozen, packet_from_native, tensor_body_from_native
 from nnrp.client.request import TypedPayload, typed_payloads_from_native
 from nnrp.core import (
@@ -20,9 +21,6 @@ from nnrp.core import (
     unpack_tile_index_block,
 )
 from nnrp.core._base import Value
-
-if TYPE_CHECKING:
-    from nnrp import _native
 
 __all__ = ["Result"]
 

@@ -5,13 +5,13 @@ from __future__ import annotations
 import asyncio
 from collections import deque
 from dataclasses import dataclass, field
+from types import TracebackType
 from typing import TYPE_CHECKING, Self
 
-if TYPE_CHECKING:
-    from types import TracebackType
+from nnrp.client.request import SubmitRequest
+from nnrp.client.result import Result
 
-    from nnrp.client.request import SubmitRequest
-    from nnrp.client.result import Result
+if TYPE_CHECKING:
     from nnrp.client.session import ClientSession
 
 __all__ = ["ResultRouter"]

@@ -4,17 +4,25 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
+from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Generic, Literal, Self, TypeVar
+from types import TracebackType
+from typing import Any, Generic, Literal, Self, TypeVar
 
+from nnrp import _native
 from nnrp._checks import check_timeout
 from nnrp._lazy import packet_from_native
+from nnrp._opening import Opening
 from nnrp._stats import Stats
-from nnrp.client._state import client_state
-from nnrp.client.control import ClientControlBootstrapSession  # noqa: TC001  # get_type_hints() needs it
+from nnrp.adapters.quic import NnrpQuicConnection, QuicConfiguration
+from nnrp.adapters.tcp import NnrpTcpClientConfiguration, NnrpTcpConnection
+from nnrp.client import control, migration, router, stream
+from nnrp.client._state import Gate, client_state
+from nnrp.client.control import ClientControlBootstrapSession
 from nnrp.client.migration import MigrationOutcome, MigrationTriggerMonitor, MigrationTriggerPolicy
 from nnrp.client.request import SubmitRequest, submit_arguments
 from nnrp.client.result import Result, received_result
+from nnrp.client.router import ResultRouter
 from nnrp.client.stream import ResultStream
 from nnrp.core import (
     CacheAckMetadata,
@@ -34,17 +42,6 @@ from nnrp.core import (
     TransportId,
 )
 from nnrp.core._base import Record, as_bytes
-
-if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Callable
-    from types import TracebackType
-
-    from nnrp import _native
-    from nnrp._opening import Opening
-    from nnrp.adapters.quic import NnrpQuicConnection, QuicConfiguration
-    from nnrp.adapters.tcp import NnrpTcpClientConfiguration, NnrpTcpConnection
-    from nnrp.client._state import Gate
-    from nnrp.client.router import ResultRouter
 
 __all__ = ["ClientSession"]
 
@@ -556,8 +553,6 @@ class ClientSession(Record):
 
     def manage_results(self) -> ResultRouter:
         """Return a router that hands results to their waiters, for use as an async context manager."""
-        from nnrp.client.router import ResultRouter  # noqa: PLC0415  # the router's module imports this one
-
         return ResultRouter(self)
 
     def monitor_migration(self, policy: MigrationTriggerPolicy | None = None) -> MigrationTriggerMonitor:
@@ -677,3 +672,8 @@ def _cache_key(key: bytes | int | tuple[int, int]) -> tuple[int, int]:
     if not isinstance(key, int):
         key = int.from_bytes(hashlib.blake2b(key, digest_size=_CACHE_KEY_BYTES).digest(), "big")
     return key >> 32, key & _U32_MAX
+
+
+# What this module imports names the class in its annotations; that is where get_type_hints() looks for it.
+for _module in (control, migration, router, stream):
+    vars(_module)["ClientSession"] = ClientSession

@@ -4,18 +4,17 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+from collections.abc import AsyncGenerator, AsyncIterator
 from dataclasses import replace
+from types import TracebackType
 from typing import TYPE_CHECKING, Self
 
 from nnrp.client.request import SubmitRequest
+from nnrp.client.result import Result
 from nnrp.core import BudgetPolicy
 from nnrp.errors import NnrpConnectionClosedError
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncGenerator, AsyncIterator
-    from types import TracebackType
-
-    from nnrp.client.result import Result
     from nnrp.client.session import ClientSession
 
 __all__ = ["ResultStream"]

@@ -5,20 +5,24 @@ NumPy is not needed to use this package; it is imported when the first array is 
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from functools import cache
 from math import prod
-from typing import TYPE_CHECKING, Any, Final, Protocol, cast
+from types import ModuleType
+from typing import TYPE_CHECKING, Any, Final, Protocol, TypeAlias, cast
 
+from nnrp.core._base import BytesLike
 from nnrp.core._enums import TensorDType
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-    from types import ModuleType
-
     import numpy as np
     from numpy.typing import DTypeLike, NDArray
 
-    from nnrp.core._base import BytesLike
+    Dtype: TypeAlias = np.dtype[Any]
+    Array: TypeAlias = NDArray[Any]
+else:
+    # For get_type_hints(), which is no reason to import NumPy.
+    Dtype = Array = DTypeLike = Any
 
 __all__ = ["TileArrays", "dlpack_bytes", "numpy_dtype", "tensor_dtype"]
 
@@ -58,7 +62,7 @@ def _numpy() -> ModuleType:
 
 
 @cache
-def numpy_dtype(dtype_id: TensorDType | int) -> np.dtype[Any]:
+def numpy_dtype(dtype_id: TensorDType | int) -> Dtype:
     """Return NumPy's dtype for the elements of a section.
 
     Raises:
@@ -69,7 +73,7 @@ def numpy_dtype(dtype_id: TensorDType | int) -> np.dtype[Any]:
     numpy = _numpy()
     dtype_id = TensorDType(dtype_id)
     if dtype_id in NUMPY_NAMES:
-        return cast("np.dtype[Any]", numpy.dtype(NUMPY_NAMES[dtype_id]))
+        return cast("Dtype", numpy.dtype(NUMPY_NAMES[dtype_id]))
     try:
         import ml_dtypes  # noqa: PLC0415  # optional
     except ImportError:
@@ -77,7 +81,7 @@ def numpy_dtype(dtype_id: TensorDType | int) -> np.dtype[Any]:
             f"NumPy has no {dtype_id.name} of its own; install ml_dtypes (pip install ml_dtypes), or read "
             "the bytes of the tiles from `payload_slices()`"
         ) from None
-    return cast("np.dtype[Any]", numpy.dtype(getattr(ml_dtypes, ML_DTYPES_NAMES[dtype_id])))
+    return cast("Dtype", numpy.dtype(getattr(ml_dtypes, ML_DTYPES_NAMES[dtype_id])))
 
 
 def tensor_dtype(dtype: DTypeLike) -> TensorDType:
@@ -170,7 +174,7 @@ class TileArrays:
 
     __slots__ = ()
 
-    def numpy(self: _Section, shape: Sequence[int] | None = None) -> NDArray[Any]:
+    def numpy(self: _Section, shape: Sequence[int] | None = None) -> Array:
         """Return all tiles as one read-only array, without a copy for a received section.
 
         Args:
@@ -211,9 +215,9 @@ class TileArrays:
             array = numpy.ndarray(
                 (count, size // dtype.itemsize), dtype, payload, strides=(stride, dtype.itemsize)
             )
-        return cast("NDArray[Any]", array if shape is None else _shaped(array, self.role_id, shape))
+        return cast("Array", array if shape is None else _shaped(array, self.role_id, shape))
 
-    def tile_arrays(self: _Section, shape: Sequence[int] | None = None) -> tuple[NDArray[Any], ...]:
+    def tile_arrays(self: _Section, shape: Sequence[int] | None = None) -> tuple[Array, ...]:
         """Return one read-only array for each tile, in tile order; tiles may differ in size.
 
         Args:
@@ -227,7 +231,7 @@ class TileArrays:
         """
         _refuse_compressed(self)
         numpy, dtype = _numpy(), numpy_dtype(self.dtype_id)
-        arrays: list[NDArray[Any]] = []
+        arrays: list[Array] = []
         for tile in self.tile_buffers():
             if memoryview(tile).nbytes % dtype.itemsize:
                 raise ValueError(
@@ -240,15 +244,15 @@ class TileArrays:
             )
         return tuple(arrays)
 
-    def __array__(self, dtype: DTypeLike | None = None, copy: bool | None = None) -> NDArray[Any]:
+    def __array__(self, dtype: DTypeLike | None = None, copy: bool | None = None) -> Array:
         array = cast("Any", self).numpy()
         if dtype is not None and array.dtype != dtype:
             if copy is False:
                 raise ValueError(
                     f"elements of {array.dtype.name} cannot be read as another dtype without a copy"
                 )
-            return cast("NDArray[Any]", array.astype(dtype))
-        return cast("NDArray[Any]", array.copy() if copy else array)
+            return cast("Array", array.astype(dtype))
+        return cast("Array", array.copy() if copy else array)
 
     def __dlpack__(self, **request: Any) -> Any:
         """Export `numpy()` through DLPack, read-only; what the arguments mean says the array API standard.

@@ -8,20 +8,21 @@ the same things with the same words.
 from __future__ import annotations
 
 import struct
+from collections.abc import Callable, Iterable
 from dataclasses import Field, fields  # get_type_hints() needs Field
 from functools import wraps
 from operator import index
-from typing import TYPE_CHECKING, Any, ClassVar, Final, TypeVar
+from typing import TYPE_CHECKING, Any, ClassVar, Final, Self, TypeAlias, TypeVar
 
 from nnrp._native import codec
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
-    from typing import Self, TypeAlias
-
     from typing_extensions import Buffer
 
     BytesLike: TypeAlias = Buffer
+else:
+    #: For get_type_hints(); the package that has the whole truth is not needed to run.
+    BytesLike = bytes | bytearray | memoryview
 
 __all__ = [
     "FrameNote",

@@ -2,22 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, TypeAlias, overload
+from typing import TypeAlias, overload
 
 from nnrp._native import codec
-from nnrp.core._base import Value, as_view
+from nnrp.core._base import BytesLike, Value, as_view
 from nnrp.core._enums import MessageType, PayloadKind
 from nnrp.core._metadata import FrameSubmitMetadata, ResultPushMetadata
 from nnrp.core._packet import NnrpPacket
 from nnrp.core._payloads import TypedPayloadFrame, typed_payload_views
 from nnrp.core._regions import BodyView, region_views, unpack_regions
 from nnrp.core._tensor import TensorBodyView, section_views
-
-if TYPE_CHECKING:
-    from collections.abc import Set as AbstractSet
-
-    from nnrp.core._base import BytesLike
 
 __all__ = [
     "PacketBody",

@@ -2,22 +2,20 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Final
+from typing import Final
 
 from nnrp._native import codec
+from nnrp.core._base import BytesLike
 from nnrp.core._enums import HeaderFlags, MessageType, WireFormat
+from nnrp.core._metadata import (
+    FlowUpdateMetadata,
+    ResultHintMetadata,
+    SessionMigrateAckMetadata,
+    SessionMigrateMetadata,
+    TransportProbeAckMetadata,
+    TransportProbeMetadata,
+)
 from nnrp.core._packet import VERSION_MAJOR, NnrpPacket
-
-if TYPE_CHECKING:
-    from nnrp.core._base import BytesLike
-    from nnrp.core._metadata import (
-        FlowUpdateMetadata,
-        ResultHintMetadata,
-        SessionMigrateAckMetadata,
-        SessionMigrateMetadata,
-        TransportProbeAckMetadata,
-        TransportProbeMetadata,
-    )
 
 __all__ = [
     "build_flow_update_packet",

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import struct
+from collections.abc import Iterable
+from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Final
+from typing import Final
 
 from nnrp._native import codec
-from nnrp.core._base import Value, as_bytes, as_member, misfit
+from nnrp.core._base import BytesLike, Value, as_bytes, as_member, misfit
 from nnrp.core._enums import (
     CLIENT_HELLO_LOSS_TOLERANCE_EXTENSION,
     CLIENT_HELLO_PAYLOAD_CAPABILITIES_EXTENSION,
@@ -21,12 +23,6 @@ from nnrp.core._enums import (
     TransportId,
     TransportPolicy,
 )
-
-if TYPE_CHECKING:
-    from collections.abc import Iterable
-    from collections.abc import Set as AbstractSet
-
-    from nnrp.core._base import BytesLike
 
 __all__ = [
     "CONTROL_EXTENSION_ALIGNMENT",

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from struct import Struct
-from typing import TYPE_CHECKING, Any, ClassVar, Final, overload
+from typing import TYPE_CHECKING, Any, ClassVar, Final, Self, overload
 
 from nnrp.core._base import FrameNote, Metadata, as_member, init_alias, saturate_u16
 from nnrp.core._enums import (
@@ -38,9 +38,6 @@ from nnrp.core._enums import (
     TileIndexMode,
     TransportId,
 )
-
-if TYPE_CHECKING:
-    from typing import Self
 
 __all__ = [
     "BODY_REGION_PRELUDE_LENGTH",

@@ -2,24 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Final
+from typing import Final
 
 from nnrp._native import codec
-from nnrp.core._base import Value, as_bytes, as_view
-from nnrp.core._enums import CacheObjectKind
+from nnrp.core._base import BytesLike, Value, as_bytes, as_view
+from nnrp.core._enums import CacheObjectKind, TileIndexMode
 from nnrp.core._metadata import (
     INLINE_OBJECT_BLOCK_HEADER_LENGTH,
     InlineObjectBlockHeader,
     ObjectReferenceBlock,
 )
 from nnrp.core._tensor import align, pack_tile_index_block
-
-if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Sequence
-
-    from nnrp.core._base import BytesLike
-    from nnrp.core._enums import TileIndexMode
 
 __all__ = [
     "TENSOR_PROFILE_CACHE_OBJECT_BITMAP",

@@ -3,16 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Final
+from typing import Final, Self
 
-from nnrp.core._base import Record, as_bytes, as_view, octets
+from nnrp.core._base import BytesLike, Record, as_bytes, as_view, octets
 from nnrp.core._enums import HeaderFlags, MessageType, WireFormat
 from nnrp.core.header import HEADER_LENGTH, NnrpHeader
-
-if TYPE_CHECKING:
-    from typing import Self
-
-    from nnrp.core._base import BytesLike
 
 __all__ = ["VERSION_MAJOR", "NnrpPacket"]
 

@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, TypeVar
+from typing import TypeVar
 
-from nnrp.core._base import Metadata, as_view
+from nnrp.core._base import BytesLike, Metadata, as_view
 from nnrp.core._metadata import TensorProfilePatchAckBlock, TensorProfilePatchBlock
-
-if TYPE_CHECKING:
-    from nnrp.core._base import BytesLike
 
 __all__ = [
     "pack_session_patch_ack_body",

@@ -2,19 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 from nnrp._native import codec
-from nnrp.core._base import Value, as_bytes, as_member, as_view
+from nnrp.core._base import BytesLike, Value, as_bytes, as_member, as_view
 from nnrp.core._enums import ExtensionFrameFlags, PayloadKind
 from nnrp.core._metadata import ExtensionFrameDescriptor, TypedPayloadDescriptor
-
-if TYPE_CHECKING:
-    from collections.abc import Sequence
-    from collections.abc import Set as AbstractSet
-
-    from nnrp.core._base import BytesLike
 
 __all__ = [
     "ExtensionFrame",

@@ -2,18 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
 from itertools import accumulate, pairwise
-from typing import TYPE_CHECKING
 
 from nnrp._native import codec
-from nnrp.core._base import Value, as_view
+from nnrp.core._base import BytesLike, Value, as_view
 from nnrp.core._metadata import BODY_REGION_PRELUDE_LENGTH, BodyRegionPrelude
-
-if TYPE_CHECKING:
-    from collections.abc import Set as AbstractSet
-
-    from nnrp.core._base import BytesLike
 
 __all__ = ["BodyView", "pack_body", "unpack_regions"]
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from collections.abc import Sequence
 
 from nnrp._native import codec
 from nnrp.core._enums import (
@@ -17,13 +17,9 @@ from nnrp.core._enums import (
 )
 from nnrp.core._metadata import ResultPushMetadata
 from nnrp.core._packet import VERSION_MAJOR, NnrpPacket
+from nnrp.core._payloads import TypedPayloadFrame
 from nnrp.core._submit import refuse_tensor_arguments, require_frames
-
-if TYPE_CHECKING:
-    from collections.abc import Sequence
-
-    from nnrp.core._payloads import TypedPayloadFrame
-    from nnrp.core._tensor import TensorSectionData
+from nnrp.core._tensor import TensorSectionData
 
 __all__ = [
     "build_degraded_result_push_packet",

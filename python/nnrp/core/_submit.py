@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from collections.abc import Callable, Sequence
+from typing import Any
 
 from nnrp._native import codec
+from nnrp.core._base import BytesLike
 from nnrp.core._enums import (
     BudgetPolicy,
     HeaderFlags,
@@ -15,21 +17,15 @@ from nnrp.core._enums import (
     TileIndexMode,
     WireFormat,
 )
-from nnrp.core._metadata import INHERIT_LOSS_TOLERANCE, FrameSubmitMetadata
+from nnrp.core._metadata import INHERIT_LOSS_TOLERANCE, FrameSubmitMetadata, ObjectReferenceBlock
 from nnrp.core._objects import (
     parse_camera_reference_block,
     parse_tensor_section_table_reference_block,
     parse_tile_index_reference_block,
 )
 from nnrp.core._packet import VERSION_MAJOR, NnrpPacket
-
-if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
-
-    from nnrp.core._base import BytesLike
-    from nnrp.core._metadata import ObjectReferenceBlock
-    from nnrp.core._payloads import TypedPayloadFrame
-    from nnrp.core._tensor import TensorSectionData
+from nnrp.core._payloads import TypedPayloadFrame
+from nnrp.core._tensor import TensorSectionData
 
 __all__ = [
     "build_frame_submit_mixed_packet",

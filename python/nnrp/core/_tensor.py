@@ -3,22 +3,18 @@
 from __future__ import annotations
 
 import struct
+from collections.abc import Iterable
 from dataclasses import dataclass, fields
+from enum import IntEnum
 from itertools import accumulate, pairwise
 from operator import index
-from typing import TYPE_CHECKING, Final
+from typing import Final
 
 from nnrp._native import codec
 from nnrp.core._arrays import TileArrays
-from nnrp.core._base import Value, as_bytes, as_member, as_view, octets
+from nnrp.core._base import BytesLike, Value, as_bytes, as_member, as_view, octets
 from nnrp.core._enums import ScalePolicy, TensorDType, TensorLayout, TileIndexMode
 from nnrp.core._metadata import TENSOR_SECTION_DESC_LENGTH, TensorSectionDesc
-
-if TYPE_CHECKING:
-    from collections.abc import Iterable
-    from enum import IntEnum
-
-    from nnrp.core._base import BytesLike
 
 __all__ = [
     "TensorBodyView",

@@ -4,17 +4,12 @@ from __future__ import annotations
 
 import struct
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Final
+from typing import Final, Self
 
 from nnrp._native import codec
-from nnrp.core._base import Record, as_member, misfit
+from nnrp.core._base import BytesLike, Record, as_member, misfit
 from nnrp.core._enums import HeaderFlags, MessageType, WireFormat
 from nnrp.core._metadata import HEADER_LENGTH, HEADER_MAGIC
-
-if TYPE_CHECKING:
-    from typing import Self
-
-    from nnrp.core._base import BytesLike
 
 __all__ = ["HEADER_LENGTH", "HEADER_MAGIC", "NnrpHeader"]
 

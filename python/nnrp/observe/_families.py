@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Literal, Protocol
+from typing import Literal, Protocol
 
-if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
-
-    from nnrp._stats import Stats
+from nnrp._stats import Stats
 
 
 class Source(Protocol):

@@ -3,27 +3,20 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Callable, Generator, Iterable, Mapping
 from contextlib import contextmanager
 from threading import Lock
-from typing import TYPE_CHECKING
 
 from opentelemetry import metrics, trace
+from opentelemetry.context import Context
+from opentelemetry.metrics import CallbackOptions, MeterProvider, Observation
 from opentelemetry.sdk.trace.id_generator import RandomIdGenerator
-from opentelemetry.trace import NonRecordingSpan, SpanContext, SpanKind, TraceFlags
+from opentelemetry.trace import NonRecordingSpan, Span, SpanContext, SpanKind, TraceFlags, TracerProvider
 
 from nnrp._native import __version__
-from nnrp.observe._families import FAMILIES, Family, read, samples
-
-if TYPE_CHECKING:
-    from collections.abc import Callable, Generator, Iterable, Mapping
-
-    from opentelemetry.context import Context
-    from opentelemetry.metrics import CallbackOptions, MeterProvider, Observation
-    from opentelemetry.trace import Span, TracerProvider
-
-    from nnrp._stats import Stats
-    from nnrp.observe._families import Source
-    from nnrp.server import ReceivedSubmit
+from nnrp._stats import Stats
+from nnrp.observe._families import FAMILIES, Family, Source, read, samples
+from nnrp.server import ReceivedSubmit
 
 __all__ = ["FrameTraceIds", "current_trace_id", "frame_span", "observe"]
 

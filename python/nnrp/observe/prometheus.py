@@ -2,22 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Iterator, Mapping
 from itertools import accumulate
 from math import isinf
-from typing import TYPE_CHECKING
 
-from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily, Metric
 from prometheus_client.registry import Collector
 
-from nnrp.observe._families import FAMILIES, LATENCY, Family, read, samples
-
-if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Mapping
-
-    from prometheus_client.core import Metric
-
-    from nnrp._stats import Latency
-    from nnrp.observe._families import Source
+from nnrp._stats import Latency
+from nnrp.observe._families import FAMILIES, LATENCY, Family, Source, read, samples
 
 __all__ = ["NnrpCollector"]
 

@@ -226,6 +226,7 @@ class Receptions:
 
 def reception_of(listener: Listener[Any]) -> Reception:
     """Return what receives the clients of a listener on the running event loop."""
-    if listener._receptions is None:
-        listener._receptions = Receptions(listener._native)
-    return listener._receptions.here()
+    receptions = listener._receptions
+    if not isinstance(receptions, Receptions):
+        receptions = listener._receptions = Receptions(listener._native)
+    return receptions.here()

@@ -5,11 +5,9 @@ from __future__ import annotations
 import os
 import queue
 import threading
+from collections.abc import Callable
 from concurrent.futures import Future
-from typing import TYPE_CHECKING, Any, TypeAlias
-
-if TYPE_CHECKING:
-    from collections.abc import Callable
+from typing import Any, TypeAlias
 
 _Job: TypeAlias = tuple["Future[Any]", list["Callable[[], Any]"]]
 """Where the outcome goes, and the call, which is gone when nobody waits for it any more."""

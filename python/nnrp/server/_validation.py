@@ -7,6 +7,7 @@ import concurrent.futures
 import contextvars
 import functools
 import inspect
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, TypeGuard
 
@@ -14,8 +15,6 @@ from nnrp.core._base import Value
 from nnrp.server._threads import on_thread
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
     from nnrp.server.context import ClientHelloContext
 
 __all__ = ["Admit", "Busy", "tokens_equal"]

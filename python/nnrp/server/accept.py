@@ -8,7 +8,7 @@ import math
 from collections.abc import Awaitable, Callable
 from concurrent.futures import Future
 from dataclasses import asdict
-from typing import TYPE_CHECKING, Any, Literal, TypeAlias
+from typing import Any, Literal, TypeAlias
 
 from nnrp._checks import check_kind, check_timeout
 from nnrp._logging import about
@@ -17,6 +17,7 @@ from nnrp.adapters._connection import Connection
 from nnrp.adapters._listener import Listener
 from nnrp.adapters.quic import NnrpQuicConnection, NnrpQuicListener
 from nnrp.adapters.tcp import NnrpTcpConnection, NnrpTcpListener
+from nnrp.core import ControlExtensionEntry, NnrpPacket
 from nnrp.errors import NnrpConnectionClosedError, NnrpProtocolError
 from nnrp.server._decision import (
     Decided,
@@ -31,10 +32,7 @@ from nnrp.server._validation import Admit, Busy
 from nnrp.server.context import ClientHelloContext
 from nnrp.server.options import ServerOptions
 from nnrp.server.profile import ServerProfile, check_profile
-
-if TYPE_CHECKING:
-    from nnrp.core import ControlExtensionEntry, NnrpPacket
-    from nnrp.server.session import ServerSession
+from nnrp.server.session import ServerSession
 
 __all__ = [
     "AuthValidator",

@@ -5,12 +5,10 @@ from __future__ import annotations
 import asyncio
 import inspect
 from collections import deque
-from typing import TYPE_CHECKING, Any, Generic, Self, TypeVar, cast
-
-if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Sequence
-    from concurrent.futures import Executor
-    from types import TracebackType
+from collections.abc import Awaitable, Callable, Sequence
+from concurrent.futures import Executor
+from types import TracebackType
+from typing import Any, Generic, Self, TypeVar, cast
 
 __all__ = ["MicroBatcher"]
 

@@ -5,8 +5,9 @@ from __future__ import annotations
 import time
 from dataclasses import dataclass, fields
 from operator import attrgetter
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import Any, ClassVar
 
+from nnrp import _native
 from nnrp._lazy import (
     Lazy,
     LazyFrozen,
@@ -31,9 +32,6 @@ from nnrp.core import (
 )
 from nnrp.core._base import Value, octets
 from nnrp.core._packet import summary
-
-if TYPE_CHECKING:
-    from nnrp import _native
 
 __all__ = ["ClientHelloContext", "ReceivedSubmit"]
 

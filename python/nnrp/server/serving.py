@@ -7,19 +7,15 @@ import contextlib
 import inspect
 import logging
 import signal
-from typing import TYPE_CHECKING, Any
+from collections.abc import Awaitable, Callable, Collection, Generator
+from typing import Any
 
 from nnrp._logging import about
 from nnrp.adapters._listener import DRAIN_REASON, Drained, drain_all
 from nnrp.errors import NnrpConnectionClosedError
-from nnrp.server.accept import accept_server_session
-
-if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Collection, Generator
-
-    from nnrp.server.accept import ServerListener
-    from nnrp.server.profile import ServerProfile
-    from nnrp.server.session import ServerSession
+from nnrp.server.accept import ServerListener, accept_server_session
+from nnrp.server.profile import ServerProfile
+from nnrp.server.session import ServerSession
 
 __all__ = ["serve_sessions"]
 

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from types import MappingProxyType
-from typing import TYPE_CHECKING, Any, Self
+from types import MappingProxyType, TracebackType
+from typing import Any, Self
 
 from nnrp import _native
 from nnrp._lazy import packet_from_native
@@ -13,8 +14,9 @@ from nnrp._logging import about
 from nnrp._stats import NOTHING, Stats
 from nnrp.adapters._connection import Connection
 from nnrp.adapters._listener import DRAIN_REASON, Drained
-from nnrp.adapters.quic import NnrpQuicConnection  # noqa: TC001  # get_type_hints() needs them
-from nnrp.adapters.tcp import NnrpTcpConnection  # noqa: TC001
+from nnrp.adapters.quic import NnrpQuicConnection
+from nnrp.adapters.tcp import NnrpTcpConnection
+from nnrp.client.request import TypedPayload
 from nnrp.core import (
     BudgetPolicy,
     FlowUpdateMetadata,
@@ -36,12 +38,6 @@ from nnrp.errors import NnrpConnectionClosedError, NnrpProtocolError
 from nnrp.server import _packets
 from nnrp.server.context import ClientHelloContext, ReceivedSubmit, received_submit
 from nnrp.server.profile import ServerProfile
-
-if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
-    from types import TracebackType
-
-    from nnrp.client.request import TypedPayload
 
 __all__ = ["ServerSession"]
 
