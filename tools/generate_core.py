@@ -335,12 +335,11 @@ def render_metadata(tables: dict[str, Any]) -> str:
     ]
     out.append("from __future__ import annotations\n\n")
     out.append("from dataclasses import dataclass, field\nfrom struct import Struct\n")
-    out.append("from typing import TYPE_CHECKING, Any, ClassVar, Final, overload\n\n")
+    out.append("from typing import TYPE_CHECKING, Any, ClassVar, Final, Self, overload\n\n")
     out.append("from nnrp.core._base import FrameNote, Metadata, as_member, init_alias, saturate_u16\n")
     out.append(
         "from nnrp.core._enums import (\n" + "".join(f"    {kind},\n" for kind in sorted(kinds)) + ")\n\n"
     )
-    out.append("if TYPE_CHECKING:\n    from typing import Self\n\n")
     constants = {layout.constant: str(layout.length) for layout in layouts}
     constants |= {
         name: repr(value).replace("'", '"')
