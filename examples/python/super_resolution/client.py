@@ -1,6 +1,6 @@
 """The client: one luma plane goes out as frames of tiles, several in flight, and its residual comes back.
 
-    PYTHONPATH=examples/python python -m super_resolution.client holiday.jpg large.png --certificate
+    python -m super_resolution.client holiday.jpg large.png --certificate
     server.pem
 
 `super_resolve` is the part to read first.

@@ -1,6 +1,6 @@
 """The demo: start the server, send a photograph over QUIC and then over TCP, show what came back.
 
-    PYTHONPATH=examples/python python -m super_resolution.demo
+    python -m super_resolution.demo
 
 Leaves before.png, after.png, side_by_side.png, report.json and server.log in `demo-output`. Exits with 0 if
 both transports answered everything and the model came closer to the original than bicubic interpolation, else

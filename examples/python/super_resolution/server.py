@@ -1,6 +1,6 @@
 """A super-resolution server: luma tiles come in over QUIC and TCP, residuals from an ONNX model go back.
 
-    PYTHONPATH=examples/python python -m super_resolution.server --quic-port 4433 --tcp-port 4434
+    python -m super_resolution.server --quic-port 4433 --tcp-port 4434
 
 What a server for real clients has to do, and where this one does it:
 

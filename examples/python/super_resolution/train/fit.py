@@ -1,6 +1,6 @@
 """Fit the network of the demo and write it as ONNX: NumPy only, about five minutes on two cores.
 
-    PYTHONPATH=examples/python python -m super_resolution.train.fit
+    python -m super_resolution.train.fit
 
 The network is a small ESPCN: it looks at low-resolution luma, and its four output channels are the 2x2 pixels
 of the *residual*, the difference between the photograph and its bicubically enlarged half. All convolutions
