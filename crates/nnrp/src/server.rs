@@ -211,12 +211,12 @@ impl ServerSession {
         let bytes = Header::LEN + FlowUpdateMetadata::LEN;
         self.0
             .connection
-            .command(bytes, |machine, _| {
+            .command(bytes, |machine, now| {
                 if session && update.credit_epoch == 0 {
                     update.credit_epoch = machine.next_flow_epoch();
                 }
                 let metadata = bytes::Bytes::copy_from_slice(&update.encode());
-                machine.send_packet(Packet::build(header, metadata, bytes::Bytes::new()))
+                machine.send_packet(now, Packet::build(header, metadata, bytes::Bytes::new()))
             })
             .await?;
         Ok(bytes)
