@@ -10,8 +10,8 @@ from nnrp.server import ServerSession, serve_sessions
 
 
 async def handle(session: ServerSession) -> None:
-    while True:
-        request = (await session.receive_submit()).request
+    async for received in session:
+        request = received.request
         # The camera is here whether the frame brought it or referred to it; what is answered shows that.
         seen = hashlib.sha256(request.camera_block).hexdigest() + f" {request.tile_ids}"
         await session.send_result(

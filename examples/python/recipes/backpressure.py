@@ -12,7 +12,7 @@ PATIENCE = 0.05  # seconds a frame may wait for a worker when it does not say it
 
 
 async def answer(session: ServerSession, received: ReceivedSubmit) -> None:
-    frame_id, budget_ms = received.metadata.frame_id, received.metadata.latency_budget_ms
+    frame_id, budget_ms = received.frame_id, received.metadata.latency_budget_ms
     try:
         async with asyncio.timeout(budget_ms / 1000 if budget_ms else PATIENCE):
             await WORKERS.acquire()

@@ -21,7 +21,7 @@ async def main() -> None:
         async def answer(session: ServerSession, received: ReceivedSubmit) -> None:
             outputs = await batcher.compute(received.request.sections[0].numpy())
             sections = (tensor_section(outputs, role_id=1),)
-            await session.send_result(frame_id=received.metadata.frame_id, sections=sections)
+            await session.send_result(frame_id=received.frame_id, sections=sections)
 
         await serve(answer, in_flight=64)
 

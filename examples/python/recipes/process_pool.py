@@ -19,7 +19,7 @@ async def main() -> None:
             loop = asyncio.get_running_loop()
             outputs = await loop.run_in_executor(processes, model.run, tiles)
             sections = (tensor_section(outputs, role_id=1),)
-            await session.send_result(frame_id=received.metadata.frame_id, sections=sections)
+            await session.send_result(frame_id=received.frame_id, sections=sections)
 
         await serve(answer)
 

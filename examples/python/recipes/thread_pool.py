@@ -15,7 +15,7 @@ async def answer(session: ServerSession, received: ReceivedSubmit) -> None:
     loop = asyncio.get_running_loop()
     outputs = await loop.run_in_executor(THREADS, model.run, tiles)
     sections = (tensor_section(outputs, role_id=1),)
-    await session.send_result(frame_id=received.metadata.frame_id, sections=sections)
+    await session.send_result(frame_id=received.frame_id, sections=sections)
 
 
 if __name__ == "__main__":

@@ -8,7 +8,7 @@ What a server for real clients has to do, and where this one does it:
 * bound what is computed at once (`workers`) and what may wait (`MAX_PENDING_FRAMES`), and say so with a drop;
 * answer every frame, also one that is refused, late or fails: `Resolver._answer`;
 * keep to the client's budget, and send the part that was ready in time to a client that takes parts;
-* stop in order: accept nothing new, finish what was accepted, flush, leave (`run`).
+* stop in order: accept nothing new, finish what was accepted, flush, leave (`serve_sessions`, in `run`).
 """
 
 from __future__ import annotations
@@ -20,7 +20,6 @@ import json
 import logging
 import math
 import os
-import signal
 import sys
 import threading
 import time
@@ -39,9 +38,8 @@ from nnrp.adapters import (
     serve_tcp,
 )
 from nnrp.adapters.quic import create_development_certificate
-from nnrp.errors import NnrpConnectionClosedError, NnrpProtocolError
-from nnrp.server import ReceivedSubmit, ServerProfile, ServerSession, accept_server_session
-from nnrp.server.transport import ServerListener
+from nnrp.errors import NnrpConnectionClosedError
+from nnrp.server import ReceivedSubmit, ServerProfile, ServerSession, serve_sessions
 
 from .engine import MODEL, Engine, Residuals, Tiles
 from .tiles import HALO, LUMA_ROLE, RAW_CODEC, RESIDUAL_ROLE, TOKEN_VARIABLE
@@ -102,7 +100,7 @@ class Job:
     @property
     def frame_id(self) -> int:
         """The client's number for the frame."""
-        return self.submit.metadata.frame_id
+        return self.submit.frame_id
 
     @property
     def deadline(self) -> float:
@@ -161,29 +159,22 @@ class Resolver:
         self._engine = engine
         self._slots = asyncio.Semaphore(workers)
         self._threads = ThreadPoolExecutor(workers, thread_name_prefix="inference")
-        self._readers: set[asyncio.Task[None]] = set()
-        self._stopping = False
 
     async def serve(self, session: ServerSession) -> None:
-        """Answer the frames of one session until the client leaves or `stop` is called, then close it."""
-        try:
-            async with session, asyncio.TaskGroup() as frames:
-                reader = frames.create_task(self._read(session, frames))
-                self._readers.add(reader)
-                reader.add_done_callback(self._readers.discard)
-                if self._stopping:
-                    reader.cancel()
-        except Exception:
-            # A defect met in one session must not end the others.
-            log.exception("session %d failed", session.session_id)
-        else:
-            log.info("session %d ended", session.session_id)
-
-    def stop(self) -> None:
-        """Take no more frames; `serve` returns in each session when those already taken are answered."""
-        self._stopping = True
-        for reader in self._readers:
-            reader.cancel()
+        """Answer the frames of one session until it is over."""
+        log.info("session %d opened over %s", session.session_id, session.transport_id)
+        async with asyncio.TaskGroup() as frames:
+            pending: set[asyncio.Task[None]] = set()
+            async for submit in session:
+                job = Job(session, submit, arrived=time.monotonic())
+                if len(pending) >= MAX_PENDING_FRAMES:
+                    # Not in a task of its own: a client that does not read its drops is not read either.
+                    await self._answer(job, accepted=False)
+                    continue
+                task = frames.create_task(self._answer(job, accepted=True))
+                pending.add(task)
+                task.add_done_callback(pending.discard)
+        log.info("session %d ended", session.session_id)
 
     async def __aenter__(self) -> Self:
         """Nothing to prepare."""
@@ -192,27 +183,6 @@ class Resolver:
     async def __aexit__(self, *_: object) -> None:
         """Release the threads. Does not wait for a computation nobody waits for any more."""
         self._threads.shutdown(wait=False, cancel_futures=True)
-
-    async def _read(self, session: ServerSession, frames: asyncio.TaskGroup) -> None:
-        pending: set[asyncio.Task[None]] = set()
-        while True:
-            try:
-                submit = await session.receive_submit()
-            except (NnrpConnectionClosedError, NnrpProtocolError) as error:
-                log.info("session %d: %s", session.session_id, error)
-                return
-            except ValueError as error:
-                # One bad packet. The library has told the client already, and the session goes on.
-                log.warning("session %d: %s", session.session_id, error)
-                continue
-            job = Job(session, submit, arrived=time.monotonic())
-            if len(pending) >= MAX_PENDING_FRAMES:
-                # Not in a task of its own: a client that does not read its drops is not read either.
-                await self._answer(job, accepted=False)
-                continue
-            task = frames.create_task(self._answer(job, accepted=True))
-            pending.add(task)
-            task.add_done_callback(pending.discard)
 
     async def _answer(self, job: Job, *, accepted: bool) -> None:
         """Make sure the frame ends in a result or a drop, whatever happens."""
@@ -285,7 +255,7 @@ class Settings:
 
 
 async def run(settings: Settings, stop: asyncio.Event) -> None:
-    """Serve both transports until `stop` is set, then finish the frames that were accepted."""
+    """Serve both transports until `stop` is set, SIGTERM or Ctrl-C; then finish what was accepted."""
     # Good for localhost, 127.0.0.1 and ::1. The key stays in this process; clients need the certificate.
     identity = create_development_certificate()
     settings.certificate_out.parent.mkdir(parents=True, exist_ok=True)
@@ -298,34 +268,23 @@ async def run(settings: Settings, stop: asyncio.Event) -> None:
         max_sections=1,
         max_body_bytes=MAX_BODY_BYTES,
     )
-    validator = token_validator(settings.token)
-    resolver = Resolver(Engine(settings.model), settings.workers)
-
-    async def accept(listener: ServerListener) -> None:
-        while True:
-            session = await accept_server_session(
-                listener, profile, model_name=settings.model.stem, auth_validator=validator
-            )
-            log.info("session %d opened over %s", session.session_id, session.transport_id.name)
-            sessions.create_task(resolver.serve(session))
-
     async with (
-        resolver,
+        Resolver(Engine(settings.model), settings.workers) as resolver,
         serve_quic(settings.host, settings.quic_port, quic) as quic_listener,
         serve_tcp(settings.host, settings.tcp_port, tcp) as tcp_listener,
     ):
         announce(settings, quic_port=quic_listener.port, tcp_port=tcp_listener.port)
-        try:
-            async with asyncio.timeout(None) as drain, asyncio.TaskGroup() as sessions:
-                acceptors = [sessions.create_task(accept(each)) for each in (quic_listener, tcp_listener)]
-                await stop.wait()
-                log.info("stopping")
-                drain.reschedule(asyncio.get_running_loop().time() + DRAIN_SECONDS)
-                for acceptor in acceptors:
-                    acceptor.cancel()
-                resolver.stop()
-        except TimeoutError:
-            log.warning("stopped with frames unanswered after %g s", DRAIN_SECONDS)
+        drained = await serve_sessions(
+            quic_listener,
+            tcp_listener,
+            handler=resolver.serve,
+            profile=profile,
+            drain_timeout=DRAIN_SECONDS,
+            stop=stop,
+            model_name=settings.model.stem,
+            auth_validator=token_validator(settings.token),
+        )
+        log.info("stopped: %s", drained)
 
 
 def announce(settings: Settings, *, quic_port: int, tcp_port: int) -> None:
@@ -340,14 +299,12 @@ def announce(settings: Settings, *, quic_port: int, tcp_port: int) -> None:
 
 
 async def serve_until_stopped(settings: Settings, *, until_stdin_closes: bool) -> None:
-    """`run`, stopped by Ctrl-C or SIGTERM.
+    """`run`, which Ctrl-C and SIGTERM stop.
 
     With `until_stdin_closes` also when the program that started this one closes the pipe, or dies.
     """
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()
-    for number in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(number, lambda _signal, _frame: loop.call_soon_threadsafe(stop.set))
 
     def watch_stdin() -> None:
         while os.read(sys.stdin.fileno(), 4096):

@@ -13,7 +13,7 @@ import pytest
 from nnrp import BudgetPolicy, HeaderFlags, ResultClass, TransportId
 from nnrp.adapters import serve_tcp
 from nnrp.client import ClientSession, SubmitRequest
-from nnrp.server import accept_server_session
+from nnrp.server import serve_sessions
 
 from . import server
 from .client import connect, make_requests, super_resolve
@@ -26,7 +26,7 @@ PICTURE = np.zeros((96, 128), np.uint8)
 TILES = 12
 BATCHES = -(-TILES // TILES_PER_BATCH)
 
-Scenario = Callable[[Resolver, ClientSession], Awaitable[None]]
+Scenario = Callable[[asyncio.Event, ClientSession], Awaitable[None]]
 
 
 class GatedEngine(Engine):
@@ -63,21 +63,21 @@ def play(scenario: Scenario, engine: Engine) -> None:
     """Run a client's side of the story against a server with this engine and one worker."""
 
     async def story() -> None:
-        async with asyncio.timeout(TIMEOUT), serving(engine) as (resolver, session):
-            await scenario(resolver, session)
+        async with asyncio.timeout(TIMEOUT), serving(engine) as (stop, session):
+            await scenario(stop, session)
 
     asyncio.run(story())
 
 
 @contextlib.asynccontextmanager
-async def serving(engine: Engine) -> AsyncIterator[tuple[Resolver, ClientSession]]:
-    """A resolver with one session, and the client's end of that session."""
+async def serving(engine: Engine) -> AsyncIterator[tuple[asyncio.Event, ClientSession]]:
+    """What stops a server with this engine, and a client's session with it."""
+    stop = asyncio.Event()
     async with Resolver(engine, workers=1) as resolver, serve_tcp("127.0.0.1", 0) as listener:
-        accepting = asyncio.create_task(accept_server_session(listener))
-        session = await connect(TransportId.TCP, "127.0.0.1", listener.port, certificate=MODEL)
-        serving_it = asyncio.create_task(resolver.serve(await accepting))
-        async with session:
-            yield resolver, session
+        serving_it = asyncio.create_task(serve_sessions(listener, handler=resolver.serve, stop=stop))
+        async with await connect(TransportId.TCP, "127.0.0.1", listener.port, certificate=MODEL) as session:
+            yield stop, session
+        stop.set()
         await serving_it
 
 
@@ -91,7 +91,7 @@ def one_frame(**changes: object) -> SubmitRequest:
 def test_a_picture_comes_back_whole() -> None:
     """The ordinary way, with the measurements that go with it."""
 
-    async def scenario(_: Resolver, session: ClientSession) -> None:
+    async def scenario(_: asyncio.Event, session: ClientSession) -> None:
         answers = 0
 
         def count() -> None:
@@ -110,7 +110,7 @@ def test_a_picture_comes_back_whole() -> None:
 def test_an_input_it_does_not_know_is_dropped_and_the_session_goes_on() -> None:
     """Wrong role, wrong tile size, no tiles."""
 
-    async def scenario(_: Resolver, session: ClientSession) -> None:
+    async def scenario(_: asyncio.Event, session: ClientSession) -> None:
         good = one_frame()
         wrong_role = replace(good.sections[0], role_id=1)
         bad = (
@@ -128,7 +128,7 @@ def test_an_input_it_does_not_know_is_dropped_and_the_session_goes_on() -> None:
 def test_a_failure_of_the_model_costs_one_frame() -> None:
     """The client hears of it at once."""
 
-    async def scenario(_: Resolver, session: ClientSession) -> None:
+    async def scenario(_: asyncio.Event, session: ClientSession) -> None:
         assert (await session.submit(one_frame(frame_id=1), timeout=TIMEOUT)).is_drop
         assert (await session.submit(one_frame(frame_id=2), timeout=TIMEOUT)).is_push
 
@@ -141,7 +141,7 @@ def test_a_frame_out_of_time_gives_what_is_ready_to_those_who_take_it(policy: Bu
     engine = GatedEngine()
     budget_ms = 1000
 
-    async def scenario(_: Resolver, session: ClientSession) -> None:
+    async def scenario(_: asyncio.Event, session: ClientSession) -> None:
         request = one_frame(latency_budget_ms=budget_ms, budget_policy=policy)
         asking = asyncio.create_task(session.submit(request, timeout=TIMEOUT))
         await asyncio.to_thread(engine.waiting.wait)
@@ -167,7 +167,7 @@ def test_more_frames_than_may_wait_are_dropped() -> None:
     """The frame over the bound is answered before those under it."""
     engine = GatedEngine()
 
-    async def scenario(_: Resolver, session: ClientSession) -> None:
+    async def scenario(_: asyncio.Event, session: ClientSession) -> None:
         for frame_id in (1, 2, 3):
             await session.submit_nowait(one_frame(frame_id=frame_id))
         assert (await session.receive_result(frame_id=3, timeout=TIMEOUT)).is_drop
@@ -184,10 +184,10 @@ def test_a_frame_that_was_accepted_is_answered_after_stop() -> None:
     """And the session ends after it."""
     engine = GatedEngine()
 
-    async def scenario(resolver: Resolver, session: ClientSession) -> None:
+    async def scenario(stop: asyncio.Event, session: ClientSession) -> None:
         asking = asyncio.create_task(session.submit(one_frame(), timeout=TIMEOUT))
         await asyncio.to_thread(engine.waiting.wait)
-        resolver.stop()
+        stop.set()
         engine.gate.release()
         assert (await asking).is_push
 

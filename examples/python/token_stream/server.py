@@ -7,14 +7,11 @@ from __future__ import annotations
 
 import argparse
 import asyncio
-import contextlib
 from pathlib import Path
 
-from nnrp import NnrpConnectionClosedError
 from nnrp.adapters import create_tcp_server_configuration, serve_tcp
 from nnrp.client import TypedPayload
-from nnrp.core import PayloadKind, ResultClass
-from nnrp.server import ReceivedSubmit, ServerProfile, ServerSession, accept_server_session
+from nnrp.server import ReceivedSubmit, ServerProfile, ServerSession, serve_sessions
 
 from .generator import Generator
 
@@ -26,42 +23,37 @@ LEAST_TOKENS = 40
 
 async def answer(session: ServerSession, submit: ReceivedSubmit, model: Generator, pace: float) -> None:
     """Stream the answer to one prompt; stops as soon as the client no longer wants it."""
-    frame_id, view_id = submit.metadata.frame_id, submit.packet.header.view_id
     prompt = b"".join(payload.payload for payload in submit.request.typed_payloads).decode()
     made = 0
-    for token in model.tokens(prompt, at_least=LEAST_TOKENS, seed=frame_id):
-        if session.frame_cancelled(frame_id, view_id):
-            print(f"frame {frame_id}: cancelled after {made} tokens", flush=True)
-            await session.send_result_drop(frame_id, view_id=view_id)
+    for token in model.tokens(prompt, at_least=LEAST_TOKENS, seed=submit.frame_id):
+        if session.frame_cancelled(submit.frame_id, submit.view_id):
+            print(f"frame {submit.frame_id}: cancelled after {made} tokens", flush=True)
+            await session.send_result_drop(submit.frame_id, view_id=submit.view_id)
             return
-        await session.send_result(
-            frame_id=frame_id,
-            view_id=view_id,
-            typed_payloads=(TypedPayload(PayloadKind.TOKEN_CHUNK, token.encode()),),
-            result_class=ResultClass.PARTIAL,
-        )
+        await session.send_part(submit, typed_payloads=(TypedPayload.token_chunk(token.encode()),))
         made += 1
         await asyncio.sleep(pace)  # where a larger model would compute
-    await session.send_result(frame_id=frame_id, view_id=view_id, payload_kind_bitmap=PayloadKind.TOKEN_CHUNK)
-    print(f"frame {frame_id}: {made} tokens", flush=True)
+    await session.send_part(submit, last=True)
+    print(f"frame {submit.frame_id}: {made} tokens", flush=True)
 
 
 async def handle(session: ServerSession, model: Generator, pace: float) -> None:
     """Answer all prompts of a session, side by side."""
-    async with session, asyncio.TaskGroup() as answers:
-        with contextlib.suppress(NnrpConnectionClosedError):
-            async for submit in session:
-                answers.create_task(answer(session, submit, model, pace))
+    async with asyncio.TaskGroup() as answers:
+        async for submit in session:
+            answers.create_task(answer(session, submit, model, pace))
 
 
 async def serve(port: int, pace: float) -> None:
-    """Serve until interrupted."""
+    """Serve until interrupted; answers that have begun are finished."""
     model = Generator.of_markdown(CORPUS)
     async with serve_tcp("127.0.0.1", port, config=create_tcp_server_configuration()) as listener:
         print(f"listening on port {listener.port}", flush=True)
-        while True:
-            session = await accept_server_session(listener, ServerProfile(max_concurrent_frames=16))
-            asyncio.create_task(handle(session, model, pace))
+        await serve_sessions(
+            listener,
+            handler=lambda session: handle(session, model, pace),
+            profile=ServerProfile(max_concurrent_frames=16),
+        )
 
 
 if __name__ == "__main__":
@@ -69,5 +61,4 @@ if __name__ == "__main__":
     parser.add_argument("--port", type=int, default=4433, help="TCP port on loopback; 0 for any")
     parser.add_argument("--pace", type=float, default=0.02, help="seconds between two tokens")
     options = parser.parse_args()
-    with contextlib.suppress(KeyboardInterrupt):
-        asyncio.run(serve(options.port, options.pace))
+    asyncio.run(serve(options.port, options.pace))

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
-from nnrp.core import ResultClass
+from nnrp.core import PayloadKind, ResultClass
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -39,10 +39,12 @@ def part_arguments(
         "tile_ids": tile_ids,
         "sections": sections,
     }
-    if last:
-        return arguments
-    arguments["result_class"] = ResultClass.PARTIAL
     if not sections:
+        # Without payload it would claim to be about tiles otherwise, which clients of tokens need not take.
+        arguments["payload_kind_bitmap"] = PayloadKind.NONE
+    if not last:
+        arguments["result_class"] = ResultClass.PARTIAL
+    if last or not sections:
         return arguments
     there = set(tile_ids)
     if not there:

@@ -55,7 +55,8 @@ async def serve_sessions(
         *listeners: where clients come from.
         handler: called with each session, in a task of its own. The session is closed when it returns or
             raises; the closed error, which is how ``receive_submit`` says that the session is over, may
-            pass through it, and any other exception is logged.
+            pass through it, alone or in the group that a ``TaskGroup`` makes of it, and any other exception
+            is logged.
         profile: what to announce.
         drain_timeout: seconds in which frames have to be answered after the signal.
         drain_reason: what clients are told.
@@ -180,6 +181,13 @@ def _awaitable(returned: Awaitable[object]) -> Awaitable[object]:
     return returned
 
 
+def _is_end_of_session(error: BaseException) -> bool:
+    """Whether nothing is wrong but that the session is over, be it said once or by every task of a group."""
+    if isinstance(error, BaseExceptionGroup):
+        return all(map(_is_end_of_session, error.exceptions))
+    return isinstance(error, NnrpConnectionClosedError)
+
+
 class _Handlers:
     """The tasks that handle sessions."""
 
@@ -197,9 +205,9 @@ class _Handlers:
         async with session:
             try:
                 await _awaitable(self._handler(session))
-            except NnrpConnectionClosedError:
-                pass
-            except Exception:  # noqa: BLE001  # one session's defect is not the others' end
+            except Exception as error:  # noqa: BLE001  # one session's defect is not the others' end
+                if _is_end_of_session(error):
+                    return
                 _log.exception(
                     "the handler of session %d failed; the session ends",
                     session.session_id,

@@ -220,7 +220,7 @@ pub(super) fn write_all(
     for section in sections {
         if section.tiles.len() != usize::from(tile_count) {
             let text = format!(
-                "section {} has {} tiles, the frame has {tile_count}",
+                "section {} has {} tiles, and tile_ids names {tile_count}",
                 section.role_id,
                 section.tiles.len()
             );

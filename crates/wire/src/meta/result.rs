@@ -79,7 +79,10 @@ impl ResultPushMetadata {
         let partial =
             self.result_class == ResultClass::Partial || self.result_flags.contains(ResultFlags::PARTIAL);
         if partial && self.dropped_tile_count == 0 {
-            let detail = Detail::Because("partial RESULT_PUSH requires dropped_tile_count > 0");
+            let detail = Detail::Because(
+                "partial RESULT_PUSH requires dropped_tile_count > 0: \
+                 list the tiles still to come with empty payloads, and count them",
+            );
             return Err(Self::refuse(RuleId::RES_7, "dropped_tile_count", detail));
         }
         Ok(())
