@@ -177,7 +177,7 @@ $(STAMPS)/demo-requirements: $(DEMO)/requirements.txt | $(STAMPS)/venv
 build/wheels/built: $(RUST_SOURCES) $(PYTHON_SOURCES) $(STAMPS)/dev-requirements
 	$(call say,"The wheel (the first time this compiles QUIC and TLS: some minutes)")
 	@rm -rf build/wheels
-	@cd python && ../$(PY) -m maturin build --release --locked --out ../build/wheels --quiet
+	@cd python && ../$(PY) -m maturin build --release --locked --out ../build/wheels
 	@touch $@
 
 $(STAMPS)/package: build/wheels/built

@@ -14,6 +14,7 @@ Fails (exit code 1) when
 - descriptors or tasks are left over when all sessions are gone, or objects of the library are;
 - a process dies.
 
+In less than a minute memory does not come to rest: it is shown then and not judged.
 ``docs/operations.md`` shows a run of 30 minutes.
 """
 
@@ -24,6 +25,7 @@ import asyncio
 import json
 import sys
 import time
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -33,7 +35,11 @@ from soaklib.flat import Verdict, judge
 
 HERE = Path(__file__).resolve().parent
 MIB = 1 << 20
+MEMORY = {"resident_bytes", "allocated_bytes", "python_blocks"}
 COLOURS = {"server": (200, 60, 40), "client": (40, 90, 190)}
+#: In less time neither the allocator nor the interpreter has found its size: what memory does is shown then,
+#: and not judged. Everything else is.
+JUDGED_FROM = 60.0
 #: Beyond the time they were given, the processes have this long to finish what they are at.
 GRACE = 120.0
 
@@ -189,7 +195,10 @@ def quantities(arguments: argparse.Namespace, process: Process) -> list[Verdict]
         ("tasks", "tasks", 1, arguments.things),
     ):
         values = [(seconds, sample[what] / scale) for seconds, sample in points]
-        verdicts.append(judge(f"{process.name}: {name}", values, warm_up=warm_up, allowed=allowed))
+        verdict = judge(f"{process.name}: {name}", values, warm_up=warm_up, allowed=allowed)
+        if arguments.seconds < JUDGED_FROM and what in MEMORY:
+            verdict = replace(verdict, what=f"({verdict.what})", flat=True)
+        verdicts.append(verdict)
     return verdicts
 
 
@@ -239,7 +248,7 @@ def report(arguments: argparse.Namespace, server: Process, client: Process, wron
     for name in sorted(counted):
         print(f"  {counted[name]:>10,} {name}")  # noqa: T201  # the report
     for verdict in verdicts:
-        state = "flat " if verdict.flat else "GROWS"
+        state = "shown" if verdict.what.startswith("(") else "flat " if verdict.flat else "GROWS"
         print(  # noqa: T201
             f"  {state} {verdict.what:<22} median {verdict.median:8.1f}  grew {verdict.growth:+7.2f} in "
             f"{verdict.seconds:.0f} s (allowed {verdict.allowed:.2f})"

@@ -11,6 +11,7 @@ from collections import Counter
 from pathlib import Path
 
 import pytest
+from conftest import Network
 from frames import STEP, echo, frame
 
 from nnrp import NnrpConnectionClosedError
@@ -87,6 +88,51 @@ async def test_a_handler_that_fails_ends_its_session_only(network, caplog):
         stop.set()
         assert await asyncio.wait_for(serving, STEP) == Drained()
     assert "defect" in caplog.text
+
+
+async def test_a_client_that_leaves_a_task_group_is_no_failure(network, caplog):
+    async def handle(session):
+        async with asyncio.TaskGroup() as tasks:
+            tasks.create_task(session.receive_control())
+            while True:
+                await session.receive_submit()
+
+    stop = asyncio.Event()
+    async with network.serve() as listener:
+        serving = asyncio.create_task(serve_sessions(listener, handler=handle, stop=stop))
+        async with network.dial(listener.port):
+            pass
+        stop.set()
+        await asyncio.wait_for(serving, STEP)
+    assert [record for record in caplog.records if record.levelname == "ERROR"] == []
+
+
+async def test_a_listener_without_sessions_drains_as_long_as_the_others(network, certificate):
+    idle_network = Network("tcp", certificate)
+    answer, received, stop = asyncio.Event(), asyncio.Event(), asyncio.Event()
+
+    async def handle(session):
+        async for submit in session:
+            received.set()
+            await answer.wait()
+            await session.send_result(frame_id=submit.frame_id)
+
+    async with network.serve() as busy, idle_network.serve() as idle:
+        serving = asyncio.create_task(serve_sessions(busy, idle, handler=handle, stop=stop))
+        async with network.dial(busy.port) as client:
+            await client.submit_frame(frame(1))
+            await asyncio.wait_for(received.wait(), STEP)
+            stop.set()
+            with contextlib.suppress(
+                NnrpConnectionClosedError
+            ):  # the drain has begun when accepting has ended
+                await accept_server_session(idle, timeout=STEP)
+            with pytest.raises(NnrpProtocolError, match="the server is shutting down") as refused:
+                await idle_network.dial(idle.port)
+            assert refused.value.error_code is ErrorCode.SERVER_BUSY
+            answer.set()
+            assert (await client.receive_result(STEP)).is_push
+        assert (await asyncio.wait_for(serving, STEP)).answered == 1
 
 
 async def test_wrong_arguments_are_the_callers(tcp):

@@ -7,6 +7,7 @@ import pytest
 from conftest import Network
 from frames import STEP, echo, frame
 
+from nnrp.adapters import NnrpQuicConnection, NnrpTcpConnection
 from nnrp.client import (
     MigrationTriggerMonitor,
     MigrationTriggerPolicy,
@@ -133,12 +134,17 @@ async def test_a_session_goes_on_over_the_other_transport_and_back(network, cert
         assert there.previous_transport_id is network.transport_id
         assert there.session is client
         assert client.transport_id is there.current_transport_id is not network.transport_id
+        kind = NnrpTcpConnection if client.transport_id is TransportId.TCP else NnrpQuicConnection
+        assert type(client.connection) is type(client.control.connection) is kind
+        for session in (client, server):
+            assert f" over {client.transport_id}, session {client.session_id}>" in repr(session.connection)
         await echo(server)
         assert (await waiting).is_push
         await client.submit_frame(frame(2))
         await echo(server)
         assert (await client.receive_result(STEP)).frame_id == 2
         await client.migrate_session("127.0.0.1", **back, timeout=STEP)
+        assert type(client.connection) is type(server.connection)
         assert client.transport_id is network.transport_id
         await client.submit_frame(frame(3))
         await echo(server)

@@ -62,7 +62,8 @@ async def test_tokens_end_with_an_empty_part(network):
         parts = [part async for part in client.stream(frame(1), timeout=STEP)]
         await answering
     assert [part.token_chunks for part in parts] == [(b"to",), (b"be",), ()]
-    assert [part.metadata.result_class for part in parts] == [ResultClass.PARTIAL] * 2 + [ResultClass.COMPLETE]
+    classes = [part.metadata.result_class for part in parts]
+    assert classes == [ResultClass.PARTIAL, ResultClass.PARTIAL, ResultClass.COMPLETE]
     assert not parts[-1].has_tensor_coverage
 
 
@@ -74,7 +75,7 @@ async def test_a_part_that_is_none(tcp):
             await server.send_part(received, tile_ids=GRID.tile_ids, sections=received.request.sections)
         with pytest.raises(ValueError, match="tile_ids must say which tiles this part holds"):
             await server.send_part(received, sections=received.request.sections)
-        with pytest.raises(ValueError, match=r"list the tiles still to come with empty payloads, and count them"):
+        with pytest.raises(ValueError, match="list the tiles still to come with empty payloads"):
             await server.send_result(
                 frame_id=9, sections=received.request.sections, result_class=ResultClass.PARTIAL
             )

@@ -76,6 +76,12 @@ impl Connection {
         Ok(self.held()?.session_id())
     }
 
+    /// The transport it is on now, after whatever moves there were.
+    #[getter]
+    fn transport_id(&self) -> PyResult<u32> {
+        Ok(self.held()?.transport().value())
+    }
+
     /// Whether either side has ended it.
     #[getter]
     fn is_closed(&self) -> PyResult<bool> {

@@ -42,6 +42,9 @@ const FRAMING_RULES: &[RuleId] = &[
 /// Words that every error about a closed QUIC connection contains.
 const TERMINATED: &str = "connection terminated";
 
+/// How an error begins that says the same in other words.
+const LOST: &str = "connection lost: ";
+
 /// The connection is over.
 pub(crate) fn closed(py: Python<'_>, transport: TransportId, closed: &Closed) -> PyErr {
     let ended = &closed.0;
@@ -83,7 +86,11 @@ fn connection_closed(py: Python<'_>, transport: TransportId, text: String) -> Py
     }
     // Users match on these words, which the transport's own text has in some cases only.
     let text = without_number(&text);
-    let text = if text.contains(TERMINATED) { text } else { format!("{TERMINATED}: {text}") };
+    let text = if text.contains(TERMINATED) {
+        text
+    } else {
+        format!("{TERMINATED}: {}", text.strip_prefix(LOST).unwrap_or(&text))
+    };
     exception!(py, "NnrpQuicConnectionClosedError", text)
 }
 

@@ -73,6 +73,9 @@ impl RateWindow {
     }
 }
 
+/// The reason of an end in order about which the peer has said nothing.
+const WITHOUT_CLOSE: &str = "without CLOSE";
+
 /// How a transport ended, for [`Machine::handle_transport_closed`].
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct TransportEnd {
@@ -348,7 +351,11 @@ impl Machine {
         let told = self.state == ConnectionState::Draining || self.quiet_until.is_some();
         let quiet = self.live_frames() == 0 || told;
         let (by, reason) = if end.clean && quiet {
-            (EndedBy::Peer, std::mem::take(&mut self.close_reason))
+            // An ordinary end for some peers. For others it is how one looks whose process has died.
+            let silent = self.state == ConnectionState::Active && !told;
+            let reason =
+                if silent { WITHOUT_CLOSE.to_owned() } else { std::mem::take(&mut self.close_reason) };
+            (EndedBy::Peer, reason)
         } else {
             (EndedBy::Transport, end.text.clone())
         };

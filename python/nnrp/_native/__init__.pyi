@@ -189,6 +189,10 @@ class Connection:
     """One transport connection."""
 
     @property
+    def transport_id(self) -> int:
+        """The transport it is on now, after whatever moves there were."""
+
+    @property
     def peer_address(self) -> _Address:
         """Host and port of the other end."""
     @property

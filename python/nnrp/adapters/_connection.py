@@ -10,7 +10,7 @@ from typing import Self
 from nnrp._lazy import packet_from_native
 from nnrp._native import Connection as NativeConnection
 from nnrp._opening import Closing
-from nnrp.core import MessageType, NnrpPacket
+from nnrp.core import MessageType, NnrpPacket, TransportId
 
 _SUBMIT_TYPES = (MessageType.FRAME_SUBMIT,)
 _RESULT_TYPES = (MessageType.RESULT_PUSH, MessageType.RESULT_DROP)
@@ -54,7 +54,10 @@ class Connection:
     def __repr__(self) -> str:
         host, port = self.peer_address
         state = "closed" if self.is_closed else f"session {self.session_id}"
-        return f"<{type(self).__name__} to {host}:{port}, {state}>"
+        # The class says what it was made as; a session may have moved to another transport since.
+        return (
+            f"<{type(self).__name__} to {host}:{port} over {TransportId(self._native.transport_id)}, {state}>"
+        )
 
     def __del__(self) -> None:
         native = getattr(self, "_native", None)
