@@ -10,7 +10,7 @@ from pathlib import Path
 
 PREAMBLE = """
 import asyncio, os, sys, threading, time, warnings
-from conftest import Network
+from networks import Network
 from frames import STEP, echo, frame, section
 from nnrp.adapters import DevelopmentCertificate, create_development_certificate
 from nnrp.server import ServerProfile, accept_server_session

@@ -3,8 +3,8 @@
 import asyncio
 
 import pytest
-from conftest import HOST, Network
 from frames import STEP
+from networks import HOST, Network
 
 from nnrp.client import ClientDialPolicy, ClientProfile, dial_client
 from nnrp.core import TransportId, TransportPolicy

@@ -4,8 +4,8 @@ import asyncio
 import inspect
 
 import pytest
-from conftest import HOST, Network
 from frames import STEP, frame
+from networks import HOST, Network
 
 from nnrp.adapters import connect_quic, connect_tcp
 from nnrp.client import (

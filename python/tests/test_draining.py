@@ -11,8 +11,8 @@ from collections import Counter
 from pathlib import Path
 
 import pytest
-from conftest import Network
 from frames import STEP, echo, frame
+from networks import Network
 
 from nnrp import NnrpConnectionClosedError
 from nnrp.core import ErrorCode, ResultHintReason
@@ -154,7 +154,7 @@ async def test_closing_the_listener_ends_it_too(network):
 
 SERVER = """
 import asyncio, sys
-from conftest import Network
+from networks import Network
 from nnrp.adapters import DevelopmentCertificate
 from nnrp.server import ServerProfile, serve_sessions
 

@@ -6,8 +6,8 @@ import time
 from pathlib import Path
 
 import pytest
-from conftest import TRANSPORTS, Network
 from frames import STEP, frame
+from networks import TRANSPORTS, Network
 from programs import PATIENCE, server
 
 HELD = 5.0

@@ -4,8 +4,8 @@ import asyncio
 import contextlib
 
 import pytest
-from conftest import Network
 from frames import STEP, echo, frame
+from networks import Network
 
 from nnrp.adapters import NnrpQuicConnection, NnrpTcpConnection
 from nnrp.client import (

@@ -12,8 +12,8 @@ import re
 from typing import get_args
 
 import pytest
-from conftest import Network
 from frames import STEP
+from networks import Network
 
 from nnrp import _native
 from nnrp.adapters import (

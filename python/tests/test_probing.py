@@ -4,8 +4,8 @@ import asyncio
 from contextlib import asynccontextmanager
 
 import pytest
-from conftest import Network
 from frames import STEP, frame
+from networks import Network
 
 from nnrp.client import (
     ClientProfile,

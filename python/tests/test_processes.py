@@ -8,8 +8,8 @@ import sys
 import time
 
 import pytest
-from conftest import TRANSPORTS
 from frames import STEP, frame
+from networks import TRANSPORTS
 from programs import ENVIRONMENT, PATIENCE, run, server
 
 from nnrp.errors import NnrpConnectionClosedError
@@ -171,7 +171,7 @@ def test_workers_of_multiprocessing_serve_and_dial(method, tmp_path):
 
 WORKERS = """
 import asyncio, multiprocessing, sys
-from conftest import Network
+from networks import Network
 from frames import STEP, echo, frame
 from nnrp.adapters import create_development_certificate
 

@@ -6,8 +6,8 @@ from pathlib import Path
 from typing import get_args
 
 import pytest
-from conftest import HOST, Network
 from frames import STEP, echo, frame
+from networks import HOST, Network
 
 from nnrp import _native
 from nnrp.adapters import (
