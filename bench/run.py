@@ -18,9 +18,11 @@ import platform
 import subprocess
 import sys
 import time
+from collections.abc import Mapping
 from contextlib import ExitStack
 from pathlib import Path
 
+from suite.cells import size_text
 from suite.contenders import BUILD, CERTIFICATES, ROOT, Build, Contender, all_contenders, keep, kept
 from suite.plan import Cell, Plan, chosen_modes, comparisons
 from suite.process import (
@@ -34,10 +36,12 @@ from suite.process import (
 )
 from suite.quiet import disturbances
 from suite.results import Results
-from suite.table import markdown, size_text
+from suite.scenarios import SCENARIOS, Answer
+from suite.table import markdown
 from suite.targets import FAMILIES, KIB, MIB, MODES, SIZES
 
 QUICK = {
+    "scenarios": [],
     "only": ["tcp", "quic", "python", "python-quic"],
     "sizes": [64, 64 * KIB, MIB],
     "modes": ["ping1", "64"],
@@ -53,11 +57,12 @@ class Servers:
         self._stack = stack
         self._running: dict[str, tuple[Program, int]] = {}
 
-    def of(self, contender: Contender) -> tuple[Program, int]:
+    def of(self, contender: Contender, options: dict[str, int]) -> tuple[Program, int]:
         """Return a contender's server and its port; it is started when it is not there."""
         if contender.name not in self._running:
             log = BUILD / "logs" / f"{contender.name}.server"
-            server = self._stack.enter_context(Program(contender.server, contender.environment, log))
+            command = [*contender.server, *worded(options)]
+            server = self._stack.enter_context(Program(command, contender.environment, log))
             port = server.line(time.monotonic() + START_SECONDS)["port"]
             self._running[contender.name] = server, int(port)
         return self._running[contender.name]
@@ -68,25 +73,39 @@ class Servers:
             running[0].stop()
 
 
-def one(contender: Contender, servers: Servers, cell: Cell, seconds: float, warm_up: float) -> Sample:
+def worded(options: Mapping[str, float]) -> list[str]:
+    """Write options as programs take them."""
+    return [f"--{name}={value}" for name, value in options.items()]
+
+
+def one(
+    contender: Contender,
+    servers: Servers,
+    cell: Cell,
+    plan: Plan,
+    client_options: dict[str, int] | None = None,
+    server_options: dict[str, int] | None = None,
+) -> Sample:
     """Measure a contender once."""
-    server, port = servers.of(contender)
+    server, port = servers.of(contender, server_options or {})
     every = os.sched_getaffinity(0)
     server_cores, client_cores = [{core} for core in cell.mode.cores] if cell.mode.cores else (every, every)
     pin(server.pid, server_cores)
     forget_peak(server.pid)
+    seconds = plan.seconds_of(cell)
     options = {
         "port": port,
         "size": cell.size,
         "in-flight": cell.mode.in_flight,
         "sessions": cell.mode.sessions,
         "seconds": seconds,
-        "warm-up": warm_up,
+        "warm-up": plan.warm_up,
+        **(client_options or {}),
     }
-    command = [*contender.client, *(f"--{name}={value}" for name, value in options.items())]
+    command = [*contender.client, *worded(options)]
     log = BUILD / "logs" / f"{contender.name}.client"
     with Program(command, contender.environment, log, client_cores) as client:
-        return measure(server, client, seconds + warm_up)
+        return measure(server, client, seconds + plan.warm_up)
 
 
 def run(plan: Plan, found: dict[str, Contender], results: Results) -> None:
@@ -100,7 +119,7 @@ def run(plan: Plan, found: dict[str, Contender], results: Results) -> None:
                 contender = found[name]
                 said = ""
                 try:
-                    sample = one(contender, servers, cell, plan.seconds_of(cell), plan.warm_up)
+                    sample = one(contender, servers, cell, plan)
                     results.add(name, cell, number, sample)
                     said = f"{sample.rate:,.0f} frames/s"
                 except MeasurementError as error:
@@ -113,6 +132,26 @@ def run(plan: Plan, found: dict[str, Contender], results: Results) -> None:
                     f"{name} {size_text(cell.size)} {cell.mode.name}: {said}",
                     "failed" in said,
                 )
+
+
+def ask(plan: Plan, names: list[str], found: dict[str, Contender]) -> list[Answer]:
+    """Go through scenarios; one that fails says so in its answer."""
+    answers = []
+    with ExitStack() as stack:
+        servers = Servers(stack)
+
+        def measured(
+            contender: Contender, cell: Cell, client: dict[str, int], server: dict[str, int]
+        ) -> Sample:
+            return one(contender, servers, cell, plan, client, server)
+
+        for number, name in enumerate(names, 1):
+            progress(number, len(names), name, remember=True)
+            try:
+                answers.append(SCENARIOS[name](measured, found, plan.rounds))
+            except MeasurementError as error:
+                answers.append(Answer(name, f"Failed: {error}.", [""]))
+    return answers
 
 
 def progress(done: int, total: int, what: str, remember: bool) -> None:
@@ -187,7 +226,12 @@ def parse() -> argparse.Namespace:
     def sizes(text: str) -> list[int]:
         return [int(word) for word in text.split(",")]
 
-    parser.add_argument("--only", type=words, default=list(FAMILIES), help=f"of {','.join(FAMILIES)}")
+    parser.add_argument(
+        "--only", type=words, default=list(FAMILIES), help=f"of {','.join(FAMILIES)}; or 'none'"
+    )
+    parser.add_argument(
+        "--scenarios", type=words, default=list(SCENARIOS), help=f"of {','.join(SCENARIOS)}; 'none' for none"
+    )
     parser.add_argument("--sizes", type=sizes, default=list(SIZES), help="payload bytes, with commas between")
     parser.add_argument("--modes", type=words, default=list(MODES), help=f"of {','.join(MODES)}")
     parser.add_argument("--rounds", type=int, default=5)
@@ -216,7 +260,13 @@ def parse() -> argparse.Namespace:
     arguments = parser.parse_args()
     if arguments.quick:
         vars(arguments).update(QUICK)
-    for given, known in ((arguments.only, FAMILIES), (arguments.modes, tuple(MODES))):
+    arguments.scenarios = [name for name in arguments.scenarios if name != "none"]
+    arguments.only = [name for name in arguments.only if name != "none"]
+    for given, known in (
+        (arguments.only, FAMILIES),
+        (arguments.modes, tuple(MODES)),
+        (arguments.scenarios, tuple(SCENARIOS)),
+    ):
         if unknown := set(given) - set(known):
             parser.error(f"unknown: {', '.join(sorted(unknown))}; there are {', '.join(known)}")
     return arguments
@@ -250,6 +300,8 @@ def main() -> int:
             return 3
     results = Results(about(plan, compared))
     run(plan, found, results)
+    # A build is compared with another by frames; the scenarios are about the one there is.
+    results.answers = ask(plan, arguments.scenarios, found) if len(compared) == 1 else []
     results.write(arguments.output / "results.json", plan.comparisons)
     text = markdown(results, plan)
     (arguments.output / "results.md").write_text(text)

@@ -1,6 +1,6 @@
 """Our echo server, written as the documentation shows it: every tensor is sent back.
 
-``python ours.py --loop asyncio|uvloop --transport tcp|tls|quic --certificates DIRECTORY``
+``python ours.py --loop asyncio|uvloop --transport tcp|tls|quic --certificates DIRECTORY [--hold FRAMES]``
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from nnrp.adapters import (
     serve_quic,
     serve_tcp,
 )
-from nnrp.server import ServerProfile, ServerSession, accept_server_session
+from nnrp.server import ReceivedSubmit, ServerProfile, ServerSession, accept_server_session
 
 #: More than any run has in flight, so that credit holds nobody back.
 CREDIT = 1024
@@ -35,6 +35,22 @@ async def echo(session: ServerSession) -> None:
                 await session.send_result(
                     frame_id=header.frame_id, view_id=header.view_id, sections=received.request.sections
                 )
+
+
+async def echo_together(session: ServerSession, hold: int) -> None:
+    """Take ``hold`` frames before any is answered: so many are in memory at once."""
+    held: list[ReceivedSubmit] = []
+    async with session:
+        with contextlib.suppress(NnrpConnectionClosedError):
+            async for received in session:
+                held.append(received)
+                if len(held) < hold:
+                    continue
+                for each in held:
+                    await session.send_result(
+                        frame_id=each.packet.header.frame_id, sections=each.request.sections
+                    )
+                held.clear()
 
 
 def listening(options: argparse.Namespace) -> contextlib.AbstractAsyncContextManager[Any]:
@@ -59,7 +75,9 @@ async def main(options: argparse.Namespace) -> None:
         async def accept() -> None:
             async with asyncio.TaskGroup() as sessions:
                 while True:
-                    sessions.create_task(echo(await accept_server_session(listener, profile)))
+                    session = await accept_server_session(listener, profile)
+                    together = options.hold > 1
+                    sessions.create_task(echo_together(session, options.hold) if together else echo(session))
 
         accepting = asyncio.create_task(accept())
         await asyncio.wait({gone, accepting}, return_when=asyncio.FIRST_COMPLETED)
@@ -72,6 +90,7 @@ def parse() -> argparse.Namespace:
     parser.add_argument("--loop", choices=["asyncio", "uvloop"], required=True)
     parser.add_argument("--transport", choices=["tcp", "tls", "quic"], required=True)
     parser.add_argument("--certificates", type=Path, required=True)
+    parser.add_argument("--hold", type=int, default=1)
     return parser.parse_args()
 
 

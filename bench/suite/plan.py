@@ -56,7 +56,7 @@ class Plan:
 
         Who begins differs from round to round.
         """
-        for cell in self.cells:
+        for cell in self.cells if self.contenders else []:
             for number in range(self.rounds):
                 start = number % len(self.contenders)
                 yield cell, number, self.contenders[start:] + self.contenders[:start]

@@ -11,6 +11,7 @@ from typing import Any
 
 from suite.plan import Cell
 from suite.process import Sample
+from suite.scenarios import Answer
 from suite.targets import Comparison
 
 #: CPU time of others in one measurement, as a part of a core, from which on it is suspect.
@@ -33,6 +34,7 @@ class Results:
     about: dict[str, Any]
     samples: dict[tuple[str, Cell], dict[int, Sample]] = field(default_factory=dict)
     failures: dict[tuple[str, Cell], str] = field(default_factory=dict)
+    answers: list[Answer] = field(default_factory=list)
 
     def add(self, name: str, cell: Cell, number: int, sample: Sample) -> None:
         """Take a sample."""
@@ -90,6 +92,13 @@ class Results:
             {"contender": name, "size": cell.size, "mode": cell.mode.name, "why": why}
             for (name, cell), why in self.failures.items()
         ]
-        document = {"about": self.about, "ratios": ratios, "samples": rows, "failures": failures}
+        answers = [{"title": answer.title, "values": answer.values} for answer in self.answers]
+        document = {
+            "about": self.about,
+            "ratios": ratios,
+            "answers": answers,
+            "samples": rows,
+            "failures": failures,
+        }
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(json.dumps(document, indent=1) + "\n")

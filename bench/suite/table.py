@@ -4,22 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from suite.cells import row, size_text
 from suite.plan import Cell, Plan
 from suite.process import Sample
 from suite.results import Results
-from suite.targets import CPU_TARGETS, KIB, MIB, Comparison
-
-
-def row(*cells: str) -> str:
-    """Return a line of a table."""
-    return f"| {' | '.join(cells)} |"
-
-
-def size_text(size: int) -> str:
-    """Write a number of bytes as people say it."""
-    if size >= MIB:
-        return f"{size // MIB} MiB"
-    return f"{size // KIB} KiB" if size >= KIB else f"{size} B"
+from suite.targets import CPU_TARGETS, MIB, Comparison
 
 
 def markdown(results: Results, plan: Plan) -> str:
@@ -28,6 +17,8 @@ def markdown(results: Results, plan: Plan) -> str:
     for each in plan.comparisons:
         lines += _comparison(results, plan, each)
     lines += _cpu(results, plan)
+    for answer in results.answers:
+        lines += answer.markdown()
     lines += _numbers(results, plan)
     return "\n".join(lines) + "\n"
 

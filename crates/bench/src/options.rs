@@ -37,6 +37,10 @@ pub(crate) struct Options {
     /// Frames without an answer, in each session.
     pub(crate) in_flight: usize,
     pub(crate) sessions: usize,
+    /// Payload bytes of the frames that one more session moves meanwhile, without being measured; 0: there is none.
+    pub(crate) background_size: usize,
+    /// Frames a server of ours takes before it answers them all; 0 or 1: each is answered at once.
+    pub(crate) hold: usize,
     /// How long to measure, after `warm_up`.
     pub(crate) seconds: Duration,
     pub(crate) warm_up: Duration,
@@ -45,6 +49,9 @@ pub(crate) struct Options {
     /// Threads that run tasks.
     pub(crate) threads: usize,
 }
+
+/// Frames in flight of the session in the background: always one on its way.
+const BACKGROUND_IN_FLIGHT: usize = 2;
 
 impl Options {
     /// Reads `--name value` and `--name=value`.
@@ -56,6 +63,8 @@ impl Options {
             size: 64,
             in_flight: 1,
             sessions: 1,
+            background_size: 0,
+            hold: 1,
             seconds: Duration::from_secs(1),
             warm_up: Duration::from_millis(200),
             certificates: PathBuf::from("build/bench/certificates"),
@@ -76,6 +85,8 @@ impl Options {
                 "--size" => options.size = value.parse()?,
                 "--in-flight" => options.in_flight = value.parse::<usize>()?.max(1),
                 "--sessions" => options.sessions = value.parse::<usize>()?.max(1),
+                "--background-size" => options.background_size = value.parse()?,
+                "--hold" => options.hold = value.parse()?,
                 "--seconds" => options.seconds = Duration::try_from_secs_f64(value.parse()?)?,
                 "--warm-up" => options.warm_up = Duration::try_from_secs_f64(value.parse()?)?,
                 "--certificates" => options.certificates = value.into(),
@@ -84,6 +95,12 @@ impl Options {
             }
         }
         Ok(options)
+    }
+
+    /// What the session in the background does; `None` when there is none.
+    pub(crate) fn background(&self) -> Option<Options> {
+        let frames = Options { size: self.background_size, in_flight: BACKGROUND_IN_FLIGHT, ..self.clone() };
+        (self.background_size > 0).then_some(frames)
     }
 }
 

@@ -35,8 +35,13 @@ pub(crate) async fn serve(options: &Options) -> Result<(), Error> {
         }
     };
     crate::announce(listener.local_addr().port());
+    let hold = options.hold;
     while let Some(session) = listener.accept().await {
-        tokio::spawn(echo(session));
+        if hold > 1 {
+            tokio::spawn(echo_together(session, hold));
+        } else {
+            tokio::spawn(echo(session));
+        }
     }
     Ok(())
 }
@@ -50,10 +55,33 @@ async fn echo(session: ServerSession) {
     }
 }
 
+/// Takes `hold` frames before it answers any of them: so many are in its memory at once.
+async fn echo_together(session: ServerSession, hold: usize) {
+    let mut held = Vec::with_capacity(hold);
+    while let Ok(Some(submit)) = session.recv().await {
+        held.push(submit);
+        if held.len() < hold {
+            continue;
+        }
+        for submit in held.drain(..) {
+            let answer = Outcome::complete().sections(submit.sections());
+            if submit.reply(answer).await.is_err() {
+                return;
+            }
+        }
+    }
+}
+
 pub(crate) async fn load(options: &Options) -> Result<(), Error> {
     let mut connected = Vec::new();
     for _ in 0..options.sessions {
         connected.push(connect(options).await?);
+    }
+    let mut background = None;
+    if let Some(options) = options.background() {
+        let session = connect(&options).await?;
+        let recorder = Arc::new(Recorder::silent(&options));
+        background = Some((session.clone(), tokio::spawn(many(session, options, recorder))));
     }
     let recorder = Arc::new(Recorder::new(options));
     let mut sessions = JoinSet::new();
@@ -67,6 +95,10 @@ pub(crate) async fn load(options: &Options) -> Result<(), Error> {
     }
     while let Some(ended) = sessions.join_next().await {
         ended??;
+    }
+    if let Some((session, task)) = background {
+        task.abort();
+        let _ = tokio::time::timeout(GOODBYE, session.close("done")).await;
     }
     Ok(())
 }

@@ -41,6 +41,9 @@ enum Stage {
 /// Latencies there is room for from the start, so that growing costs no measured frame anything.
 const EXPECTED_FRAMES: usize = 1 << 20;
 
+/// Longer than any run.
+const FOR_EVER: Duration = Duration::from_secs(86_400);
+
 impl Recorder {
     /// Starts the clock of the warm-up.
     pub(crate) fn new(options: &Options) -> Self {
@@ -55,6 +58,13 @@ impl Recorder {
             stage: Stage::WarmUp,
             latencies,
         }))
+    }
+
+    /// For sessions that go on until the others are done, and say nothing.
+    pub(crate) fn silent(options: &Options) -> Self {
+        let recorder = Recorder::new(&Options { warm_up: FOR_EVER, ..options.clone() });
+        recorder.lock().latencies = Vec::new();
+        recorder
     }
 
     fn lock(&self) -> MutexGuard<'_, Measured> {

@@ -58,10 +58,15 @@ pub(super) async fn load(options: &Options) -> Result<(), Error> {
     let mut config = quinn::ClientConfig::new(Arc::new(QuicClientConfig::try_from(tls)?));
     config.transport_config(transport());
     let endpoint = endpoint(0, None)?;
+    let address = SocketAddr::from((Ipv4Addr::LOCALHOST, options.port));
+    if let Some(options) = options.background() {
+        let connection = endpoint.connect_with(config.clone(), address, SERVER_NAME)?.await?;
+        let recorder = Arc::new(Recorder::silent(&options));
+        tokio::spawn(many(connection, options, recorder));
+    }
     let recorder = Arc::new(Recorder::new(options));
     let mut sessions = JoinSet::new();
     for _ in 0..options.sessions {
-        let address = SocketAddr::from((Ipv4Addr::LOCALHOST, options.port));
         let connection = endpoint.connect_with(config.clone(), address, SERVER_NAME)?.await?;
         let (options, recorder) = (options.clone(), recorder.clone());
         if options.in_flight == 1 {

@@ -50,33 +50,50 @@ async fn echo(mut stream: impl AsyncRead + AsyncWrite + Unpin) -> Result<(), Err
 }
 
 pub(super) async fn load(options: &Options, tls: Option<rustls::ClientConfig>) -> Result<(), Error> {
-    let recorder = Arc::new(Recorder::new(options));
     let tls = tls.map(|config| TlsConnector::from(Arc::new(config)));
+    // It ends when it is dropped, which is when the others are done.
+    let mut background = JoinSet::new();
+    if let Some(options) = options.background() {
+        let recorder = Arc::new(Recorder::silent(&options));
+        connect(&mut background, &options, tls.as_ref(), recorder).await?;
+    }
+    let recorder = Arc::new(Recorder::new(options));
     let mut sessions = JoinSet::new();
     for _ in 0..options.sessions {
-        let stream = TcpStream::connect((Ipv4Addr::LOCALHOST, options.port)).await?;
-        stream.set_nodelay(true)?;
-        let (options, recorder) = (options.clone(), recorder.clone());
-        match &tls {
-            None if options.in_flight == 1 => sessions.spawn(one_by_one(stream, options, recorder)),
-            None => {
-                let (read, write) = stream.into_split();
-                sessions.spawn(many(read, write, options, recorder))
-            }
-            Some(tls) => {
-                let stream = tls.connect(ServerName::try_from(SERVER_NAME)?, stream).await?;
-                if options.in_flight == 1 {
-                    sessions.spawn(one_by_one(stream, options, recorder))
-                } else {
-                    let (read, write) = tokio::io::split(stream);
-                    sessions.spawn(many(read, write, options, recorder))
-                }
-            }
-        };
+        connect(&mut sessions, options, tls.as_ref(), recorder.clone()).await?;
     }
     while let Some(ended) = sessions.join_next().await {
         ended??;
     }
+    Ok(())
+}
+
+/// Adds a session to a set.
+async fn connect(
+    sessions: &mut JoinSet<Result<(), Error>>,
+    options: &Options,
+    tls: Option<&TlsConnector>,
+    recorder: Arc<Recorder>,
+) -> Result<(), Error> {
+    let options = options.clone();
+    let stream = TcpStream::connect((Ipv4Addr::LOCALHOST, options.port)).await?;
+    stream.set_nodelay(true)?;
+    match tls {
+        None if options.in_flight == 1 => sessions.spawn(one_by_one(stream, options, recorder)),
+        None => {
+            let (read, write) = stream.into_split();
+            sessions.spawn(many(read, write, options, recorder))
+        }
+        Some(tls) => {
+            let stream = tls.connect(ServerName::try_from(SERVER_NAME)?, stream).await?;
+            if options.in_flight == 1 {
+                sessions.spawn(one_by_one(stream, options, recorder))
+            } else {
+                let (read, write) = tokio::io::split(stream);
+                sessions.spawn(many(read, write, options, recorder))
+            }
+        }
+    };
     Ok(())
 }
 
