@@ -23,6 +23,7 @@ from contextlib import ExitStack
 from pathlib import Path
 
 from suite.cells import size_text
+from suite.charts import charts
 from suite.contenders import BUILD, CERTIFICATES, ROOT, Build, Contender, all_contenders, keep, kept
 from suite.plan import Cell, Plan, chosen_modes, comparisons
 from suite.process import (
@@ -240,6 +241,7 @@ def parse() -> argparse.Namespace:
     parser.add_argument("--quick", action="store_true", help="a part of it in less than two minutes")
     parser.add_argument("--force", action="store_true", help="measure even if the machine is busy")
     parser.add_argument("--output", type=Path, default=BUILD / "results", help="folder for the results")
+    parser.add_argument("--charts", type=Path, help="folder for the charts, if it is another")
     parser.add_argument("--binary", type=Path, default=ROOT / "target" / "release" / "nnrp-bench")
     parser.add_argument(
         "--python", type=Path, default=Path(sys.executable), help="interpreter for our servers"
@@ -303,6 +305,10 @@ def main() -> int:
     # A build is compared with another by frames; the scenarios are about the one there is.
     results.answers = ask(plan, arguments.scenarios, found) if len(compared) == 1 else []
     results.write(arguments.output / "results.json", plan.comparisons)
+    try:
+        charts(results, plan, arguments.charts or arguments.output)
+    except ImportError:
+        sys.stderr.write("no charts: matplotlib is not installed\n")
     text = markdown(results, plan)
     (arguments.output / "results.md").write_text(text)
     sys.stdout.write(text)

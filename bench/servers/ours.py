@@ -46,11 +46,11 @@ async def echo_together(session: ServerSession, hold: int) -> None:
                 held.append(received)
                 if len(held) < hold:
                     continue
-                for each in held:
+                while held:
+                    each = held.pop(0)
                     await session.send_result(
                         frame_id=each.packet.header.frame_id, sections=each.request.sections
                     )
-                held.clear()
 
 
 def listening(options: argparse.Namespace) -> contextlib.AbstractAsyncContextManager[Any]:
