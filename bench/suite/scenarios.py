@@ -44,8 +44,8 @@ def fairness(measure: Measure, contenders: dict[str, Contender], rounds: int) ->
     answer = Answer(
         "Small frames beside large ones",
         f"p99 in microseconds of {size_text(4 * KIB)} frames, ping-pong, server and client on a core each, "
-        f"alone and while another session of the same client moves frames of {size_text(8 * MIB)}. Median over "
-        f"the rounds; the factor is that of the same round and should not be above {FAIRNESS_FACTOR:g}.",
+        f"alone and while another session of the same client moves frames of {size_text(8 * MIB)}. Median "
+        f"over the rounds; the factor is that of the same round and should not be above {FAIRNESS_FACTOR:g}.",
         ["", "alone", "beside", "factor"],
     )
     cell = Cell(4 * KIB, FAIRNESS)
@@ -74,7 +74,7 @@ def growth(measure: Measure, contenders: dict[str, Contender], rounds: int) -> A
     answer = Answer(
         "More sessions",
         f"Frames of {size_text(4 * KIB)} per second of the server's CPU, in thousands, 8 in flight in "
-        f"each session. With any number of sessions it should be at least {GROWTH_SHARE:g} of what it is with one.",
+        f"each session. With any number of sessions it should be at least {GROWTH_SHARE:g} of that with one.",
         ["", *(str(sessions) for sessions in SESSIONS), "worst / one"],
     )
     for name in ("floor-tcp", "rust-tcp", "uvloop-tcp", "floor-quic", "rust-quic", "uvloop-quic"):
