@@ -93,6 +93,7 @@ RENAMED = {
 ELSEWHERE = {
     "server": {"keepalive_interval": "create_*_server_configuration; tested below"},
     "client": {"handshake_timeout": "timeout= of connect_client_session; tested below"},
+    "quic": {"qlog": "create_quic_*_configuration; a folder, tested in test_wire_logs.py"},
     "listener": {
         "model_name": "model_name= of accept_server_session, for each session",
         "extensions": "extra_extensions= of accept_server_session, for each session",
@@ -102,7 +103,7 @@ ELSEWHERE = {
 #: Keywords of configurations that are not the native side's options: TLS, and what Python itself does.
 PYTHON_ONLY = {
     "wire_format", "alpn_protocols", "tls", "verify_mode", "insecure_skip_verify", "server_name", "cafile",
-    "capath", "cadata", "certificate", "private_key", "connect_timeout", "key_log",
+    "capath", "cadata", "certificate", "private_key", "connect_timeout", "key_log", "qlog",
 }  # fmt: skip
 CREATORS = [
     (create_quic_client_configuration, CLIENT, "quic"),
@@ -222,7 +223,8 @@ async def test_what_is_set_in_python_is_what_rust_works_with(transport, certific
             }
             asked = client.connection._session.native.options()
             assert asked == {**shown(CLIENT), "handshake_timeout": in_rust(STEP)}
-            assert client.connection._native.options() == shown(TRANSPORT[transport])
+            elsewhere = dict.fromkeys(ELSEWHERE.get(transport, ()), "None")
+            assert client.connection._native.options() == {**shown(TRANSPORT[transport]), **elsewhere}
             # And the client sees it.
             acknowledged = client.control.ack_metadata
             assert acknowledged.max_concurrent_frames == 7

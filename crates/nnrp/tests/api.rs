@@ -27,6 +27,7 @@ mod api {
     pub(crate) mod other_peers;
     pub(crate) mod pitfalls;
     pub(crate) mod probing;
+    pub(crate) mod qlog;
     pub(crate) mod quic_streams;
     pub(crate) mod refusals;
     pub(crate) mod relay;
@@ -272,6 +273,7 @@ mod tls_streams {
 
 mod quic_streams {
     on_one_transport! {
+        qlog::what_quic_does_is_written_or_refused,
         quic_streams::a_frame_on_the_control_stream_is_refused,
         quic_streams::results_on_the_control_stream_are_results,
         quic_streams::control_messages_on_streams_of_frames_are_what_they_are,

@@ -1,6 +1,7 @@
 //! Connections, as `nnrp.adapters` wraps them.
 
 use std::net::{IpAddr, SocketAddr};
+use std::path::PathBuf;
 use std::str::FromStr;
 use std::sync::Arc;
 
@@ -331,7 +332,7 @@ fn opened(
 /// Yields a connection over QUIC.
 #[pyfunction]
 #[pyo3(signature = (
-    host, port, *, tls, alpn, idle_timeout, max_datagram_frame_size, connecting, timeout
+    host, port, *, tls, alpn, idle_timeout, max_datagram_frame_size, qlog, connecting, timeout
 ))]
 #[expect(clippy::too_many_arguments, reason = "keyword arguments of a Python configuration object")]
 pub(crate) fn connect_quic(
@@ -341,12 +342,13 @@ pub(crate) fn connect_quic(
     alpn: Vec<String>,
     idle_timeout: Option<f64>,
     max_datagram_frame_size: usize,
+    qlog: Option<PathBuf>,
     connecting: Connecting,
     timeout: Option<f64>,
 ) -> PyResult<Operation> {
     let address = socket_address(host, port)?;
     let (server_name, tls) = client_tls(tls)?;
-    let options = quic_options(alpn, idle_timeout, max_datagram_frame_size)?;
+    let options = quic_options(alpn, idle_timeout, max_datagram_frame_size, qlog)?;
     let (limits, transport) = (connecting.limits()?, options.named().collect());
     let timeout = optional_duration(timeout)?;
     let connecting = async move { nnrp::quic::connect(address, &server_name, tls, &options, timeout).await };
@@ -357,11 +359,13 @@ pub(crate) fn quic_options(
     alpn: Vec<String>,
     idle_timeout: Option<f64>,
     max_datagram_frame_size: usize,
+    qlog: Option<PathBuf>,
 ) -> PyResult<QuicOptions> {
     let mut options = QuicOptions::default();
     options.alpn = alpn;
     options.idle_timeout = optional_duration(idle_timeout)?;
     options.max_datagram_frame_size = max_datagram_frame_size;
+    options.qlog = qlog;
     Ok(options)
 }
 

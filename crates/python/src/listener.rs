@@ -1,5 +1,6 @@
 //! Listeners, and clients that wait to be admitted.
 
+use std::path::PathBuf;
 use std::sync::{Arc, LazyLock, Mutex};
 
 use nnrp::wire::{ControlExtension, ControlExtensionFlags, ErrorCode};
@@ -305,7 +306,8 @@ pub(crate) fn drain(
 
 /// Yields a listener for QUIC.
 #[pyfunction]
-#[pyo3(signature = (host, port, *, tls, alpn, idle_timeout, max_datagram_frame_size, listening))]
+#[pyo3(signature = (host, port, *, tls, alpn, idle_timeout, max_datagram_frame_size, qlog, listening))]
+#[expect(clippy::too_many_arguments, reason = "keyword arguments of a Python configuration object")]
 pub(crate) fn bind_quic(
     host: &str,
     port: u16,
@@ -313,11 +315,12 @@ pub(crate) fn bind_quic(
     alpn: Vec<String>,
     idle_timeout: Option<f64>,
     max_datagram_frame_size: usize,
+    qlog: Option<PathBuf>,
     listening: Listening,
 ) -> PyResult<Operation> {
     let address = socket_address(host, port)?;
     let tls = server_tls(tls)?;
-    let options = quic_options(alpn, idle_timeout, max_datagram_frame_size)?;
+    let options = quic_options(alpn, idle_timeout, max_datagram_frame_size, qlog)?;
     let transport = options.named().collect();
     let config = listening.config()?.quic(options);
     let binding = async move { nnrp::Listener::bind_quic(address, tls, config).await };

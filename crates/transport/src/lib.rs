@@ -24,6 +24,7 @@ pub mod memory;
 mod migrate;
 pub mod order;
 mod path;
+mod qlog;
 pub mod quic;
 mod quic_driver;
 mod shared;

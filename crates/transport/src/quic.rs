@@ -1,6 +1,7 @@
 //! The QUIC binding: endpoints, their tuning, and connections.
 
 use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
@@ -15,6 +16,7 @@ use socket2::{Domain, Protocol, Socket, Type};
 use crate::buffer::BufferPool;
 use crate::connection::Connection;
 use crate::error::{BindError, ConnectError};
+use crate::qlog;
 use crate::quic_driver;
 use crate::shared::Parts;
 use crate::tls::{self, ClientTls, Current, Failure, QUIC_ALPN, Reload, ServerTls, TlsError};
@@ -54,6 +56,10 @@ nnrp_session::options! {
         pub max_datagram_frame_size: usize,
         /// ALPN protocols, normally `nnrp/1` alone.
         pub alpn: Vec<String>,
+        /// For debugging: a folder in which each listener, and each connection of a client, writes what QUIC does into a
+        /// file of its own, in the format qlog. Writing is synchronous and slows connections down. Needs the feature
+        /// `qlog`; without it, connecting and binding fail with [`std::io::ErrorKind::Unsupported`].
+        pub qlog: Option<PathBuf>,
     }
 }
 
@@ -63,6 +69,7 @@ impl Default for QuicOptions {
             idle_timeout: Some(IDLE_TIMEOUT),
             max_datagram_frame_size: DATAGRAM_BYTES,
             alpn: vec![QUIC_ALPN.to_owned()],
+            qlog: None,
         }
     }
 }
@@ -106,7 +113,9 @@ impl QuicAcceptor {
         options: &QuicOptions,
     ) -> Result<Self, BindError> {
         let options = options.clone();
-        let config = Current::new(&tls.into(), move |tls| server_config(tls, &options))?;
+        let events =
+            qlog::open(&options, Side::Server).map_err(|source| BindError::Io { address, source })?;
+        let config = Current::new(&tls.into(), move |tls| server_config(tls, &options, events.as_ref()))?;
         let first = quinn::ServerConfig::clone(&config.get());
         let endpoint = endpoint(address, Some(first)).map_err(|source| BindError::Io { address, source })?;
         Ok(QuicAcceptor { endpoint, config, pool: BufferPool::default(), established: Arc::default() })
@@ -184,7 +193,10 @@ pub async fn connect(
     let (tls, refusal) = tls.into().config(&options.alpn)?;
     let crypto = QuicClientConfig::try_from(tls).map_err(|error| TlsError::Config(error.to_string()))?;
     let mut config = quinn::ClientConfig::new(Arc::new(crypto));
-    config.transport_config(Arc::new(transport_config(options)));
+    let mut transport = transport_config(options);
+    let events = qlog::open(options, Side::Client).map_err(|source| ConnectError::Io { address, source })?;
+    qlog::attach(&mut transport, events.as_ref());
+    config.transport_config(Arc::new(transport));
     let any: SocketAddr =
         if address.is_ipv4() { (Ipv4Addr::UNSPECIFIED, 0).into() } else { (Ipv6Addr::UNSPECIFIED, 0).into() };
     let endpoint = endpoint(any, None).map_err(|source| ConnectError::Io { address, source })?;
@@ -230,7 +242,11 @@ fn start(
 /// slow to answer, and a token that has run out ends the client's attempt for good.
 const RETRY_TOKEN_LIFETIME: Duration = Duration::from_secs(60);
 
-fn server_config(tls: &ServerTls, options: &QuicOptions) -> Result<quinn::ServerConfig, TlsError> {
+fn server_config(
+    tls: &ServerTls,
+    options: &QuicOptions,
+    events: Option<&qlog::Stream>,
+) -> Result<quinn::ServerConfig, TlsError> {
     let tls = tls.config(&options.alpn)?;
     let crypto = QuicServerConfig::try_from(tls).map_err(|error| TlsError::Config(error.to_string()))?;
     let mut config = quinn::ServerConfig::with_crypto(Arc::new(crypto));
@@ -240,6 +256,7 @@ fn server_config(tls: &ServerTls, options: &QuicOptions) -> Result<quinn::Server
     transport
         .receive_window(VarInt::from_u32(HELLO_WINDOW_BYTES))
         .max_concurrent_uni_streams(VarInt::from_u32(0));
+    qlog::attach(&mut transport, events);
     config.transport_config(Arc::new(transport));
     Ok(config)
 }

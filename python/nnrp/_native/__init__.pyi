@@ -415,6 +415,7 @@ def bind_quic(
     alpn: Sequence[str],
     idle_timeout: float | None,
     max_datagram_frame_size: int,
+    qlog: str | PathLike[str] | None,
     listening: _Listening,
 ) -> Operation[Listener]:
     """Yield a listener for QUIC."""
@@ -439,6 +440,7 @@ def connect_quic(
     alpn: Sequence[str],
     idle_timeout: float | None,
     max_datagram_frame_size: int,
+    qlog: str | PathLike[str] | None,
     connecting: _Connecting,
     timeout: float | None,
 ) -> Operation[Connection]:

@@ -80,6 +80,8 @@ class QuicConfiguration:
         busy_retry_after: seconds after which those are asked to try again.
         key_log: for debugging: a file to which TLS secrets are appended, as Wireshark reads them. Whoever has
             it can read everything that was said.
+        qlog: for debugging: a folder in which each listener, and each connection of a client, writes what
+            QUIC does into a file of its own. It slows connections down.
 
     """
 
@@ -104,6 +106,7 @@ class QuicConfiguration:
         max_pending_handshakes: int = 1024,
         busy_retry_after: float = 1.0,
         key_log: str | PathLike[str] | None = None,
+        qlog: str | PathLike[str] | None = None,
     ) -> None:
         self.alpn_protocols = list(alpn_protocols) if alpn_protocols is not None else [NNRP_CURRENT_ALPN]
         self.is_client = is_client
@@ -124,6 +127,7 @@ class QuicConfiguration:
         self.max_pending_handshakes = max_pending_handshakes
         self.busy_retry_after = busy_retry_after
         self.key_log = key_log
+        self.qlog = qlog
         self._identity: Identity | None = None
         self._roots().read()
 
@@ -218,6 +222,7 @@ def create_quic_client_configuration(
     credit_policy: CreditPolicy = "honour",
     credit_timeout: float | None = 30.0,
     key_log: str | PathLike[str] | None = None,
+    qlog: str | PathLike[str] | None = None,
 ) -> QuicConfiguration:
     """Make a configuration for connecting.
 
@@ -247,6 +252,7 @@ def create_quic_client_configuration(
             :attr:`~nnrp.client.ClientSession.credit_policy`.
         credit_timeout: seconds a submit may be held back before it fails, ``None`` for ever.
         key_log: for debugging: a file to which TLS secrets are appended.
+        qlog: for debugging: a folder for files with what QUIC does.
 
     Raises:
         OSError: a file cannot be read.
@@ -269,6 +275,7 @@ def create_quic_client_configuration(
         credit_policy=credit_policy,
         credit_timeout=credit_timeout,
         key_log=key_log,
+        qlog=qlog,
     )
     if certificate is not None:
         configuration.load_cert_chain(certificate, private_key)
@@ -295,6 +302,7 @@ def create_quic_server_configuration(
     max_pending_handshakes: int = 1024,
     busy_retry_after: float = 1.0,
     key_log: str | PathLike[str] | None = None,
+    qlog: str | PathLike[str] | None = None,
 ) -> QuicConfiguration:
     """Make a configuration for serving.
 
@@ -318,6 +326,7 @@ def create_quic_server_configuration(
             ones are sent away with SERVER_BUSY.
         busy_retry_after: seconds after which those are asked to try again.
         key_log: for debugging: a file to which TLS secrets are appended.
+        qlog: for debugging: a folder for files with what QUIC does.
 
     Raises:
         OSError: a file cannot be read.
@@ -339,6 +348,7 @@ def create_quic_server_configuration(
         max_pending_handshakes=max_pending_handshakes,
         busy_retry_after=busy_retry_after,
         key_log=key_log,
+        qlog=qlog,
     )
     configuration.keepalive_interval = keepalive_interval
     configuration.load_cert_chain(certificate, private_key)
@@ -481,6 +491,7 @@ def serve_quic(
             alpn=chosen.alpn_protocols,
             idle_timeout=chosen.idle_timeout,
             max_datagram_frame_size=chosen.max_datagram_frame_size,
+            qlog=chosen.qlog,
             listening=listening_options(chosen),
         )
         return NnrpQuicListener._wrap(native, host, tls)
@@ -533,6 +544,7 @@ def connect_quic(
                 alpn=settings.alpn_protocols,
                 idle_timeout=settings.idle_timeout,
                 max_datagram_frame_size=settings.max_datagram_frame_size,
+                qlog=settings.qlog,
                 connecting=connecting_options(settings),
                 timeout=timeout,
             )

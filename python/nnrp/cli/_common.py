@@ -18,7 +18,7 @@ __all__ = [
     "REFUSED",
     "USAGE",
     "Failure",
-    "add_keylog",
+    "add_wire_logs",
     "explain",
     "keylog_of",
     "number",
@@ -31,8 +31,9 @@ __all__ = [
 OK, FAILED, USAGE, NOT_REACHED, REFUSED, DROPPED, INTERRUPTED = 0, 1, 2, 3, 4, 5, 130
 
 EXIT_CODES: Final = """\
-exit codes: 0 done, 1 failed, 2 wrong arguments, 3 the server was not reached or its certificate not accepted,
-  4 the server refused, 5 the server dropped a frame, 130 interrupted
+exit codes: 0 done, 1 failed, 2 wrong arguments, 3 the server was not reached, did not answer in time, or
+  showed a certificate that is not accepted, 4 the server refused, 5 the server dropped a frame,
+  130 interrupted
 """
 
 
@@ -106,14 +107,17 @@ def optional(module: str, purpose: str) -> Any:
         raise Failure(f"{purpose} needs {name}: pip install 'nnrp[cli]'") from None
 
 
-def add_keylog(parser: argparse._ActionsContainer) -> None:
-    """Add the argument that asks for TLS secrets."""
+def add_wire_logs(parser: argparse._ActionsContainer) -> None:
+    """Add the arguments that ask for TLS secrets and for the events of QUIC."""
     parser.add_argument(
         "--keylog",
         nargs="?",
         const="",
         metavar="FILE",
         help="for debugging: append TLS secrets, for Wireshark, to FILE or what SSLKEYLOGFILE names",
+    )
+    parser.add_argument(
+        "--qlog", metavar="DIR", help="for debugging: write what QUIC does into files there (slows it down)"
     )
 
 

@@ -87,7 +87,10 @@ async def listen(
                 number = tcp.port if quic_port == tcp_port == 0 else quic_port
             if number is not None:
                 configuration = create_quic_server_configuration(
-                    **tls, idle_timeout=arguments.idle_timeout, handshake_timeout=arguments.handshake_timeout
+                    **tls,
+                    idle_timeout=arguments.idle_timeout,
+                    handshake_timeout=arguments.handshake_timeout,
+                    qlog=arguments.qlog,
                 )
                 opening = serve_quic(arguments.host, number, configuration)
                 try:

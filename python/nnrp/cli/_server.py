@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import hmac
+import ipaddress
 import logging
 import signal
 import sys
@@ -175,6 +176,12 @@ class _Server:
                 transport,
                 extra={**about(), "address": address, "transport": transport.lower()},
             )
+            if self._tokens is None and not self._arguments.client_ca and not _is_loopback(listener):
+                _log.warning(
+                    "everybody who reaches %s is let in; --auth-token-file or --client-ca decides about it",
+                    address,
+                    extra=about(),
+                )
 
     async def _admit(self, auth_block: bytes) -> bool | Busy:
         if self._tokens is not None and not self._tokens.allow(auth_block):
@@ -217,3 +224,8 @@ class _Server:
                 _log.error("%s changed, and the handler stays as it was: %s", names, failure, extra=about())
             else:
                 _log.info("%s changed; the handler was read again", names, extra=about())
+
+
+def _is_loopback(listener: ServerListener) -> bool:
+    host: str = listener._native.address[0]
+    return ipaddress.ip_address(host.partition("%")[0]).is_loopback

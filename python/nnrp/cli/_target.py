@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
-from nnrp.cli._common import USAGE, Failure, add_keylog, keylog_of, seconds
+from nnrp.cli._common import USAGE, Failure, add_wire_logs, keylog_of, seconds
 from nnrp.cli._development import DevelopmentFiles
 
 if TYPE_CHECKING:
@@ -56,7 +56,7 @@ def add_trust(parser: argparse.ArgumentParser) -> None:
         "--cert", type=Path, metavar="FILE", help="show this certificate to a server that asks"
     )
     group.add_argument("--key", type=Path, metavar="FILE", help="its private key (default: in --cert)")
-    add_keylog(group)
+    add_wire_logs(group)
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,6 +72,7 @@ class Target:
         trust: the TLS settings of both transports.
         token: the auth block.
         timeout: seconds for connecting, on each transport tried.
+        qlog: where QUIC's events are written, if that is asked for.
 
     """
 
@@ -83,6 +84,7 @@ class Target:
     trust: dict[str, Any]
     token: bytes
     timeout: float
+    qlog: str | None
 
     @classmethod
     def of(cls, address: str, arguments: argparse.Namespace) -> Target:
@@ -110,13 +112,14 @@ class Target:
             trust_of(arguments) if encrypted else {},
             _token(arguments.token_file),
             arguments.timeout,
+            arguments.qlog,
         )
 
     def quic(self) -> QuicConfiguration:
         """Return how to connect over QUIC."""
         from nnrp.adapters import create_quic_client_configuration  # noqa: PLC0415  # as above
 
-        return create_quic_client_configuration(**self.trust)
+        return create_quic_client_configuration(**self.trust, qlog=self.qlog)
 
     def tcp(self) -> NnrpTcpClientConfiguration:
         """Return how to connect over TCP."""

@@ -139,7 +139,7 @@ def _connect(one: Measured, arguments: argparse.Namespace, trust: dict[str, Any]
     )
 
     if one.name == "QUIC":
-        quic = create_quic_client_configuration(**trust)
+        quic = create_quic_client_configuration(**trust, qlog=arguments.qlog)
         return connect_quic(arguments.host, one.port, quic, timeout=arguments.timeout)
     encrypted: dict[str, Any] = {} if arguments.plain else {"tls": True, **trust}
     tcp = create_tcp_client_configuration(connect_timeout=arguments.timeout, **encrypted)

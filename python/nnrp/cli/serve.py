@@ -6,7 +6,7 @@ import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
-from nnrp.cli._common import EXIT_CODES, add_keylog, number, port, seconds, size
+from nnrp.cli._common import EXIT_CODES, add_wire_logs, number, port, seconds, size
 from nnrp.cli._logs import LEVELS
 
 if TYPE_CHECKING:
@@ -151,7 +151,7 @@ def _add_operations(parser: argparse.ArgumentParser) -> None:
     group.add_argument(
         "--otel", choices=("otlp", "console"), help="a span for each frame, in the trace it names"
     )
-    add_keylog(group)
+    add_wire_logs(group)
     group.add_argument("--log-level", choices=LEVELS, default="info", help="default: %(default)s")
     group.add_argument("--log-format", choices=("text", "json"), default="text", help="default: %(default)s")
 

@@ -1,6 +1,7 @@
 """What operators see: metrics, health, logs, traces, secrets."""
 
 import asyncio
+import json
 import signal
 import urllib.error
 import urllib.request
@@ -118,6 +119,30 @@ async def test_secrets_are_written_when_asked_for_and_only_then(commands, transp
         assert (await commands.submit(served.url, "-", *options, "--keylog", stdin=b"x"))[0] == 0
     assert len(server) == 5
     assert secrets(commands, "unasked") == secrets(commands, "server.keys") - server
+
+
+async def test_what_quic_does_is_written_when_asked_for(commands):
+    folder = commands.folder / "qlog"
+    folder.mkdir()
+    async with commands.serve("app:shout", "--dev-cert", "--qlog", folder) as served:
+        assert (await commands.submit(served.url, "-", "--dev-cert", "--qlog", folder, stdin=b"x"))[0] == 0
+    records = {path.name.split("-")[1]: events(path) for path in folder.iterdir()}
+    assert set(records) == {"server", "client"}
+    for of_one_side in records.values():
+        assert of_one_side[0]["qlog_format"] == "JSON-SEQ"
+        assert "transport:packet_sent" in {record.get("name") for record in of_one_side}
+    absent = commands.folder / "absent"
+    code, _, err = await commands.in_thread(
+        "serve", "app:shout", "--dev-cert", "--port", "0", "--qlog", absent
+    )
+    assert code == 1
+    assert "cannot serve QUIC on 127.0.0.1 port " in err
+    assert err.endswith("No such file or directory\n")
+
+
+def events(path):
+    """The records of a JSON text sequence."""
+    return [json.loads(line.lstrip("\x1e")) for line in path.read_text().split("\n") if line]
 
 
 def secrets(commands, name):

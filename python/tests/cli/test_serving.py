@@ -65,6 +65,16 @@ async def test_only_those_with_a_token_are_let_in(commands):
                 await dial(served, token)
 
 
+@pytest.mark.parametrize("decided", [True, False])
+async def test_admitting_everybody_is_warned_about_where_others_can_connect(commands, decided):
+    tokens = commands.write("tokens", "token\n")
+    options = ("--auth-token-file", tokens) if decided else ()
+    async with commands.serve("app:shout", "--plain", "--host", "0.0.0.0", *options) as served:  # noqa: S104
+        _, records = await served.stop()
+    warned = [record for record in records if "everybody who reaches" in record["message"]]
+    assert len(warned) == (0 if decided else 1)
+
+
 async def test_tokens_are_read_again_on_sighup(commands):
     tokens = commands.write("tokens", "old\n")
     async with commands.serve("app:shout", "--plain", "--auth-token-file", tokens) as served:

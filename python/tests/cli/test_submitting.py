@@ -80,6 +80,13 @@ async def test_a_drop_has_an_exit_code_of_its_own(commands):
     assert "standard input: dropped by the server, SERVER_BUSY" in err
 
 
+async def test_a_result_that_does_not_come_is_waited_for_so_long(commands):
+    async with commands.serve("app:stuck", "--plain") as served:
+        code, _, err = await commands.submit(served.url, "-", "--timeout", "0.3", stdin=b"x")
+    assert code == 3
+    assert err.splitlines()[-1] == "nnrp submit: no result of frame 1 within 0.3 s"
+
+
 async def test_a_token_comes_from_a_file_or_the_environment(commands):
     tokens = commands.write("tokens", "secret\n")
     async with commands.serve("app:shout", "--plain", "--auth-token-file", tokens) as served:
