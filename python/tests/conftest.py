@@ -7,12 +7,14 @@ from typing import TYPE_CHECKING
 
 import hypothesis  # noqa: F401  # its plugin would import it after the last test, where CPython 3.11 may fail
 import pytest
+from commands import APP, Commands
 from networks import TRANSPORTS, Network
 
 from nnrp.adapters import DevelopmentCertificate, create_development_certificate
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
+    from pathlib import Path
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -46,3 +48,11 @@ def network(request: pytest.FixtureRequest, certificate: DevelopmentCertificate)
 @pytest.fixture
 def tcp(certificate: DevelopmentCertificate) -> Network:
     return Network("tcp", certificate)
+
+
+@pytest.fixture
+def commands(tmp_path: Path) -> Commands:
+    """A folder with handlers, and the command `nnrp` in it."""
+    made = Commands(tmp_path)
+    made.write("app.py", APP)
+    return made

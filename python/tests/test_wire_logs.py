@@ -4,8 +4,8 @@ import asyncio
 import json
 
 import pytest
-from conftest import Network
 from frames import STEP, echo, frame
+from networks import Network
 
 from nnrp.client import dial_client
 from nnrp.server import accept_server_session
