@@ -146,7 +146,12 @@ class LazySection(LazyFrozen, TensorSectionData):
 
 def sections_from_native(body: _native.FrameBody) -> tuple[TensorSectionData, ...]:
     """Return the sections of a body as data, without copying their payloads yet."""
-    return tuple(map(LazySection._from_source, body.sections()))
+    sections = []
+    for source in body.sections():
+        section = new_object(LazySection)
+        _set(section, "_source", source)
+        sections.append(section)
+    return tuple(sections)
 
 
 def _view_of(parts: tuple[tuple[int, ...], memoryview, memoryview, memoryview]) -> TensorSectionView:

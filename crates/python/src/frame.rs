@@ -100,7 +100,7 @@ pub(crate) fn encode_result<'py>(
     names: &Bound<'py, PyTuple>,
     values: &Bound<'py, PyTuple>,
 ) -> PyResult<Bound<'py, PyBytes>> {
-    let mut frame = result(&Arguments::Listed { names, values })?;
+    let mut frame = result(&Arguments::listed(names, values))?;
     if frame.tile_ids.is_empty() {
         let tiles = frame.sections.first().map_or(0, |section| section.tiles.len());
         frame.tile_ids = (frame.tile_base_id..).take(tiles).map_while(|id| u16::try_from(id).ok()).collect();

@@ -115,7 +115,7 @@ impl ServerSession {
         names: &Bound<'_, PyTuple>,
         values: &Bound<'_, PyTuple>,
     ) -> PyResult<Py<PyAny>> {
-        let result = frame::result(&Arguments::Listed { names, values })?;
+        let result = frame::result(&Arguments::listed(names, values))?;
         let Parts { session, held } = self.parts.get()?.clone();
         let transport = held.transport();
         Operation::now_or_later(py, async move { session.send_result(result).await }, move |py, sent| {

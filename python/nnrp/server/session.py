@@ -59,31 +59,31 @@ _DROP_REASONS = {
 }
 
 
-#: The arguments of `send_result` as the native encoder knows them, in the order it gets their values.
+#: The arguments of `send_result` as the native encoder knows them, and in the order it reads them.
 _RESULT_ARGUMENTS = (
+    "flags",
     "frame_id",
-    "tile_ids",
-    "sections",
+    "view_id",
+    "route_id",
+    "trace_id",
+    "covered_tile_count",
     "frames",
+    "status_code",
     "result_flags",
     "active_profile_id",
     "inference_ms",
     "queue_ms",
     "server_total_ms",
-    "status_code",
-    "tile_index_mode",
     "tile_base_id",
     "result_class",
     "applied_budget_policy",
     "reused_frame_id",
-    "covered_tile_count",
     "dropped_tile_count",
     "payload_kind_bitmap",
+    "tile_ids",
+    "sections",
+    "tile_index_mode",
     "payload_frame_count",
-    "flags",
-    "view_id",
-    "route_id",
-    "trace_id",
 )
 
 
@@ -307,30 +307,30 @@ class ServerSession(Record):
 
         """
         arguments = (
+            flags,
             frame_id,
-            tile_ids,
-            sections,
+            view_id,
+            route_id,
+            trace_id,
+            covered_tile_count,
             typed_payloads,
+            status_code,
             result_flags,
             active_profile_id,
             inference_ms,
             queue_ms,
             server_total_ms,
-            status_code,
-            tile_index_mode,
             tile_base_id,
             result_class,
             applied_budget_policy,
             reused_frame_id,
-            covered_tile_count,
             dropped_tile_count,
             # With typed payloads the kinds follow from what is sent; TENSOR, the default, would claim tiles.
             PayloadKind.NONE if typed_payloads else payload_kind_bitmap,
+            tile_ids,
+            sections,
+            tile_index_mode,
             payload_frame_count,
-            flags,
-            view_id,
-            route_id,
-            trace_id,
         )
         native = _native_session(self.connection)
         if native is None:

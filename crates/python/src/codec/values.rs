@@ -1,5 +1,7 @@
 //! Numbers and sections out of Python objects, with errors that name what is wrong.
 
+use std::cell::Cell;
+
 use bytes::Bytes;
 use nnrp::wire::{PayloadKind, Section, TypedPayload};
 use pyo3::exceptions::{PyAttributeError, PyOverflowError, PyTypeError, PyValueError};
@@ -62,15 +64,41 @@ pub(crate) fn numbers<T: Number>(values: &Bound<'_, PyAny>, what: &str) -> PyRes
 pub(crate) enum Arguments<'a, 'py> {
     /// Keyword arguments.
     Named(&'a Bound<'py, PyDict>),
-    /// Values in the order of their names, which are the interned ones: the cheap way for what is sent all the time.
-    Listed { names: &'a Bound<'py, PyTuple>, values: &'a Bound<'py, PyTuple> },
+    /// Values in the order of their names: the cheap way for what is sent all the time.
+    Listed(Listed<'a, 'py>),
+}
+
+/// Values and their names, which are the interned ones. Cheapest to ask for in the order of the list.
+pub(crate) struct Listed<'a, 'py> {
+    names: &'a Bound<'py, PyTuple>,
+    values: &'a Bound<'py, PyTuple>,
+    /// Where the last one was found, and one further.
+    next: Cell<usize>,
+}
+
+impl<'py> Listed<'_, 'py> {
+    fn get(&self, name: &Bound<'py, PyString>) -> Option<Bound<'py, PyAny>> {
+        let (start, count) = (self.next.get(), self.names.len());
+        let place = (start..count).chain(0..start.min(count)).find(|place| {
+            self.names.get_borrowed_item(*place).is_ok_and(|known| known.is(name))
+        })?;
+        self.next.set(place + 1);
+        self.values.get_item(place).ok()
+    }
+}
+
+impl<'a, 'py> Arguments<'a, 'py> {
+    /// The values of `names`.
+    pub(crate) fn listed(names: &'a Bound<'py, PyTuple>, values: &'a Bound<'py, PyTuple>) -> Self {
+        Arguments::Listed(Listed { names, values, next: Cell::new(0) })
+    }
 }
 
 impl<'py> Arguments<'_, 'py> {
     pub(crate) fn py(&self) -> Python<'py> {
         match self {
             Arguments::Named(arguments) => arguments.py(),
-            Arguments::Listed { values, .. } => values.py(),
+            Arguments::Listed(listed) => listed.names.py(),
         }
     }
 
@@ -78,10 +106,7 @@ impl<'py> Arguments<'_, 'py> {
     pub(crate) fn given(&self, name: &Bound<'py, PyString>) -> PyResult<Option<Bound<'py, PyAny>>> {
         Ok(match self {
             Arguments::Named(arguments) => arguments.get_item(name)?,
-            Arguments::Listed { names, values } => {
-                let place = names.iter_borrowed().position(|known| known.is(name));
-                place.and_then(|place| values.get_item(place).ok())
-            }
+            Arguments::Listed(listed) => listed.get(name),
         })
     }
 
