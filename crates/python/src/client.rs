@@ -6,10 +6,10 @@ use std::time::Duration;
 use nnrp::wire::MessageType;
 use nnrp::{Reply, SessionError};
 use pyo3::prelude::*;
-use pyo3::types::{IntoPyDict, PyDict};
+use pyo3::types::{IntoPyDict, PyDict, PyTuple};
 use tokio::sync::Mutex;
 
-use crate::codec::values::number;
+use crate::codec::values::{Arguments, number};
 use crate::connection::Connection;
 use crate::errors;
 use crate::frame;
@@ -81,14 +81,17 @@ impl ClientSession {
     }
 
     /// Submits a frame, which credit or a pause hold back for at most `timeout` seconds, or as long as the session's own
-    /// limit; yields its stream id.
-    #[pyo3(signature = (arguments, timeout))]
+    /// limit: its stream id, or an operation that yields it. The arguments come as their names and, in the same order, their
+    /// values.
+    #[pyo3(signature = (names, values, timeout))]
     fn submit(
         &self,
-        arguments: &Bound<'_, PyDict>,
+        py: Python<'_>,
+        names: &Bound<'_, PyTuple>,
+        values: &Bound<'_, PyTuple>,
         timeout: Option<&Bound<'_, PyAny>>,
-    ) -> PyResult<Operation> {
-        let frame = frame::submit(arguments)?;
+    ) -> PyResult<Py<PyAny>> {
+        let frame = frame::submit(&Arguments::listed(names, values))?;
         let limit = match Patience::of(timeout)? {
             Patience::Endless => None,
             Patience::None => Some(Duration::ZERO),
@@ -102,20 +105,21 @@ impl ClientSession {
                 Some(limit) => session.send_within(&frame, limit).await,
             }
         };
-        Operation::new(sending, move |py, sent| match sent {
+        Operation::now_or_later(py, sending, move |py, sent| match sent {
             Ok(sent) => Ok(sent.stream_id.unwrap_or_default().into_pyobject(py)?.into_any().unbind()),
             Err(error) => Err(errors::send(py, transport, &error)),
         })
     }
 
-    /// Yields the next result or drop, of any frame or of one; raises for a frame that failed.
+    /// The next result or drop, of any frame or of one, or an operation that yields it; raises for a frame that failed.
     #[pyo3(signature = (timeout, frame_id, view_id))]
     fn receive_result(
         &self,
+        py: Python<'_>,
         timeout: Option<&Bound<'_, PyAny>>,
         frame_id: Option<&Bound<'_, PyAny>>,
         view_id: Option<&Bound<'_, PyAny>>,
-    ) -> PyResult<Operation> {
+    ) -> PyResult<Py<PyAny>> {
         let patience = Patience::of(timeout)?;
         let frame_id = frame_id.map(|id| number(id, "frame_id")).transpose()?;
         let view_id = view_id.map(|id| number(id, "view_id")).transpose()?;
@@ -127,7 +131,7 @@ impl ClientSession {
                 None => patience.limit(session.receive()).await,
             }
         };
-        Operation::new(receive, move |py, received| match received {
+        Operation::now_or_later(py, receive, move |py, received| match received {
             None => Err(patience.timed_out(&no_result(frame_id))),
             Some(Ok(Reply::Failed(failed))) => Err(errors::frame_failed(py, &failed)),
             Some(Ok(reply)) => match ReceivedResult::new(reply) {

@@ -7,7 +7,7 @@ use nnrp::wire::{
 use pyo3::exceptions::PyValueError;
 use pyo3::intern;
 use pyo3::prelude::*;
-use pyo3::types::{PyBytes, PyDict, PyTuple};
+use pyo3::types::{PyBytes, PyTuple};
 
 use crate::codec::build;
 use crate::codec::values::{Arguments, number};
@@ -77,9 +77,8 @@ pub(crate) fn result(given: &Arguments<'_, '_>) -> PyResult<ResultFrame> {
 ///
 /// # Errors
 /// `TypeError` and `ValueError` naming the field.
-pub(crate) fn submit(arguments: &Bound<'_, PyDict>) -> PyResult<SubmitFrame> {
-    let given = Arguments::Named(arguments);
-    let header = header(&given, MessageType::FrameSubmit)?;
+pub(crate) fn submit(given: &Arguments<'_, '_>) -> PyResult<SubmitFrame> {
+    let header = header(given, MessageType::FrameSubmit)?;
     Ok(SubmitFrame {
         frame_id: header.frame_id,
         view_id: header.view_id,
@@ -87,7 +86,7 @@ pub(crate) fn submit(arguments: &Bound<'_, PyDict>) -> PyResult<SubmitFrame> {
         trace_id: header.trace_id,
         flags: header.flags,
         zero_prelude: true,
-        ..build::submit_frame(&given)?
+        ..build::submit_frame(given)?
     })
 }
 

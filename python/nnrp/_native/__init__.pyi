@@ -377,12 +377,14 @@ class ClientSession:
         """Return what it was told when it was opened, as Rust's ``Debug`` shows it."""
     def stats(self) -> tuple[dict[str, int], _Measured]:
         """Return counters by name; how long frames took."""
-    def submit(self, arguments: dict[str, Any], timeout: float | None) -> Operation[int]:
-        """Submit a frame, held back for so many seconds at most; yields its stream id."""
+    def submit(
+        self, names: tuple[str, ...], values: tuple[Any, ...], timeout: float | None
+    ) -> int | Operation[int]:
+        """Submit a frame, held back for so many seconds at most; return its stream id, or what yields it."""
     def receive_result(
         self, timeout: float | None, frame_id: int | None, view_id: int | None
-    ) -> Operation[Result]:
-        """Yield the next result or drop, of any frame or of one; raise for a frame that failed."""
+    ) -> Result | Operation[Result]:
+        """Return the next result or drop, or what yields it; raise for a frame that failed."""
     def discard_frame(self, frame_id: int, view_id: int) -> int:
         """Throw away what arrived and what still comes for a frame; return how much had arrived."""
     def cancel_frame(self, frame_id: int, view_id: int) -> Operation[int]:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import time
-from dataclasses import KW_ONLY, dataclass, fields
+from dataclasses import KW_ONLY, dataclass
+from operator import attrgetter
 from typing import Any
 
 from nnrp import _native
@@ -238,8 +239,46 @@ def typed_payloads_from_native(body: _native.FrameBody) -> tuple[TypedPayload, .
     )
 
 
-def submit_arguments(request: SubmitRequest, default_budget_ms: int) -> dict[str, Any]:
-    """Return what the native encoder needs to know about ``request``.
+#: What the native encoder gets to know about a request, in the order it reads it, and the field it is from where
+#: that has another name. References come last.
+_SUBMIT_FIELDS = {
+    "flags": "",
+    "frame_id": "",
+    "view_id": "",
+    "route_id": "",
+    "trace_id": "",
+    "frames": "typed_payloads",
+    "src_width": "",
+    "src_height": "",
+    "tile_width": "",
+    "tile_height": "",
+    "frame_class": "",
+    "input_profile": "",
+    "tile_index_mode": "",
+    "latency_budget_ms": "",
+    "target_fps_x100": "",
+    "retry_of_frame": "",
+    "tile_base_id": "",
+    "budget_policy": "",
+    "dependency_frame_id": "",
+    "payload_kind_bitmap": "",
+    "tile_ids": "",
+    "sections": "",
+    "camera_block": "",
+    "loss_tolerance_policy": "",
+    "submit_mode": "",
+    "object_ref_mask": "",
+    "camera_reference": "",
+    "tile_index_reference": "",
+    "section_table_reference": "tensor_section_table_reference",
+}
+SUBMIT_ARGUMENTS = tuple(_SUBMIT_FIELDS)
+_REFERENCES = SUBMIT_ARGUMENTS[-3:]
+_values = attrgetter(*(field or name for name, field in _SUBMIT_FIELDS.items()))
+
+
+def submit_arguments(request: SubmitRequest, default_budget_ms: int) -> tuple[Any, ...]:
+    """Return what the native encoder needs to know about ``request``: the values of :data:`SUBMIT_ARGUMENTS`.
 
     Raises:
         TypeError: it is no request.
@@ -248,38 +287,19 @@ def submit_arguments(request: SubmitRequest, default_budget_ms: int) -> dict[str
     """
     if not isinstance(request, SubmitRequest):
         raise TypeError(f"a SubmitRequest is required, not {type(request).__name__!r}")
-    references = {
-        "camera_reference": request.camera_reference,
-        "tile_index_reference": request.tile_index_reference,
-        "section_table_reference": request.tensor_section_table_reference,
-    }
-    given = {name: reference.pack() for name, reference in references.items() if reference is not None}
+    values: tuple[Any, ...] = _values(request)
+    plain = request.submit_mode is SubmitMode.INLINE and values[-len(_REFERENCES) :] == (None, None, None)
+    if plain and not (request.deadline_ms or default_budget_ms):
+        return values
+    arguments = dict(zip(SUBMIT_ARGUMENTS, values, strict=True))
+    given = {name: arguments[name] for name in _REFERENCES if arguments[name] is not None}
     if request.typed_payloads and (given or request.submit_mode is not SubmitMode.INLINE):
         raise ValueError(
             "a request with typed payloads cannot have references or a submit_mode other than INLINE"
         )
-    arguments: dict[str, Any] = {name: getattr(request, name) for name in _SAME_NAMES}
-    arguments.update(given)
-    arguments["frames"] = request.typed_payloads
+    arguments.update({name: reference.pack() for name, reference in given.items()})
     arguments["latency_budget_ms"] = _budget_at_send(request, default_budget_ms)
-    return arguments
-
-
-#: Fields that the native encoder knows under the same name.
-_SAME_NAMES = tuple(
-    field.name
-    for field in fields(SubmitRequest)
-    if field.name
-    not in {
-        "camera_reference",
-        "tile_index_reference",
-        "tensor_section_table_reference",
-        "typed_payloads",
-        "latency_budget_ms",
-        "inference_budget_ms",
-        "deadline_ms",
-    }
-)
+    return tuple(arguments.values())
 
 
 def _budget_at_send(request: SubmitRequest, default_ms: int) -> int:

@@ -20,7 +20,7 @@ from nnrp.client import control, migration, router, stream
 from nnrp.client._state import Gate, client_state
 from nnrp.client.control import ClientControlBootstrapSession
 from nnrp.client.migration import MigrationOutcome, MigrationTriggerMonitor, MigrationTriggerPolicy
-from nnrp.client.request import SubmitRequest, submit_arguments
+from nnrp.client.request import SUBMIT_ARGUMENTS, SubmitRequest, submit_arguments
 from nnrp.client.result import Result, received_result
 from nnrp.client.router import ResultRouter
 from nnrp.client.stream import ResultStream
@@ -231,7 +231,8 @@ class ClientSession(Record):
             timeout = await self._pass_gate(state.gate, timeout)
         arguments = submit_arguments(request, state.default_budget_ms)
         state.check_frame_id(request.frame_id)
-        return await state.native.submit(arguments, timeout)
+        stream_id = state.native.submit(SUBMIT_ARGUMENTS, arguments, timeout)
+        return stream_id if isinstance(stream_id, int) else await stream_id
 
     async def _pass_gate(self, gate: Gate, timeout: float | None) -> float | None:
         """Wait for the end of :meth:`pause_submit`; return what is left of the timeout."""
@@ -301,8 +302,8 @@ class ClientSession(Record):
         Timeouts and cancellation lose nothing.
 
         """
-        native = client_state(self.connection).native
-        return received_result(await native.receive_result(timeout, frame_id, view_id))
+        result = client_state(self.connection).native.receive_result(timeout, frame_id, view_id)
+        return received_result(result if isinstance(result, _native.Result) else await result)
 
     def discard_frame(self, frame_id: int, *, view_id: int = 0) -> int:
         """Throw away what is buffered for a frame and ignore its later results; return how much it was."""

@@ -69,9 +69,6 @@ pub(crate) fn submit_frame(given: &Arguments<'_, '_>) -> PyResult<SubmitFrame> {
         tile_ids: given.tile_ids()?,
         sections: given.sections()?,
         typed_payloads,
-        camera_reference: reference(given, intern!(py, "camera_reference"))?,
-        tile_index_reference: reference(given, intern!(py, "tile_index_reference"))?,
-        section_table_reference: reference(given, intern!(py, "section_table_reference"))?,
         ..SubmitFrame::default()
     };
     if let Some(camera) = given.get(intern!(py, "camera_block"))? {
@@ -83,7 +80,11 @@ pub(crate) fn submit_frame(given: &Arguments<'_, '_>) -> PyResult<SubmitFrame> {
     if let Some(mode) = given.get(intern!(py, "submit_mode"))? {
         frame.submit_mode = Some(SubmitMode::from(values::number::<u8>(&mode, "submit_mode")?));
     }
-    check_mask(&frame, given.number(intern!(py, "object_ref_mask"))?)?;
+    let mask = given.number(intern!(py, "object_ref_mask"))?;
+    frame.camera_reference = reference(given, intern!(py, "camera_reference"))?;
+    frame.tile_index_reference = reference(given, intern!(py, "tile_index_reference"))?;
+    frame.section_table_reference = reference(given, intern!(py, "section_table_reference"))?;
+    check_mask(&frame, mask)?;
     Ok(frame)
 }
 
