@@ -239,8 +239,8 @@ def typed_payloads_from_native(body: _native.FrameBody) -> tuple[TypedPayload, .
     )
 
 
-#: What the native encoder gets to know about a request, in the order it reads it, and the field it is from where
-#: that has another name. References come last.
+#: What the native encoder gets to know about a request, in the order it reads it, and the field it is from
+#: where that has another name. References come last.
 _SUBMIT_FIELDS = {
     "flags": "",
     "frame_id": "",
