@@ -79,9 +79,9 @@ pub(crate) struct Listed<'a, 'py> {
 impl<'py> Listed<'_, 'py> {
     fn get(&self, name: &Bound<'py, PyString>) -> Option<Bound<'py, PyAny>> {
         let (start, count) = (self.next.get(), self.names.len());
-        let place = (start..count).chain(0..start.min(count)).find(|place| {
-            self.names.get_borrowed_item(*place).is_ok_and(|known| known.is(name))
-        })?;
+        let place = (start..count)
+            .chain(0..start.min(count))
+            .find(|place| self.names.get_borrowed_item(*place).is_ok_and(|known| known.is(name)))?;
         self.next.set(place + 1);
         self.values.get_item(place).ok()
     }
