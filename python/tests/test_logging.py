@@ -199,3 +199,12 @@ async def test_what_a_peer_says_stays_in_its_line(tcp, caplog):
                     await client.receive_result(STEP)
                 record = await logged(caplog, "all is lost")
     assert "\n" not in record.getMessage()
+
+
+async def test_who_ended_a_session_is_said_alike_on_every_transport(network, caplog):
+    with caplog.at_level(logging.INFO, "nnrp.transport"):
+        async with network.pair() as (_, client):
+            await client.close()
+            ours = await logged(caplog, "the session is over: closed by us, session")
+            theirs = await logged(caplog, "the session is over: closed by peer, session")
+    assert ours.peer != theirs.peer

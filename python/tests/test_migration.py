@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import logging
 
 import pytest
 from frames import STEP, echo, frame
@@ -149,6 +150,16 @@ async def test_a_session_goes_on_over_the_other_transport_and_back(network, cert
         await client.submit_frame(frame(3))
         await echo(server)
         assert (await client.receive_result(STEP)).frame_id == 3
+
+
+async def test_a_migration_is_logged_on_the_side_it_is_about(network, certificate, caplog):
+    with caplog.at_level(logging.INFO, "nnrp"):
+        async with movable(network, certificate) as (_, client, target, _):
+            await client.migrate_session("127.0.0.1", **target, timeout=STEP)
+            wanted = {("nnrp.client", "the session has moved"), ("nnrp.server", "a session has moved")}
+            async with asyncio.timeout(STEP):
+                while not wanted <= {(r.name, r.getMessage().partition(",")[0]) for r in caplog.records}:
+                    await asyncio.sleep(0.005)  # native records come from a thread of their own
 
 
 async def test_frame_ids_grow_after_a_migration(network, certificate):

@@ -200,6 +200,7 @@ over_networks! {
     closing::a_silent_client_does_not_keep_its_socket,
     draining::every_frame_submitted_while_the_server_goes_away_has_an_answer,
     draining::a_client_that_comes_while_the_server_goes_away_is_told_so,
+    draining::a_listener_without_sessions_stays_to_say_why_while_another_one_has_some,
     draining::what_is_not_answered_by_the_deadline_is_dropped,
     draining::one_session_can_be_drained_alone,
     rules_of_migration::a_request_that_contradicts_itself_is_refused,

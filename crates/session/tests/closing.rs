@@ -110,6 +110,16 @@ fn nothing_is_sent_after_the_end() {
     assert_eq!(pair.client.sent_types(), [MessageType::Close], "closing twice is closing once");
 }
 
+/// The end of some peers, and of a process that died with nothing in flight.
+#[test]
+fn an_end_in_order_without_a_word_is_told_from_a_goodbye() {
+    let mut pair = Pair::connected();
+    pair.client.machine.handle_transport_closed(&TransportEnd { clean: true, text: String::new() });
+    pair.drive();
+    let Some(Event::Ended(ended)) = pair.client.event() else { panic!("no end") };
+    assert_eq!((ended.by, ended.reason.as_str()), (EndedBy::Peer, "without CLOSE"));
+}
+
 // Rules R-LIFE-2
 #[test]
 fn losing_the_transport_ends_both_roles_once() {

@@ -13,7 +13,8 @@ class Source(Protocol):
     """A listener or a session: whatever has ``stats``."""
 
     @property
-    def stats(self) -> Stats: ...
+    def stats(self) -> Stats:
+        """The counters, and how long frames took, as they are now."""
 
 
 @dataclass(frozen=True)

@@ -114,6 +114,9 @@ class ServerSession:
         route_id=0,
         trace_id=0,
     ): ...
+    async def send_part(
+        self, received, *, tile_ids=(), sections=(), typed_payloads=(), last=False, **result
+    ): ...
     async def send_result_drop(
         self, frame_id, reason=None, *, flags=HeaderFlags.NONE, view_id=0, route_id=0, trace_id=0
     ): ...

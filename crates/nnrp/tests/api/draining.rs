@@ -1,7 +1,9 @@
 use std::time::Duration;
 
 use nnrp::wire::{ErrorCode, ResultHintReason};
-use nnrp::{ClientConfig, ClientSession, DialError, HandshakeError, Reply, ServerConfig, ServerSession};
+use nnrp::{
+    ClientConfig, ClientSession, DialError, HandshakeError, Listener, Reply, ServerConfig, ServerSession,
+};
 
 use super::harness::{Kind, Server, drop_reason, frame, soon, text_of, text_result};
 
@@ -87,6 +89,30 @@ pub(crate) async fn a_client_that_comes_while_the_server_goes_away_is_told_so(ki
     let (drained, ()) = soon("the drain", async { tokio::join!(drain, late) }).await;
     assert_eq!(drained.answered, 1);
     assert_eq!(text_of(&soon("the result", client.receive()).await.unwrap()), "done");
+}
+
+pub(crate) async fn a_listener_without_sessions_stays_to_say_why_while_another_one_has_some(kind: Kind) {
+    let (server, client, session) = opened(kind).await;
+    let idle = Server::start(kind, ServerConfig::new()).await;
+    client.send(&frame(1)).await.unwrap();
+    let submit = soon("a frame", session.recv()).await.unwrap().unwrap();
+    let accepting = idle.listener.accept();
+    let both = [server.listener.clone(), idle.listener.clone()];
+    let drain = Listener::drain_all(&both, PATIENCE, "maintenance");
+    let late = async {
+        assert!(accepting.await.is_none());
+        for _ in 0..3 {
+            let refused = soon("the refusal", idle.dial(kind, ClientConfig::new())).await;
+            let Err(DialError::Handshake(HandshakeError::Refused(failure))) = refused else {
+                panic!("{refused:?}")
+            };
+            assert_eq!(failure.fault.text, "maintenance");
+        }
+        submit.reply(text_result(1, "done")).await.unwrap();
+    };
+    let (drained, ()) = soon("the drain", async { tokio::join!(drain, late) }).await;
+    assert_eq!(drained.answered, 1);
+    soon("the idle one's end", idle.listener.closed()).await;
 }
 
 pub(crate) async fn what_is_not_answered_by_the_deadline_is_dropped(kind: Kind) {

@@ -1,0 +1,3 @@
+class Source:
+    @property
+    def stats(self): ...
