@@ -8,7 +8,7 @@ import pytest
 from frames import STEP, echo, frame
 
 from nnrp.client import Result, SubmitRequest, TypedPayload
-from nnrp.core import FrameSubmitMetadata, NnrpHeader, NnrpPacket, TensorSectionData
+from nnrp.core import FrameSubmitMetadata, NnrpHeader, NnrpPacket, ResultClass, TensorSectionData
 from nnrp.server import ReceivedSubmit
 
 
@@ -128,3 +128,23 @@ async def test_results_are_lazy_too(network):
         assert result == twin
         assert repr(result) == repr(twin)
         assert result.drop_reason is None is twin.drop_reason
+
+
+async def test_a_repr_is_one_line_and_decodes_nothing(tcp):
+    async with tcp.pair() as (server, client):
+        await client.submit_frame(frame(7, b"abc", b"de"))
+        received = await server.receive_submit(STEP)
+        assert repr(received).startswith("<ReceivedSubmit of frame 7: 2 tiles in 1 section, ")
+        await server.send_result(
+            frame_id=7, typed_payloads=(TypedPayload.token_chunk(b"x"),), result_class=ResultClass.DEGRADED
+        )
+        assert repr(await client.receive_result(STEP)).startswith(
+            "<Result of frame 7: DEGRADED, 1 typed payload, "
+        )
+        for number, reason, shown in ((8, "superseded", ": SUPERSEDED"), (9, None, "")):
+            await client.submit_frame(frame(number))
+            await server.receive_submit(STEP)
+            await server.send_result_drop(number, reason)
+            assert repr(await client.receive_result(STEP)) == f"<Result of frame {number}: dropped{shown}>"
+        assert "tensor_body" not in made(received)
+        assert made(received.request, SubmitRequest) == set()

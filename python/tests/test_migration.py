@@ -158,8 +158,9 @@ async def test_a_migration_is_logged_on_the_side_it_is_about(network, certificat
             await client.migrate_session("127.0.0.1", **target, timeout=STEP)
             wanted = {("nnrp.client", "the session has moved"), ("nnrp.server", "a session has moved")}
             async with asyncio.timeout(STEP):
-                while not wanted <= {(r.name, r.getMessage().partition(",")[0]) for r in caplog.records}:
-                    await asyncio.sleep(0.005)  # native records come from a thread of their own
+                # Native records come from a thread of their own.
+                while not wanted <= {(r.name, r.getMessage().partition(",")[0]) for r in caplog.records}:  # noqa: ASYNC110
+                    await asyncio.sleep(0.005)
 
 
 async def test_frame_ids_grow_after_a_migration(network, certificate):

@@ -43,6 +43,8 @@ def test_the_page_shows_every_recipe():
 async def burst(port, frames):
     config = create_tcp_client_configuration()
     async with dial_client("127.0.0.1", port, config=config) as session:
+        broken = await session.submit(SubmitRequest(frame_id=frames + 1), timeout=PATIENCE)
+        assert broken.is_drop, "there is nothing to compute in it"
         requests = [
             SubmitRequest(
                 frame_id=number,

@@ -21,6 +21,7 @@ from nnrp.core import (
     unpack_tile_index_block,
 )
 from nnrp.core._base import Value
+from nnrp.core._packet import carried
 
 __all__ = ["Result"]
 
@@ -64,6 +65,16 @@ class Result(Value):
     metadata: ResultPushMetadata | None = None
     tensor_body: TensorBodyView | None = None
     typed_payloads: tuple[TypedPayload, ...] = ()
+
+    def __repr__(self) -> str:
+        # Whoever prints a result wants to know what it is, and not to have its payloads decoded and shown.
+        about = f"Result of frame {self.frame_id}"
+        if self.metadata is None:
+            why = "" if self.drop_reason is None else f": {self.drop_reason}"
+            return f"<{about}: dropped{why}>"
+        return (
+            f"<{about}: {self.metadata.result_class}, {carried(self.metadata, self.packet.header.body_len)}>"
+        )
 
     @property
     def frame_id(self) -> int:

@@ -7,6 +7,7 @@ from typing import Final, Self
 
 from nnrp.core._base import BytesLike, Record, as_bytes, as_view, octets
 from nnrp.core._enums import HeaderFlags, MessageType, WireFormat
+from nnrp.core._metadata import FrameSubmitMetadata, ResultPushMetadata
 from nnrp.core.header import HEADER_LENGTH, NnrpHeader
 
 __all__ = ["VERSION_MAJOR", "NnrpPacket"]
@@ -124,3 +125,18 @@ def summary(packet: NnrpPacket) -> str:
     kind = packet.header.msg_type
     size = HEADER_LENGTH + len(packet.metadata) + len(packet.body)
     return f"<{getattr(kind, 'name', kind)} of {size} bytes>"
+
+
+def carried(metadata: FrameSubmitMetadata | ResultPushMetadata, body_bytes: int) -> str:
+    """Return what the `repr` of a frame or result says about its content, without looking at it."""
+    parts = [_several(body_bytes, "byte")]
+    if metadata.payload_frame_count:
+        parts.insert(0, _several(metadata.payload_frame_count, "typed payload"))
+    if metadata.section_count:
+        tiles, sections = _several(metadata.tile_count, "tile"), _several(metadata.section_count, "section")
+        parts.insert(0, f"{tiles} in {sections}")
+    return ", ".join(parts)
+
+
+def _several(count: int, what: str) -> str:
+    return f"{count} {what}{'s' * (count != 1)}"

@@ -31,7 +31,7 @@ from nnrp.core import (
     TensorBodyView,
 )
 from nnrp.core._base import Value, octets
-from nnrp.core._packet import summary
+from nnrp.core._packet import carried, summary
 
 __all__ = ["ClientHelloContext", "ReceivedSubmit"]
 
@@ -83,6 +83,10 @@ class ReceivedSubmit(Value):
     metadata: FrameSubmitMetadata
     request: SubmitRequest
     tensor_body: TensorBodyView | None = None
+
+    def __repr__(self) -> str:
+        content = carried(self.metadata, self.packet.header.body_len)
+        return f"<ReceivedSubmit of frame {self.frame_id}: {content}>"
 
     @property
     def frame_id(self) -> int:
