@@ -134,6 +134,8 @@ def _octets(kind: PayloadKind, content: bytes) -> bytes:
     try:
         return as_bytes(content)
     except TypeError:
+        if hasattr(content, "__dlpack__"):
+            raise  # it says what is wrong with this tensor
         hint = "; use text.encode()" if isinstance(content, str) else ""
         given = type(content).__name__
         raise TypeError(f"the payload of a {kind.name} must be bytes-like, not {given!r}{hint}") from None

@@ -160,6 +160,8 @@ def _tile(number: int, tile: BytesLike) -> bytes:
     try:
         return as_bytes(tile)
     except TypeError:
+        if hasattr(tile, "__dlpack__"):
+            raise  # it says what is wrong with this tensor
         kind = type(tile).__name__
         raise TypeError(f"{_WANTED_TILES}; number {number} is {kind!r}") from None
 
