@@ -9,6 +9,7 @@ from importlib import import_module
 from typing import Any, Final
 
 __all__ = [
+    "DEFAULT_PORT",
     "DROPPED",
     "EXIT_CODES",
     "FAILED",
@@ -29,6 +30,9 @@ __all__ = [
 ]
 
 OK, FAILED, USAGE, NOT_REACHED, REFUSED, DROPPED, INTERRUPTED = 0, 1, 2, 3, 4, 5, 130
+
+#: Where servers are, and are looked for, unless told otherwise.
+DEFAULT_PORT: Final = 4433
 
 EXIT_CODES: Final = """\
 exit codes: 0 done, 1 failed, 2 wrong arguments, 3 the server was not reached, did not answer in time, or

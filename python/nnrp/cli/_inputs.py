@@ -18,9 +18,7 @@ if TYPE_CHECKING:
 
     from nnrp.arrays import TileGrid
 
-__all__ = ["KINDS", "Input", "read_input"]
-
-KINDS: Final = ("auto", "image", "array", "text", "bytes")
+__all__ = ["Input", "read_input"]
 
 _IMAGES: Final = frozenset(
     {".png", ".jpg", ".jpeg", ".webp", ".bmp", ".tif", ".tiff", ".gif", ".ppm", ".pgm"}
@@ -65,7 +63,7 @@ def read_input(name: str, kind: str, *, shape: Sequence[int] | None, tiles: tupl
 
     Args:
         name: the file.
-        kind: one of :data:`KINDS`; ``auto`` looks at the end of its name, and at its contents.
+        kind: one of those of `nnrp submit --as`; ``auto`` looks at the end of its name, and at its contents.
         shape: what an array is reshaped to first.
         tiles: width and height of the tiles that a picture is cut into; one tile if ``None``.
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Final
 
 from nnrp.cli import _target
-from nnrp.cli._common import EXIT_CODES, NOT_REACHED, OK, Failure, number, port, seconds, size
+from nnrp.cli._common import DEFAULT_PORT, EXIT_CODES, NOT_REACHED, OK, Failure, number, port, seconds, size
 from nnrp.cli._table import table
 
 if TYPE_CHECKING:
@@ -17,8 +17,6 @@ if TYPE_CHECKING:
     from nnrp.client.probe import TransportProbeSummary
 
 __all__ = ["add_arguments", "run"]
-
-_DEFAULT_PORT: Final = 4433
 
 _EPILOG: Final = f"""\
 examples:
@@ -39,7 +37,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.epilog = _EPILOG
     parser.add_argument("host", metavar="HOST", help="a name or an address")
     parser.add_argument(
-        "--port", type=port, default=_DEFAULT_PORT, help="of both transports (default: %(default)s)"
+        "--port", type=port, default=DEFAULT_PORT, help="of both transports (default: %(default)s)"
     )
     parser.add_argument("--quic-port", type=port, metavar="PORT", help="another one for QUIC")
     parser.add_argument("--tcp-port", type=port, metavar="PORT", help="another one for TCP")

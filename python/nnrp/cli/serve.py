@@ -6,15 +6,13 @@ import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
-from nnrp.cli._common import EXIT_CODES, add_wire_logs, number, port, seconds, size
+from nnrp.cli._common import DEFAULT_PORT, EXIT_CODES, add_wire_logs, number, port, seconds, size
 from nnrp.cli._logs import LEVELS
 
 if TYPE_CHECKING:
     import argparse
 
-__all__ = ["DEFAULT_PORT", "add_arguments", "run"]
-
-DEFAULT_PORT: Final = 4433
+__all__ = ["add_arguments", "run"]
 
 _EPILOG: Final = f"""\
 examples:

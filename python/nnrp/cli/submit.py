@@ -12,11 +12,12 @@ from nnrp.cli._common import DROPPED, EXIT_CODES, OK, USAGE, Failure, number
 
 if TYPE_CHECKING:
     from nnrp.cli._inputs import Input
-    from nnrp.client import ClientSession, Result
+    from nnrp.client import ClientSession, Result, SubmitRequest
 
 __all__ = ["add_arguments", "run"]
 
-_KINDS: Final = ("auto", "image", "array", "text", "bytes")
+#: What a file may hold; `auto` goes by its name.
+KINDS: Final = ("auto", "image", "array", "text", "bytes")
 
 _EPILOG: Final = f"""\
 examples:
@@ -40,7 +41,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("url", metavar="URL", help="nnrps://host:port, or nnrp://host:port for plain TCP")
     parser.add_argument("files", metavar="FILE", nargs="+", help="what to send; - for standard input")
     parser.add_argument(
-        "--as", dest="kind", choices=_KINDS, default="auto", help="what files hold (default: by their names)"
+        "--as", dest="kind", choices=KINDS, default="auto", help="what files hold (default: by their names)"
     )
     parser.add_argument(
         "--out",
@@ -90,6 +91,8 @@ def run(arguments: argparse.Namespace) -> int:
         for name in arguments.files
     ]
     outputs = [_destination(arguments.out, given, len(inputs)) for given in inputs]
+    if arguments.out is not None and len(set(outputs)) < len(outputs):
+        raise Failure("two of the files would have their results in the same place", USAGE)
     return asyncio.run(_submit(target, inputs, outputs, arguments))
 
 
@@ -118,15 +121,17 @@ async def _submit(
 
 
 async def _one(
-    session: ClientSession, given: Input, request: object, path: Path | None, arguments: argparse.Namespace
+    session: ClientSession,
+    given: Input,
+    request: SubmitRequest,
+    path: Path | None,
+    arguments: argparse.Namespace,
 ) -> int:
     """Submit one frame, and say what became of it."""
     import time  # noqa: PLC0415  # `--help` does without
 
     from nnrp.cli._outputs import Output  # noqa: PLC0415  # likewise
-    from nnrp.client import SubmitRequest  # noqa: PLC0415  # likewise
 
-    assert isinstance(request, SubmitRequest)  # noqa: S101  # for the type checker
     output = Output(given, path, arguments.out_shape)
     began = time.perf_counter()
     parts = 0

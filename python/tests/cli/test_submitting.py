@@ -70,6 +70,8 @@ async def test_several_files_go_into_a_folder(commands):
         assert code == 0, err
         code, _, err = await commands.submit(served.url, "a.npy", "b.npy", "--out", "one.npy")
         assert (code, "name a folder" in err) == (2, True)
+        code, _, err = await commands.submit(served.url, "a.npy", "./a.npy", "--out", "made/")
+        assert (code, "in the same place" in err) == (2, True)
     assert {path.name for path in (commands.folder / "made").iterdir()} == {"a.npy", "b.npy"}
 
 
