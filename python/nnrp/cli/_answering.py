@@ -159,7 +159,7 @@ class _Frame:
     def __init__(self, session: ServerSession, received: ReceivedSubmit) -> None:
         header = received.packet.header
         self.session, self.received = session, received
-        self.frame_id: int = received.metadata.frame_id
+        self.frame_id: int = header.frame_id
         self._address: dict[str, Any] = {
             "view_id": header.view_id,
             "route_id": header.route_id,

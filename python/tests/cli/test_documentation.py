@@ -108,5 +108,6 @@ def test_the_deployment_examples_say_what_the_command_understands():
         parsed = build_parser(command).parse_args([command, *arguments])
         assert parsed.handler == "app:handle"
         assert parsed.metrics_port == parsed.health_port == 9464
+    assert "ExecReload=/bin/kill -HUP $MAINPID\n" in unit
     seconds = int(re.search(r"^TimeoutStopSec=(\d+)$", unit, re.MULTILINE).group(1))
     assert seconds >= build_parser("serve").parse_args(["serve", "app:handle"]).drain + 10
