@@ -1,6 +1,7 @@
 """`nnrp cert`: certificates for development, and what certificates say."""
 
 import re
+import signal
 import ssl
 from pathlib import Path
 
@@ -91,3 +92,23 @@ def test_errors_are_sentences(commands, what, code, sentence):
     assert answer[0] == code
     assert sentence in answer[2]
     assert answer[2].count("\n") == 1
+
+
+async def test_a_renewed_certificate_is_shown_after_sighup(commands):
+    commands.run("cert", "make")
+    async with commands.serve("app:shout", "--cert", "cert.pem", "--key", "key.pem") as served:
+        before = await commands.in_thread("cert", "show", served.url)
+        commands.run("cert", "make", "--force")
+        served.process.send_signal(signal.SIGHUP)
+        await served.logged("were read again")
+        after = [
+            await commands.in_thread("cert", "show", served.url, "--transport", transport)
+            for transport in ("quic", "tcp")
+        ]
+        (commands.folder / "key.pem").write_text("nonsense")
+        served.process.send_signal(signal.SIGHUP)
+        await served.logged("what was in use stays in use")
+        still = await commands.in_thread("cert", "show", served.url)
+    assert before[0] == 0
+    assert after == [still, still]
+    assert before != still
