@@ -17,9 +17,16 @@ use tokio::runtime::{Builder, Handle, Runtime};
 
 use crate::log;
 
-/// Enough to serve one busy core's worth of sockets while another connection's cryptography runs; the event loop and
-/// the application's own threads need the rest of the machine.
-const WORKER_THREADS: usize = 2;
+/// Network threads on a machine of more than two cores: one serves its sockets while another connection's cryptography
+/// runs; the event loop and the application's own threads need the rest of the machine. On a small machine there is one:
+/// two threads there take turns on the same core, and waking each other costs three system calls a frame.
+const NETWORK_THREADS: usize = 2;
+
+/// Says how many there are to be, for machines that serve many busy sessions.
+const NETWORK_THREADS_VARIABLE: &str = "NNRP_NETWORK_THREADS";
+
+/// More than any machine has use for.
+const MAX_NETWORK_THREADS: usize = 256;
 
 /// How long the interpreter's exit waits for what was accepted for sending to reach the network.
 const EXIT_FLUSH: Duration = Duration::from_secs(1);
@@ -62,7 +69,7 @@ pub(crate) fn handle() -> PyResult<Handle> {
         return running;
     }
     let runtime = Builder::new_multi_thread()
-        .worker_threads(WORKER_THREADS)
+        .worker_threads(network_threads()?)
         .thread_name("nnrp-io")
         .enable_all()
         .build()
@@ -71,6 +78,20 @@ pub(crate) fn handle() -> PyResult<Handle> {
     // A parent's runtime has no threads here; joining or even waking them could block for ever.
     mem::forget(mem::replace(&mut *state, State::Running(epoch(), runtime)));
     Ok(handle)
+}
+
+fn network_threads() -> PyResult<usize> {
+    let Some(wanted) = std::env::var_os(NETWORK_THREADS_VARIABLE) else {
+        let cores = std::thread::available_parallelism().map_or(1, usize::from);
+        return Ok(if cores > 2 { NETWORK_THREADS } else { 1 });
+    };
+    let number = wanted.to_str().and_then(|text| text.parse().ok());
+    number.filter(|threads| (1..=MAX_NETWORK_THREADS).contains(threads)).ok_or_else(|| {
+        let text = wanted.to_string_lossy();
+        PyRuntimeError::new_err(format!(
+            "{NETWORK_THREADS_VARIABLE} must be a number between 1 and {MAX_NETWORK_THREADS}, not {text:?}"
+        ))
+    })
 }
 
 /// What there is to say about the runtime without starting one.
