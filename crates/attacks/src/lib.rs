@@ -7,11 +7,13 @@
 
 pub mod attacks;
 pub mod counting;
+mod dial;
 mod raw;
 pub mod serve;
 mod victim;
 
-pub use raw::{Dialer, Raw};
+pub use dial::Dialer;
+pub use raw::Raw;
 pub use victim::{Kind, Memory, Mode, Victim};
 
 /// What an attacker runs into when its victim does not behave as it should.

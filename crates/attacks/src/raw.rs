@@ -1,21 +1,15 @@
 //! A client that does exactly what it is told: bytes on sockets, no library of ours in between.
 
-use std::net::{Ipv4Addr, SocketAddr};
-use std::sync::Arc;
 use std::time::Duration;
 
 use nnrp::wire::{Header, MessageType};
 use nnrp_testkit::packets;
-use quinn::crypto::rustls::QuicClientConfig;
-use quinn::{Endpoint, RecvStream, SendStream, TransportConfig, VarInt};
-use rustls::RootCertStore;
-use rustls::pki_types::CertificateDer;
-use rustls::pki_types::pem::PemObject;
+use quinn::{Endpoint, RecvStream, SendStream, VarInt};
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
-use tokio::net::tcp::{OwnedReadHalf, OwnedWriteHalf};
+use tokio_rustls::client::TlsStream;
 
-use crate::{Kind, Result, Victim, failed};
+use crate::{Result, failed};
 
 /// How long an answer may take.
 const PATIENCE: Duration = Duration::from_secs(20);
@@ -23,8 +17,7 @@ const PATIENCE: Duration = Duration::from_secs(20);
 /// A connection without manners.
 #[derive(Debug)]
 pub struct Raw {
-    read: Read,
-    write: Write,
+    stream: Stream,
     /// The QUIC connection, for what only QUIC has.
     pub quic: Option<quinn::Connection>,
     _endpoint: Option<Endpoint>,
@@ -34,92 +27,23 @@ pub struct Raw {
 }
 
 #[derive(Debug)]
-enum Read {
-    Tcp(OwnedReadHalf),
-    Quic(RecvStream),
+enum Stream {
+    Tcp(TcpStream),
+    Tls(Box<TlsStream<TcpStream>>),
+    /// The control stream.
+    Quic(SendStream, RecvStream),
 }
 
-#[derive(Debug)]
-enum Write {
-    Tcp(OwnedWriteHalf),
-    Quic(SendStream),
-}
-
-/// Opens connections to one victim, over QUIC all from one socket.
-#[derive(Clone, Debug)]
-pub struct Dialer {
-    address: SocketAddr,
-    endpoint: Option<Endpoint>,
-}
-
-impl Dialer {
-    /// A dialer whose QUIC side behaves like `transport`.
-    ///
-    /// # Errors
-    ///
-    /// When there is no socket, or the victim's certificate cannot be trusted.
-    pub fn new(victim: &Victim, transport: TransportConfig) -> Result<Dialer> {
-        let endpoint = match victim.kind {
-            Kind::Tcp => None,
-            Kind::Quic => Some(endpoint(&victim.certificate, transport)?),
-        };
-        Ok(Dialer { address: victim.address, endpoint })
-    }
-
-    /// Connects; on QUIC the control stream is opened, which the victim sees with the first byte on it.
-    ///
-    /// # Errors
-    ///
-    /// When the victim does not take the connection.
-    pub async fn dial(&self) -> Result<Raw> {
-        self.dial_to(self.address).await
-    }
-
-    /// The same to another address, from where a relay leads to the victim.
-    ///
-    /// # Errors
-    ///
-    /// As [`Dialer::dial`].
-    pub async fn dial_to(&self, address: SocketAddr) -> Result<Raw> {
-        let Some(endpoint) = &self.endpoint else {
-            let stream = TcpStream::connect(address).await?;
-            stream.set_nodelay(true)?;
-            let (read, write) = stream.into_split();
-            let (read, write) = (Read::Tcp(read), Write::Tcp(write));
-            return Ok(Raw { read, write, quic: None, _endpoint: None, session: 0, pings: 0 });
-        };
-        let quic = endpoint.connect(address, "localhost")?.await?;
-        let (send, receive) = quic.open_bi().await?;
-        let (read, write) = (Read::Quic(receive), Write::Quic(send));
-        Ok(Raw { read, write, quic: Some(quic), _endpoint: Some(endpoint.clone()), session: 0, pings: 0 })
-    }
-
-    /// Connects and opens a session.
-    ///
-    /// # Errors
-    ///
-    /// When the victim refuses.
-    pub async fn session(&self) -> Result<Raw> {
-        let mut raw = self.dial().await?;
-        raw.hello().await?;
-        Ok(raw)
+impl From<TcpStream> for Raw {
+    fn from(stream: TcpStream) -> Self {
+        Raw { stream: Stream::Tcp(stream), quic: None, _endpoint: None, session: 0, pings: 0 }
     }
 }
 
-fn endpoint(certificate: &[u8], transport: TransportConfig) -> Result<Endpoint> {
-    let mut roots = RootCertStore::empty();
-    roots.add(CertificateDer::from_pem_slice(certificate)?)?;
-    let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
-    let mut tls = rustls::ClientConfig::builder_with_provider(provider)
-        .with_protocol_versions(&[&rustls::version::TLS13])?
-        .with_root_certificates(roots)
-        .with_no_client_auth();
-    tls.alpn_protocols = vec![b"nnrp/1".to_vec()];
-    let mut config = quinn::ClientConfig::new(Arc::new(QuicClientConfig::try_from(tls)?));
-    config.transport_config(Arc::new(transport));
-    let mut endpoint = Endpoint::client((Ipv4Addr::LOCALHOST, 0).into())?;
-    endpoint.set_default_client_config(config);
-    Ok(endpoint)
+impl From<TlsStream<TcpStream>> for Raw {
+    fn from(stream: TlsStream<TcpStream>) -> Self {
+        Raw { stream: Stream::Tls(Box::new(stream)), quic: None, _endpoint: None, session: 0, pings: 0 }
+    }
 }
 
 /// The header of a packet that says whatever is asked for.
@@ -169,15 +93,31 @@ pub(crate) fn bulky(session: u32, frame: u32, bytes: usize) -> Vec<u8> {
 }
 
 impl Raw {
+    /// Opens the control stream of a QUIC connection; the victim sees it with the first byte on it.
+    ///
+    /// # Errors
+    ///
+    /// When the connection is over.
+    pub async fn over_quic(quic: quinn::Connection, endpoint: Endpoint) -> Result<Raw> {
+        let (send, receive) = quic.open_bi().await?;
+        let stream = Stream::Quic(send, receive);
+        Ok(Raw { stream, quic: Some(quic), _endpoint: Some(endpoint), session: 0, pings: 0 })
+    }
+
     /// Sends bytes where control packets go; on TCP that is where everything goes.
     ///
     /// # Errors
     ///
     /// Those of the socket.
     pub async fn send(&mut self, bytes: &[u8]) -> Result<()> {
-        match &mut self.write {
-            Write::Tcp(write) => write.write_all(bytes).await?,
-            Write::Quic(write) => write.write_all(bytes).await?,
+        match &mut self.stream {
+            Stream::Tcp(stream) => stream.write_all(bytes).await?,
+            Stream::Tls(stream) => {
+                stream.write_all(bytes).await?;
+                // What the kernel did not take at once would wait for the next call.
+                stream.flush().await?;
+            }
+            Stream::Quic(send, _) => send.write_all(bytes).await?,
         }
         Ok(())
     }
@@ -192,6 +132,20 @@ impl Raw {
             Ok(sent) => sent.map(|()| true),
             Err(_) => Ok(false),
         }
+    }
+
+    /// Says that nothing more will be sent.
+    ///
+    /// # Errors
+    ///
+    /// Those of the socket.
+    pub async fn finish(&mut self) -> Result<()> {
+        match &mut self.stream {
+            Stream::Tcp(stream) => stream.shutdown().await?,
+            Stream::Tls(stream) => stream.shutdown().await?,
+            Stream::Quic(send, _) => send.finish()?,
+        }
+        Ok(())
     }
 
     /// Sends a frame: on QUIC on a stream of its own.
@@ -225,9 +179,10 @@ impl Raw {
     ///
     /// At the end of the stream.
     pub async fn next(&mut self) -> Result<(Header, Vec<u8>)> {
-        match &mut self.read {
-            Read::Tcp(read) => read_packet(read).await,
-            Read::Quic(read) => read_packet(read).await,
+        match &mut self.stream {
+            Stream::Tcp(stream) => read_packet(stream).await,
+            Stream::Tls(stream) => read_packet(stream).await,
+            Stream::Quic(_, receive) => read_packet(receive).await,
         }
     }
 
@@ -238,9 +193,10 @@ impl Raw {
     /// At the end of the stream.
     pub async fn read_a_little(&mut self) -> Result<()> {
         let mut bytes = [0; 1024];
-        let read = match &mut self.read {
-            Read::Tcp(read) => read.read(&mut bytes).await?,
-            Read::Quic(read) => read.read(&mut bytes).await?.unwrap_or(0),
+        let read = match &mut self.stream {
+            Stream::Tcp(stream) => stream.read(&mut bytes).await?,
+            Stream::Tls(stream) => stream.read(&mut bytes).await?,
+            Stream::Quic(_, receive) => receive.read(&mut bytes).await?.unwrap_or(0),
         };
         if read == 0 { failed("the stream is over") } else { Ok(()) }
     }
@@ -265,13 +221,13 @@ impl Raw {
         }
     }
 
-    /// Waits until the victim has ended the connection.
+    /// Waits until the victim has ended the connection, whatever it says before.
     ///
     /// # Errors
     ///
     /// When it does not.
     pub async fn until_closed(&mut self) -> Result<()> {
-        let waiting = async { while self.next().await.is_ok() {} };
+        let waiting = async { while self.read_a_little().await.is_ok() {} };
         match tokio::time::timeout(PATIENCE, waiting).await {
             Ok(()) => Ok(()),
             Err(_) => failed("the victim keeps the connection"),
@@ -309,7 +265,7 @@ impl Raw {
     ///
     /// # Errors
     ///
-    /// When it does not come, and on TCP.
+    /// When it does not come, and where there are none.
     pub async fn ping_by_datagram(&self) -> Result<()> {
         let quic = self.quic()?;
         quic.send_datagram(header(MessageType::Ping.value(), self.session, 0, 0, 0).into())?;
@@ -364,9 +320,21 @@ impl Raw {
     ///
     /// On TCP, and when the stream is over.
     pub fn stop_control(&mut self) -> Result<()> {
-        match &mut self.read {
-            Read::Tcp(_) => failed("this attack needs QUIC"),
-            Read::Quic(read) => Ok(read.stop(VarInt::from_u32(0))?),
+        match &mut self.stream {
+            Stream::Quic(_, receive) => Ok(receive.stop(VarInt::from_u32(0))?),
+            _ => failed("this attack needs QUIC"),
+        }
+    }
+
+    /// The TLS stream.
+    ///
+    /// # Errors
+    ///
+    /// Where there is none of its own: on plain TCP and QUIC.
+    pub fn tls(&mut self) -> Result<&mut TlsStream<TcpStream>> {
+        match &mut self.stream {
+            Stream::Tls(stream) => Ok(stream),
+            _ => failed("this attack needs TLS over TCP"),
         }
     }
 }

@@ -16,8 +16,8 @@ use crate::{Result, counting};
 /// Bytes of a result in [`Mode::Lavish`].
 const LAVISH_BYTES: usize = 1024 * 1024;
 
-/// Serves until standard input ends. The first line on standard output is `ADDRESS CERTIFICATE`, the certificate in
-/// hexadecimal DER (`-` without one); then one line for each line that is read.
+/// Serves until standard input ends. The first line on standard output is `ADDRESS CERTIFICATE`, the certificate's PEM in
+/// hexadecimal; then one line for each line that is read.
 ///
 /// # Errors
 ///
@@ -25,14 +25,14 @@ const LAVISH_BYTES: usize = 1024 * 1024;
 pub async fn serve(kind: Kind, mode: Mode, handshake_timeout: Duration) -> Result<()> {
     let address = SocketAddr::from((Ipv4Addr::LOCALHOST, 0));
     let config = ServerConfig::new().handshake_timeout(handshake_timeout);
-    let (listener, certificate) = match kind {
-        Kind::Tcp => (Listener::bind_tcp(address, config).await?, "-".to_owned()),
-        Kind::Quic => {
-            let made = development_certificate()?;
-            let identity = Identity::from_pem(made.certificate.as_bytes(), made.private_key.as_bytes())?;
-            (Listener::bind_quic(address, &identity, config).await?, hex(made.certificate.as_bytes()))
-        }
+    let made = development_certificate()?;
+    let identity = Identity::from_pem(made.certificate.as_bytes(), made.private_key.as_bytes())?;
+    let listener = match kind {
+        Kind::Tcp => Listener::bind_tcp(address, config).await?,
+        Kind::Tls => Listener::bind_tcp_tls(address, &identity, config).await?,
+        Kind::Quic => Listener::bind_quic(address, &identity, config).await?,
     };
+    let certificate = hex(made.certificate.as_bytes());
     let mut output = tokio::io::stdout();
     output.write_all(format!("{} {certificate}\n", listener.local_addr()).as_bytes()).await?;
     output.flush().await?;

@@ -5,7 +5,7 @@ use std::path::Path;
 use std::process::Stdio;
 use std::time::Duration;
 
-use nnrp::wire::{Section, SubmitFrame, TensorDType};
+use nnrp::wire::{Section, SubmitFrame, TensorDType, TransportId};
 use nnrp::{ClientConfig, ClientSession, Reply, Trust, clock};
 use tokio::io::{AsyncBufReadExt, AsyncWriteExt, BufReader, Lines};
 use tokio::process::{Child, ChildStdin, ChildStdout, Command};
@@ -18,15 +18,21 @@ use crate::{Result, failed};
 pub enum Kind {
     /// Plain TCP.
     Tcp,
+    /// TCP with TLS.
+    Tls,
     /// QUIC.
     Quic,
 }
 
 impl Kind {
+    /// Every one.
+    pub const ALL: [Kind; 3] = [Kind::Tcp, Kind::Tls, Kind::Quic];
+
     /// As it is written on the command line.
     pub fn name(self) -> &'static str {
         match self {
             Kind::Tcp => "tcp",
+            Kind::Tls => "tls",
             Kind::Quic => "quic",
         }
     }
@@ -79,6 +85,8 @@ pub struct Memory {
 pub struct Victim {
     /// Which binding it serves.
     pub kind: Kind,
+    /// How long it gives a client for its hello.
+    pub handshake: Duration,
     /// Where it listens.
     pub address: SocketAddr,
     /// Its certificate, PEM.
@@ -115,7 +123,14 @@ impl Victim {
             .filter_map(|at| u8::from_str_radix(certificate.get(2 * at..2 * at + 2)?, 16).ok())
             .collect();
         let address = address.parse()?;
-        Ok(Victim { kind, address, certificate, talk: Mutex::new((input, lines)), _process: process })
+        Ok(Victim {
+            kind,
+            handshake,
+            address,
+            certificate,
+            talk: Mutex::new((input, lines)),
+            _process: process,
+        })
     }
 
     async fn ask(&self, question: &str) -> Result<Memory> {
@@ -184,12 +199,14 @@ impl Victim {
     /// When it is not admitted.
     pub async fn client(&self) -> Result<ClientSession> {
         let config = ClientConfig::new();
+        let trust = Trust::Certificates(self.certificate.clone());
         Ok(match self.kind {
             Kind::Tcp => ClientSession::connect_tcp(self.address, config).await?,
-            Kind::Quic => {
-                let trust = Trust::Certificates(self.certificate.clone());
-                ClientSession::connect_quic(self.address, "localhost", &trust, config).await?
+            Kind::Tls => {
+                let address = format!("nnrps://localhost:{}", self.address.port()).parse()?;
+                ClientSession::connect(&address, TransportId::Tcp, &trust, config).await?
             }
+            Kind::Quic => ClientSession::connect_quic(self.address, "localhost", &trust, config).await?,
         })
     }
 

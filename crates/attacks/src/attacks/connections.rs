@@ -8,13 +8,12 @@ use quinn::TransportConfig;
 use tokio::net::UdpSocket;
 
 use super::{Scale, dialer};
-use crate::raw::Dialer;
-use crate::{Kind, Result, Victim, failed};
+use crate::{Dialer, Kind, Result, Victim, failed};
 
 /// Sessions that come, get an answer, and go, one after the other, half of them without goodbye.
 pub(super) async fn churn(victim: &Victim, scale: Scale) -> Result<()> {
     let dialer = dialer(victim)?;
-    for round in 0..scale.of(if victim.kind == Kind::Tcp { 10_000 } else { 5_000 }) {
+    for round in 0..scale.of(if victim.kind == Kind::Quic { 5_000 } else { 10_000 }) {
         let mut client = dialer.session().await?;
         client.echo(1).await?;
         if round % 2 == 0 {
@@ -33,18 +32,23 @@ pub(super) async fn churn(victim: &Victim, scale: Scale) -> Result<()> {
 /// Connections that are begun and never finished.
 pub(super) async fn half_open(victim: &Victim, scale: Scale) -> Result<()> {
     match victim.kind {
-        Kind::Tcp => {
-            let dialer = dialer(victim)?;
-            let mut clients = Vec::new();
-            for _ in 0..scale.of(1000) {
-                let mut client = dialer.dial().await?;
-                client.send(b"NNRP").await?;
-                clients.push(client);
-            }
-            victim.serves().await
-        }
         Kind::Quic => half_open_quic(victim, scale).await,
+        Kind::Tcp => half_open_tcp(victim, scale, b"NNRP").await,
+        // A record of TLS 1.2 or 1.3 with some handshake message.
+        Kind::Tls => half_open_tcp(victim, scale, b"\x16\x03\x01\x02").await,
     }
+}
+
+/// Sockets with the first bytes of what they ought to say.
+async fn half_open_tcp(victim: &Victim, scale: Scale, bytes: &[u8]) -> Result<()> {
+    let dialer = dialer(victim)?;
+    let mut clients = Vec::new();
+    for _ in 0..scale.of(1000) {
+        let mut client = dialer.bare().await?;
+        client.send(bytes).await?;
+        clients.push(client);
+    }
+    victim.serves().await
 }
 
 /// First packets whose senders never answer: what comes back goes to a socket nobody reads.

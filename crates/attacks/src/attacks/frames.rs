@@ -7,8 +7,8 @@ use nnrp::wire::{FrameSubmitMetadata, Header, MessageType, Revision, SubmitFrame
 use quinn::{TransportConfig, VarInt};
 
 use super::{Scale, dialer};
-use crate::raw::{Dialer, bulky, packet, submit};
-use crate::{Kind, Result, Victim, failed};
+use crate::raw::{bulky, packet, submit};
+use crate::{Dialer, Kind, Result, Victim, failed};
 
 /// How long a victim that is busy may take nothing before it counts as holding its attacker back.
 const HELD_BACK: Duration = Duration::from_secs(1);

@@ -2,12 +2,14 @@
 
 use std::time::Duration;
 
-use nnrp::clock;
 use nnrp::wire::MessageType;
 
 use super::{Scale, dialer};
 use crate::raw::{Raw, header, hello, packet, submit};
 use crate::{Kind, Result, Victim, failed};
+
+/// Bytes of a hello that come within the time there is for it: one a second in a full attack.
+const DRIPS: u32 = 10;
 
 /// Clients that begin their hello and add a byte now and then; each has to be gone when its time is up.
 pub(super) async fn hello_that_never_ends(victim: &Victim, scale: Scale) -> Result<()> {
@@ -16,19 +18,26 @@ pub(super) async fn hello_that_never_ends(victim: &Victim, scale: Scale) -> Resu
     for _ in 0..scale.of(1000) {
         clients.push(dialer.dial().await?);
     }
-    let trickling = clients.into_iter().map(|mut client| async move {
-        for byte in hello() {
-            if client.send(&[byte]).await.is_err() {
-                break;
-            }
-            clock::sleep_until(Some(clock::now() + Duration::from_millis(50))).await;
-        }
-        client.until_closed().await
-    });
+    let trickling =
+        clients.into_iter().map(|mut client| async move { drip(&mut client, &hello(), victim).await });
     let everybody = futures_util::future::try_join_all(trickling);
-    let (gone, ()) = tokio::try_join!(everybody, victim.serves())?;
-    drop(gone);
+    tokio::try_join!(everybody, victim.serves())?;
     Ok(())
+}
+
+/// Sends a byte now and then until the victim ends the connection, which it has to do long before the last of them.
+pub(super) async fn drip(client: &mut Raw, bytes: &[u8], victim: &Victim) -> Result<()> {
+    let pause = victim.handshake / DRIPS;
+    for byte in bytes {
+        if client.send(&[*byte]).await.is_err() {
+            return Ok(());
+        }
+        // What the victim says is no concern of this client, except that it ends.
+        if let Ok(ended) = tokio::time::timeout(pause, client.until_closed()).await {
+            return ended;
+        }
+    }
+    failed(format!("a hello took {} times as long as there is", bytes.len() / DRIPS as usize))
 }
 
 /// A hello that declares more than anybody has.
@@ -88,9 +97,11 @@ pub(super) async fn everybody_silent(victim: &Victim, scale: Scale) -> Result<()
     let dialer = dialer(victim)?;
     let mut clients = Vec::new();
     // The places are as many in a small attack: it has to fill them.
-    let clients_wanted = if victim.kind == Kind::Tcp { 1500 } else { scale.of(1500) };
-    for _ in 0..clients_wanted {
-        clients.extend(dialer.dial().await.ok());
+    let clients_wanted = if victim.kind == Kind::Quic { scale.of(1500) } else { 1500 };
+    for number in 0..clients_wanted {
+        // Over TLS, half of them do not even begin with that.
+        let silent = victim.kind == Kind::Tls && number % 2 == 0;
+        clients.extend(if silent { dialer.bare().await } else { dialer.dial().await }.ok());
     }
     victim.memory().await?;
     let waiting = clients.iter_mut().map(Raw::until_closed);

@@ -69,7 +69,7 @@ pub async fn report(program: &Path, names: &[&str]) -> Result<()> {
     if wanted("idle") {
         println!("| {IDLE_SESSIONS} idle sessions | allocated, each | resident, each | tasks | files |");
         println!("| --- | --- | --- | --- | --- |");
-        for kind in [Kind::Tcp, Kind::Quic] {
+        for kind in Kind::ALL {
             let idle = idle(program, kind, IDLE_SESSIONS).await?;
             let (held, resident) = (kib(idle.held), kib(idle.resident));
             println!("| {} | {held} | {resident} | {} | {} |", kind.name(), idle.tasks, idle.files);
@@ -80,8 +80,8 @@ pub async fn report(program: &Path, names: &[&str]) -> Result<()> {
     println!("| --- | --- | --- | --- | --- |");
     let mut fell = Vec::new();
     for attack in ATTACKS.iter().filter(|attack| wanted(attack.name)) {
-        for kind in attack.over {
-            if let Err(error) = line(program, attack, *kind).await {
+        for (kind, bound) in Kind::ALL.into_iter().filter_map(|kind| Some((kind, attack.bound(kind)?))) {
+            if let Err(error) = line(program, attack, kind, bound).await {
                 println!("| {} | {} | **{error}** | | |", attack.name, kind.name());
                 fell.push(format!("{} over {}: {error}", attack.name, kind.name()));
             }
@@ -90,10 +90,10 @@ pub async fn report(program: &Path, names: &[&str]) -> Result<()> {
     if fell.is_empty() { Ok(()) } else { Err(fell.join("\n").into()) }
 }
 
-async fn line(program: &Path, attack: &Attack, kind: Kind) -> Result<()> {
+async fn line(program: &Path, attack: &Attack, kind: Kind, bound: usize) -> Result<()> {
     let cost = carry_out(program, attack, kind, Scale::Full).await?;
     let resident = cost.during.resident.saturating_sub(cost.before.resident);
-    let (peak, bound, resident) = (mib(cost.peak()), mib(attack.peak), mib(resident));
+    let (peak, bound, resident) = (mib(cost.peak()), mib(bound), mib(resident));
     println!("| {} | {} | {peak} | {bound} | {resident} |", attack.name.replace('_', " "), kind.name());
     Ok(())
 }

@@ -7,8 +7,7 @@ use std::time::Duration;
 
 use quinn::TransportConfig;
 
-use crate::raw::Dialer;
-use crate::{Kind, Memory, Mode, Result, Victim, failed};
+use crate::{Dialer, Kind, Memory, Mode, Result, Victim, failed};
 
 mod connections;
 mod control;
@@ -16,6 +15,7 @@ mod frames;
 mod handshake;
 mod measure;
 mod streams;
+mod tls;
 
 pub use measure::{Idle, idle, report};
 
@@ -47,73 +47,101 @@ pub struct Attack {
     pub name: &'static str,
     /// What the victim's application does meanwhile.
     pub mode: Mode,
-    /// Where it is possible.
-    pub over: &'static [Kind],
-    /// Bytes the victim may allocate because of it, at most.
-    pub peak: usize,
-    /// How long the victim gives a client for its hello.
-    pub handshake: Duration,
+    bounds: [Option<usize>; 3],
+    /// How long the victim of a small attack gives a client for its hello; that of a full one, [`HELLO_TIME`].
+    small_handshake: Duration,
     /// Does it.
     pub run: for<'a> fn(&'a Victim, Scale) -> Running<'a>,
 }
 
-const BOTH: &[Kind] = &[Kind::Tcp, Kind::Quic];
-const TCP: &[Kind] = &[Kind::Tcp];
-const QUIC: &[Kind] = &[Kind::Quic];
+impl Attack {
+    /// Bytes the victim may allocate because of it over this transport, at most; `None` where it is not possible.
+    pub fn bound(&self, kind: Kind) -> Option<usize> {
+        let [tcp, tls, quic] = self.bounds;
+        match kind {
+            Kind::Tcp => tcp,
+            Kind::Tls => tls,
+            Kind::Quic => quic,
+        }
+    }
+
+    fn handshake(&self, scale: Scale) -> Duration {
+        match scale {
+            Scale::Small => self.small_handshake,
+            Scale::Full => HELLO_TIME,
+        }
+    }
+}
+
+/// The time a server gives a client for its hello unless it is told otherwise.
+pub const HELLO_TIME: Duration = Duration::from_secs(10);
+
 const MIB: usize = 1024 * 1024;
 
+macro_rules! bound {
+    (-) => {
+        None
+    };
+    ($mib:literal) => {
+        Some($mib * MIB)
+    };
+}
+
 macro_rules! attacks {
-    ($($module:ident::$name:ident: $mode:ident, $over:ident, $peak:expr, $handshake:literal ms;)*) => {
+    ($($module:ident::$name:ident: $mode:ident, [$tcp:tt $tls:tt $quic:tt], $seconds:literal;)*) => {
         /// Every attack.
         pub const ATTACKS: &[Attack] = &[$(Attack {
             name: stringify!($name),
             mode: Mode::$mode,
-            over: $over,
-            peak: $peak,
-            handshake: Duration::from_millis($handshake),
+            bounds: [bound!($tcp), bound!($tls), bound!($quic)],
+            small_handshake: Duration::from_secs($seconds),
             run: |victim, scale| Box::pin($module::$name(victim, scale)),
         }),*];
     };
 }
 
-// On QUIC a stream may be 8 MiB and a connection 32 MiB ahead of its reader, and quinn keeps what has arrived in pieces.
+// The application; MiB over TCP, TLS, QUIC; seconds for the hello in a small attack.
 attacks! {
-    handshake::hello_that_never_ends: Echo, BOTH, 24 * MIB, 1000 ms;
-    handshake::hello_of_four_gigabytes: Echo, BOTH, 2 * MIB, 10000 ms;
-    handshake::hello_with_too_many_extensions: Echo, BOTH, 2 * MIB, 10000 ms;
-    handshake::frames_before_the_hello: Echo, BOTH, 4 * MIB, 10000 ms;
-    handshake::everybody_silent: Echo, BOTH, 200 * MIB, 1000 ms;
-    handshake::garbage_instead_of_a_hello: Echo, BOTH, 8 * MIB, 10000 ms;
-    connections::churn: Echo, BOTH, 8 * MIB, 10000 ms;
-    connections::half_open: Echo, BOTH, 64 * MIB, 1000 ms;
-    connections::goodbye_first: Echo, QUIC, 24 * MIB, 10000 ms;
-    connections::garbage_on_the_udp_port: Echo, QUIC, 4 * MIB, 10000 ms;
-    control::bodies_of_four_gigabytes: Echo, BOTH, 16 * MIB, 10000 ms;
-    control::a_million_pings: Echo, BOTH, 16 * MIB, 10000 ms;
-    control::unknown_types: Echo, BOTH, 16 * MIB, 10000 ms;
-    control::duplicate_hello: Echo, BOTH, 16 * MIB, 10000 ms;
-    control::cache_flood: Echo, BOTH, 24 * MIB, 10000 ms;
-    control::questions_without_reading_answers: Echo, BOTH, 24 * MIB, 10000 ms;
-    control::control_nobody_reads: Deaf, BOTH, 24 * MIB, 10000 ms;
-    control::packets_on_a_raw_connection: Raw, BOTH, 24 * MIB, 10000 ms;
-    frames::session_id_spoofing: Echo, BOTH, 16 * MIB, 10000 ms;
-    frames::flood_beyond_the_inbox: Deaf, BOTH, 16 * MIB, 10000 ms;
-    frames::big_frames_beyond_the_inbox: Deaf, BOTH, 360 * MIB, 10000 ms;
-    frames::results_nobody_reads: Lavish, BOTH, 80 * MIB, 10000 ms;
-    frames::slow_reader_after_goodbye: Lavish, TCP, 80 * MIB, 10000 ms;
-    frames::tiles_by_the_bit: Echo, BOTH, 24 * MIB, 10000 ms;
-    frames::counts_of_65535: Echo, BOTH, 64 * MIB, 10000 ms;
-    frames::one_byte_at_a_time: Echo, BOTH, 16 * MIB, 10000 ms;
-    streams::ten_thousand_streams: Deaf, QUIC, 24 * MIB, 10000 ms;
-    streams::streams_that_declare_and_send_nothing: Deaf, QUIC, 24 * MIB, 10000 ms;
-    streams::resets_mid_body: Echo, QUIC, 12 * MIB, 10000 ms;
-    streams::results_stopped: Echo, QUIC, 12 * MIB, 10000 ms;
-    streams::second_control_streams: Echo, QUIC, 4 * MIB, 10000 ms;
-    streams::garbage_datagrams: Echo, QUIC, 4 * MIB, 10000 ms;
-    streams::control_stopped: Echo, QUIC, 4 * MIB, 10000 ms;
-    streams::no_credit_for_results: Lavish, QUIC, 80 * MIB, 10000 ms;
-    streams::goodbye_without_credit: Lavish, QUIC, 16 * MIB, 10000 ms;
-    streams::no_credit_for_drops: Echo, QUIC, 12 * MIB, 10000 ms;
+    handshake::hello_that_never_ends: Echo, [24 40 24], 1;
+    handshake::hello_of_four_gigabytes: Echo, [2 2 2], 10;
+    handshake::hello_with_too_many_extensions: Echo, [2 2 2], 10;
+    handshake::frames_before_the_hello: Echo, [4 4 4], 10;
+    handshake::everybody_silent: Echo, [200 200 200], 1;
+    handshake::garbage_instead_of_a_hello: Echo, [8 8 8], 10;
+    tls::tls_hello_that_never_ends: Echo, [- 24 -], 1;
+    tls::tls_hello_of_sixteen_megabytes: Echo, [- 8 -], 10;
+    tls::garbage_instead_of_tls: Echo, [- 8 -], 10;
+    tls::new_keys_without_end: Echo, [- 4 -], 10;
+    connections::churn: Echo, [8 8 8], 10;
+    connections::half_open: Echo, [64 64 64], 1;
+    connections::goodbye_first: Echo, [- - 24], 10;
+    connections::garbage_on_the_udp_port: Echo, [- - 4], 10;
+    control::bodies_of_four_gigabytes: Echo, [16 16 16], 10;
+    control::a_million_pings: Echo, [16 16 16], 10;
+    control::unknown_types: Echo, [16 16 16], 10;
+    control::duplicate_hello: Echo, [16 16 16], 10;
+    control::cache_flood: Echo, [24 24 24], 10;
+    control::questions_without_reading_answers: Echo, [24 24 24], 10;
+    control::control_nobody_reads: Deaf, [24 24 24], 10;
+    control::packets_on_a_raw_connection: Raw, [24 24 24], 10;
+    frames::session_id_spoofing: Echo, [16 16 16], 10;
+    frames::flood_beyond_the_inbox: Deaf, [16 16 16], 10;
+    frames::big_frames_beyond_the_inbox: Deaf, [360 360 360], 10;
+    frames::results_nobody_reads: Lavish, [80 80 80], 10;
+    frames::slow_reader_after_goodbye: Lavish, [80 80 -], 10;
+    frames::tiles_by_the_bit: Echo, [24 24 24], 10;
+    frames::counts_of_65535: Echo, [64 64 64], 10;
+    frames::one_byte_at_a_time: Echo, [16 16 16], 10;
+    streams::ten_thousand_streams: Deaf, [- - 24], 10;
+    streams::streams_that_declare_and_send_nothing: Deaf, [- - 24], 10;
+    streams::resets_mid_body: Echo, [- - 12], 10;
+    streams::results_stopped: Echo, [- - 12], 10;
+    streams::second_control_streams: Echo, [- - 4], 10;
+    streams::garbage_datagrams: Echo, [- - 4], 10;
+    streams::control_stopped: Echo, [- - 4], 10;
+    streams::no_credit_for_results: Lavish, [- - 80], 10;
+    streams::goodbye_without_credit: Lavish, [- - 16], 10;
+    streams::no_credit_for_drops: Echo, [- - 12], 10;
 }
 
 /// What an attack did to its victim.
@@ -141,7 +169,10 @@ impl Cost {
 ///
 /// What the victim did wrong.
 pub async fn carry_out(program: &Path, attack: &Attack, kind: Kind, scale: Scale) -> Result<Cost> {
-    let victim = Victim::start(program, kind, attack.mode, attack.handshake).await?;
+    let Some(bound) = attack.bound(kind) else {
+        return failed(format!("{} is not possible over {}", attack.name, kind.name()));
+    };
+    let victim = Victim::start(program, kind, attack.mode, attack.handshake(scale)).await?;
     if attack.mode == Mode::Echo || attack.mode == Mode::Lavish {
         // What exists once only is there before anything is counted.
         victim.serves().await?;
@@ -151,8 +182,8 @@ pub async fn carry_out(program: &Path, attack: &Attack, kind: Kind, scale: Scale
     (attack.run)(&victim, scale).await?;
     let during = victim.memory().await?;
     let cost = Cost { before, during, after: during };
-    if cost.peak() > attack.peak {
-        return failed(format!("the victim allocated {} bytes, more than {}", cost.peak(), attack.peak));
+    if cost.peak() > bound {
+        return failed(format!("the victim allocated {} bytes, more than {bound}", cost.peak()));
     }
     victim.leave().await?;
     if attack.name == "goodbye_first" {

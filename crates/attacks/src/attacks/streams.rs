@@ -7,8 +7,8 @@ use nnrp::wire::MessageType;
 use quinn::{TransportConfig, VarInt};
 
 use super::{Scale, dialer};
-use crate::raw::{Dialer, Raw, header, packet, submit};
-use crate::{Result, Victim, failed};
+use crate::raw::{Raw, header, packet, submit};
+use crate::{Dialer, Result, Victim, failed};
 
 /// How long opening a stream may take before the attacker counts as held back.
 const HELD_BACK: Duration = Duration::from_millis(500);

@@ -26,7 +26,8 @@ async fn run(arguments: &[String]) -> Result<()> {
     let words: Vec<&str> = arguments.iter().map(String::as_str).collect();
     match words.as_slice() {
         ["serve", kind, mode, handshake] => {
-            let kind = if *kind == "tcp" { Kind::Tcp } else { Kind::Quic };
+            let kind =
+                Kind::ALL.into_iter().find(|known| known.name() == *kind).ok_or("no such transport")?;
             let mode = [Mode::Echo, Mode::Lavish, Mode::Deaf, Mode::Raw]
                 .into_iter()
                 .find(|known| known.name() == *mode)
