@@ -51,6 +51,7 @@ OPTIONS = {
     "max_lanes": (2, "2"),
     "max_loss_tolerance": (LossTolerance.BEST_EFFORT, "BEST_EFFORT"),
     "migration_grace": (2.5, "2.5s"),
+    "max_kept_bytes": (70_000, "70000"),
 }
 ACCEPT = {
     "enforce_credit": (True, "true"),
@@ -81,6 +82,7 @@ CLIENT = {
     "max_frame_size": (6000, "6000"),
     "credit_policy": ("strict", "Strict"),
     "credit_timeout": (8.0, "Some(8s)"),
+    "max_kept_bytes": (60_000, "60000"),
 }
 #: Options with another name in Python.
 RENAMED = {

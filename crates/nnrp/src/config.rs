@@ -149,6 +149,16 @@ impl ServerConfig {
         self
     }
 
+    /// Bytes of results kept of each session that may move, to be sent again when the path they went out on is lost; 8 MiB
+    /// unless asked otherwise, and of the newest result always. On QUIC a result is kept until the client has it; on TCP
+    /// nobody says so, and this much stays for as long as the session lives. What was lost and is not kept fails its frame,
+    /// so it should hold what may be on its way at once, and the 4 MiB that may wait to be written
+    /// ([`WRITE_BUFFER_BYTES`](crate::WRITE_BUFFER_BYTES)).
+    pub fn max_kept_bytes(mut self, bytes: u32) -> Self {
+        self.settings.max_kept_bytes = bytes;
+        self
+    }
+
     /// Where the sessions that may move are found. Every [`ServerConfig::new`] has one of its own, which its clones
     /// share.
     pub fn session_registry(mut self, sessions: SessionRegistry) -> Self {
@@ -396,6 +406,14 @@ impl ClientConfig {
     /// 30 s unless told otherwise.
     pub fn credit_timeout(mut self, timeout: Option<Duration>) -> Self {
         self.settings.credit_timeout = timeout;
+        self
+    }
+
+    /// Bytes of submits kept of a session that may move, until the first answer of their frames, to be sent again when the
+    /// path they went out on is lost; 8 MiB unless told otherwise, and of the newest submit always. A submit that was lost
+    /// and is not kept fails its frame.
+    pub fn max_kept_bytes(mut self, bytes: u32) -> Self {
+        self.settings.max_kept_bytes = bytes;
         self
     }
 }

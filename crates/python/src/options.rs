@@ -59,6 +59,7 @@ pub(crate) struct Terms {
     max_lanes: u16,
     max_loss_tolerance: u8,
     migration_grace: f64,
+    max_kept_bytes: u32,
 }
 
 /// What the configuration of a listener says.
@@ -81,6 +82,7 @@ pub(crate) struct Connecting {
     keepalive_timeout: Option<f64>,
     credit_policy: String,
     credit_timeout: Option<f64>,
+    max_kept_bytes: u32,
 }
 
 /// What a transport's configuration says about the sessions on it.
@@ -91,6 +93,7 @@ pub(crate) struct Limits {
     keepalive_timeout: Option<Duration>,
     credit: CreditPolicy,
     credit_timeout: Option<Duration>,
+    max_kept_bytes: Option<u32>,
 }
 
 impl Listening {
@@ -119,20 +122,24 @@ impl Connecting {
             keepalive_timeout: optional_duration(self.keepalive_timeout)?,
             credit: credit_policy(&self.credit_policy)?,
             credit_timeout: optional_duration(self.credit_timeout)?,
+            max_kept_bytes: Some(self.max_kept_bytes),
         })
     }
 }
 
 impl Limits {
     pub(crate) fn apply_to(self, config: ClientConfig) -> ClientConfig {
-        let config = config
+        let mut config = config
             .keepalive(self.keepalive_interval, self.keepalive_timeout)
             .credit(self.credit)
             .credit_timeout(self.credit_timeout);
-        match self.max_frame_size {
-            Some(bytes) => config.max_body_bytes(bytes),
-            None => config,
+        if let Some(bytes) = self.max_kept_bytes {
+            config = config.max_kept_bytes(bytes);
         }
+        if let Some(bytes) = self.max_frame_size {
+            config = config.max_body_bytes(bytes);
+        }
+        config
     }
 }
 
@@ -162,6 +169,7 @@ impl Terms {
         settings.max_lanes = self.max_lanes;
         settings.max_loss_tolerance = LossTolerance::from(self.max_loss_tolerance);
         settings.migration_grace = time_limit(self.migration_grace)?;
+        settings.max_kept_bytes = self.max_kept_bytes;
         Ok(settings)
     }
 }

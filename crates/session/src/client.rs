@@ -1,5 +1,6 @@
 //! The client's half.
 
+use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
@@ -63,6 +64,11 @@ pub(crate) struct ClientRole {
     pub(crate) kept: Option<KeptSubmits>,
     /// Until when the path that was left may bring results which the one in use does not.
     pub(crate) short_until: Option<Instant>,
+    /// Frames that were live when the session moved, and may have been answered where it was: until when another answer
+    /// is waited for.
+    pub(crate) doubtful: BTreeMap<FrameKey, Instant>,
+    /// The latency the server has announced to keep to.
+    pub(crate) announced_budget: Duration,
     /// The frame of the newest result on the path in use.
     pub(crate) last_result: u32,
     pub(crate) started: Option<Instant>,
@@ -88,6 +94,8 @@ impl ClientRole {
             lost_path: None,
             kept: None,
             short_until: None,
+            doubtful: BTreeMap::new(),
+            announced_budget: Duration::ZERO,
             last_result: 0,
             started: None,
         }
@@ -115,6 +123,7 @@ impl ClientRole {
     fn submitted(&mut self, now: Instant, key: FrameKey, metadata: &FrameSubmitMetadata) {
         self.stats.ids_reused += u64::from(self.frames.is_live(key));
         self.stats.frames_submitted += 1;
+        self.doubtful.remove(&key);
         self.frames.submitted(now, key, metadata);
     }
 
@@ -309,8 +318,9 @@ impl Machine {
         if let Role::Client(role) = &mut self.role {
             role.handshake_until = None;
             role.gate.credit = Credit::new(metadata.max_concurrent_frames);
+            role.announced_budget = Duration::from_millis(metadata.latency_budget_ms.into());
             let moves = metadata.server_flags.contains(ServerFlags::SESSION_RESUME_SUPPORTED);
-            role.kept = moves.then(KeptSubmits::default);
+            role.kept = moves.then(|| KeptSubmits::new(role.settings.max_kept_bytes as usize));
             // TCP says by itself when a process is gone; and a peer that closes with our question unread resets the
             // stream, results and all.
             if self.transport == TransportId::Quic {
@@ -494,6 +504,7 @@ impl Machine {
             role.handshake_until,
             self.quiet_until,
             role.short_until,
+            role.doubtful.values().min().copied(),
             held,
             role.frames.next_linger(),
             role.pings.deadline().filter(|_| active),
@@ -529,6 +540,7 @@ impl Machine {
         if role.short_until.is_some_and(|at| at <= now) {
             self.handle_left_path_closed(now);
         }
+        self.give_up_doubtful(now);
         let Role::Client(role) = &mut self.role else { return };
         role.stats.frames_delivered += role.frames.expire_linger(now, &mut role.stats.latency);
         let (due, held): (Vec<_>, Vec<_>) = role.held_drops.drain(..).partition(|(at, _)| *at <= now);

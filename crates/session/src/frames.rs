@@ -375,6 +375,11 @@ impl ClientFrames {
         self.live.get_mut(&key)
     }
 
+    /// The latency a live frame may take, at least a second.
+    pub(crate) fn budget(&self, key: FrameKey) -> Duration {
+        self.live.get(&key).map_or(MIN_PARTIAL_LINGER, |frame| frame.linger)
+    }
+
     /// The live frame a hint speaks of. Hints of other implementations carry no view: view 0 then stands for any, unless
     /// view 0 itself has had a frame of this id, whose hint may be late.
     pub(crate) fn hinted(&self, key: FrameKey) -> Option<FrameKey> {

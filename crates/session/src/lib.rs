@@ -63,7 +63,7 @@ pub use limits::*;
 pub use machine::{Machine, TransportEnd};
 pub use migrate::{
     MAX_KEPT_BYTES, MAX_MIGRATION_GRACE, MAX_MIGRATIONS_PER_SECOND, MIGRATION_GRACE, Migration,
-    MigrationAnswer, Moved, ReceivedMigration,
+    MigrationAnswer, Moved, ReceivedMigration, UNTOLD_PATIENCE,
 };
 pub use patch::Parameters;
 pub use settings::{Admission, ClientSettings, DropFrame, ServerSettings, negotiate};

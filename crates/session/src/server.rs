@@ -161,7 +161,8 @@ impl Machine {
         role.result_kinds = result_kinds(&hello);
         role.loss_tolerance = session_loss_tolerance(&ack.extensions);
         role.authenticated_until = admission.token_ttl.and_then(|ttl| now.checked_add(ttl));
-        role.kept = role.settings.migration.allows(&hello.auth_block).then(KeptResults::default);
+        let most = role.settings.max_kept_bytes as usize;
+        role.kept = role.settings.migration.allows(&hello.auth_block).then(|| KeptResults::new(most));
         self.session_id = agreed.session_id;
         let grant = role.settings.enforce_credit.then(|| enforced_grant(agreed));
         self.enter(ConnectionState::Active);

@@ -18,7 +18,7 @@ use crate::limits::{
     CREDIT_TIMEOUT, HANDSHAKE_TIMEOUT, KEEPALIVE_INTERVAL, KEEPALIVE_TIMEOUT, MAX_CACHE_BYTES,
     MAX_CACHE_ENTRIES,
 };
-use crate::{CommandError, CreditPolicy, Fault, MIGRATION_GRACE, Migration};
+use crate::{CommandError, CreditPolicy, Fault, MAX_KEPT_BYTES, MIGRATION_GRACE, Migration};
 
 /// Profiles this implementation speaks: bit 0, tensor.
 const SUPPORTED_PROFILES: u32 = 0x1;
@@ -102,6 +102,9 @@ options! {
         pub migration: Migration,
         /// How long clients go on reading the path they left (`grace_window_ms`).
         pub migration_grace: Duration,
+        /// Bytes of results kept of a session that may move, to be sent again on another path; of the newest one always.
+        /// What a lost path took with it and is not kept fails its frame.
+        pub max_kept_bytes: u32,
     }
 }
 
@@ -130,6 +133,7 @@ impl Default for ServerSettings {
             keepalive_interval: None,
             migration: Migration::Off,
             migration_grace: MIGRATION_GRACE,
+            max_kept_bytes: MAX_KEPT_BYTES,
         }
     }
 }
@@ -170,6 +174,9 @@ options! {
         pub credit: CreditPolicy,
         /// How long a submit may be held back before it fails; `None` = for ever.
         pub credit_timeout: Option<Duration>,
+        /// Bytes of submits without an answer kept of a session that may move, to be sent again on another path; of the
+        /// newest one always.
+        pub max_kept_bytes: u32,
     }
 }
 
@@ -182,6 +189,7 @@ impl Default for ClientSettings {
             max_body_bytes: limits::MAX_BODY_BYTES,
             credit: CreditPolicy::default(),
             credit_timeout: Some(CREDIT_TIMEOUT),
+            max_kept_bytes: MAX_KEPT_BYTES,
         }
     }
 }

@@ -6,7 +6,8 @@ use std::time::Duration;
 use bytes::Bytes;
 use nnrp_session::{
     Admission, ClientSettings, ConnectionState, Ended, EndedBy, Event, Fault, FrameKey, MAX_KEPT_BYTES,
-    MAX_MIGRATIONS_PER_SECOND, Migration, Moved, ServerSettings, Transmit, TransportEnd,
+    MAX_MIGRATIONS_PER_SECOND, Migration, MigrationAnswer, Moved, ServerSettings, Transmit, TransportEnd,
+    UNTOLD_PATIENCE,
 };
 use nnrp_testkit::{Pair, packets};
 use nnrp_wire::rules::RuleId;
@@ -54,6 +55,17 @@ fn asking(old: &mut Pair, transport: TransportId) -> Pair {
 
 /// Moves the session of `pair` to `transport`; what was on its way on the old path is lost.
 fn migrate(pair: &mut Pair, transport: TransportId) -> (Moved, Moved) {
+    let moved = switch(pair, transport, |_| {});
+    pair.drive();
+    moved
+}
+
+/// The same without what both sides then have to say, and with an answer that `edit` has changed.
+fn switch(
+    pair: &mut Pair,
+    transport: TransportId,
+    edit: impl FnOnce(&mut MigrationAnswer),
+) -> (Moved, Moved) {
     let mut new = asking(pair, transport);
     let event = new.server.event();
     assert!(matches!(event, Some(Event::Migrate(_))), "{event:?}");
@@ -65,10 +77,10 @@ fn migrate(pair: &mut Pair, transport: TransportId) -> (Moved, Moved) {
     };
     new.client.receive(new.now, &packet.to_bytes());
     new.drive();
-    let Some(Event::MigrationAnswered(answer)) = new.client.event() else { panic!("no answer") };
+    let Some(Event::MigrationAnswered(mut answer)) = new.client.event() else { panic!("no answer") };
+    edit(&mut answer);
     pair.client.machine.check_migration(&answer).unwrap();
     let moved = pair.client.machine.finish_migration(pair.now, &mut new.client.machine, &answer);
-    pair.drive();
     (taken, moved)
 }
 
@@ -378,6 +390,69 @@ fn whole_results_that_were_too_much_to_keep_end_with_a_reason() {
     }
 }
 
+#[test]
+fn how_much_is_kept_is_said_by_the_settings() {
+    let (mut server, mut client) = (settings(), ClientSettings::default());
+    server.max_kept_bytes = 3000;
+    client.max_kept_bytes = 3000;
+    let mut pair = Pair::serving(TransportId::Tcp, server);
+    pair.client.machine.open(pair.now, &hello(), client).unwrap();
+    pair.drive();
+    pair.server.machine.admit(pair.now, &Admission::default()).unwrap();
+    pair.drive();
+    pair.client.events.clear();
+    pair.server.events.clear();
+    // Two thousand bytes each: of either side's packets, the second makes the first be forgotten.
+    for id in [1, 2] {
+        pair.client.machine.submit(packets::bulky_packet(1, id, 2000).encode()).unwrap();
+        pair.lose();
+    }
+    migrate(&mut pair, TransportId::Quic);
+    assert_eq!(submits(&mut pair), [2]);
+    let got = results(&mut pair);
+    assert!(got.len() == 1 && got[0].0 == 1 && got[0].1.contains("did not survive"), "{got:?}");
+    pair.submit(3);
+    pair.server.events.clear();
+    for id in [2, 3] {
+        push(&mut pair, part(id, &"x".repeat(2000), ResultClass::Complete));
+        pair.lose();
+    }
+    migrate(&mut pair, TransportId::Tcp);
+    pair.advance(Duration::from_millis(51));
+    let got = results(&mut pair);
+    assert_eq!(got.iter().map(|(id, _)| *id).collect::<Vec<_>>(), [3, 2]);
+    assert!(got[1].1.contains("did not survive"), "{}", got[1].1);
+}
+
+#[test]
+fn a_frame_whose_answer_may_be_lost_is_not_waited_for_for_ever() {
+    let grace = Duration::from_millis(50);
+    let mut pair = session(TransportId::Tcp);
+    for id in 1..=4 {
+        pair.submit(id);
+    }
+    push(&mut pair, part(1, "lost", ResultClass::Complete));
+    pair.lose();
+    // A server that does not know our table, and so repeats nothing either.
+    switch(&mut pair, TransportId::Quic, |answer| answer.ack.body = Bytes::new());
+    pair.lose();
+    push(&mut pair, part(2, "more to come", ResultClass::Partial));
+    push(&mut pair, part(3, "answered here", ResultClass::Complete));
+    pair.drive();
+    assert_eq!(results(&mut pair).len(), 2);
+    // Frames of the test have a budget of less than the least there is: a second.
+    pair.advance(grace + Duration::from_millis(999) + UNTOLD_PATIENCE);
+    assert_eq!(results(&mut pair), []);
+    pair.advance(Duration::from_millis(1));
+    let failed = results(&mut pair);
+    assert_eq!(failed.iter().map(|(id, _)| *id).collect::<Vec<_>>(), [1, 4]);
+    for (_, text) in failed {
+        assert!(text.contains("did not survive a migration: no result of it came"), "{text}");
+    }
+    pair.server.events.clear();
+    pair.echo(5);
+}
+
 /// A connection whose client asks for repetitions of session 1.
 fn repeating(now: std::time::Instant) -> Pair {
     let mut new = Pair::serving(TransportId::Tcp, settings());
@@ -404,7 +479,7 @@ fn many_migrations_queue_no_more_than_one() {
             waiting += packet.len();
         }
     }
-    assert!(waiting <= MAX_KEPT_BYTES + 1024, "{} MiB wait", waiting >> 20);
+    assert!(waiting <= MAX_KEPT_BYTES as usize + 1024, "{} MiB wait", waiting >> 20);
 }
 
 #[test]

@@ -68,6 +68,7 @@ class _Connecting(TypedDict):
     keepalive_timeout: float | None
     credit_policy: str
     credit_timeout: float | None
+    max_kept_bytes: int
 
 #: Where TLS secrets are written, ``None`` for nowhere.
 _KeyLog: TypeAlias = str | PathLike[str] | None

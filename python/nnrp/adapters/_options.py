@@ -21,6 +21,8 @@ class _Client(Protocol):
     def credit_policy(self) -> CreditPolicy: ...
     @property
     def credit_timeout(self) -> float | None: ...
+    @property
+    def max_kept_bytes(self) -> int: ...
 
 
 class _Server(Protocol):
@@ -44,6 +46,7 @@ def connecting_options(settings: _Client) -> _Connecting:
         "keepalive_timeout": settings.keepalive_timeout,
         "credit_policy": settings.credit_policy,
         "credit_timeout": settings.credit_timeout,
+        "max_kept_bytes": settings.max_kept_bytes,
     }
 
 

@@ -74,6 +74,8 @@ class QuicConfiguration:
         credit_policy: how a client's sessions treat the server's credit and pauses; see
             :attr:`~nnrp.client.ClientSession.credit_policy`.
         credit_timeout: seconds a client's submit may be held back before it fails, ``None`` for ever.
+        max_kept_bytes: bytes of unanswered submits a client keeps of each session that may move, to send them
+            again when a path is lost.
         handshake_timeout: seconds a server gives a client for its TLS handshake.
         max_pending_handshakes: clients that wait to be accepted by a server, or are in their handshake, at
             once; further ones are sent away with SERVER_BUSY.
@@ -102,6 +104,7 @@ class QuicConfiguration:
         max_frame_size: int | None = None,
         credit_policy: CreditPolicy = "honour",
         credit_timeout: float | None = 30.0,
+        max_kept_bytes: int = 8 * 1024 * 1024,
         handshake_timeout: float = 10.0,
         max_pending_handshakes: int = 1024,
         busy_retry_after: float = 1.0,
@@ -123,6 +126,7 @@ class QuicConfiguration:
         self.max_frame_size = max_frame_size
         self.credit_policy: CreditPolicy = credit_policy
         self.credit_timeout = credit_timeout
+        self.max_kept_bytes = max_kept_bytes
         self.handshake_timeout = handshake_timeout
         self.max_pending_handshakes = max_pending_handshakes
         self.busy_retry_after = busy_retry_after
@@ -221,6 +225,7 @@ def create_quic_client_configuration(
     max_frame_size: int | None = None,
     credit_policy: CreditPolicy = "honour",
     credit_timeout: float | None = 30.0,
+    max_kept_bytes: int = 8 * 1024 * 1024,
     key_log: str | PathLike[str] | None = None,
     qlog: str | PathLike[str] | None = None,
 ) -> QuicConfiguration:
@@ -251,6 +256,8 @@ def create_quic_client_configuration(
         credit_policy: how sessions treat the server's credit and pauses; see
             :attr:`~nnrp.client.ClientSession.credit_policy`.
         credit_timeout: seconds a submit may be held back before it fails, ``None`` for ever.
+        max_kept_bytes: bytes of unanswered submits kept of each session that may move, to send them again when
+            a path is lost; the newest is kept whatever its size.
         key_log: for debugging: a file to which TLS secrets are appended.
         qlog: for debugging: a folder for files with what QUIC does.
 
@@ -274,6 +281,7 @@ def create_quic_client_configuration(
         max_frame_size=max_frame_size,
         credit_policy=credit_policy,
         credit_timeout=credit_timeout,
+        max_kept_bytes=max_kept_bytes,
         key_log=key_log,
         qlog=qlog,
     )

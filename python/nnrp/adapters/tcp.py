@@ -62,6 +62,8 @@ class NnrpTcpClientConfiguration(Value):
         credit_policy: how sessions treat the server's credit and pauses; see
             :attr:`~nnrp.client.ClientSession.credit_policy`.
         credit_timeout: seconds a submit may be held back before it fails, ``None`` for ever.
+        max_kept_bytes: bytes of unanswered submits kept of each session that may move, to send them again when
+            a path is lost; the newest is kept whatever its size.
         tls: whether to encrypt and verify; if ``None``, when one of the following says how.
         verify_mode: ``ssl.CERT_NONE`` turns verification off.
         server_name: the name to verify, instead of the host that is connected to.
@@ -86,6 +88,7 @@ class NnrpTcpClientConfiguration(Value):
     keepalive_timeout: float | None = 45.0
     credit_policy: CreditPolicy = "honour"
     credit_timeout: float | None = 30.0
+    max_kept_bytes: int = 8 * 1024 * 1024
     tls: bool | None = None
     verify_mode: ssl.VerifyMode = ssl.CERT_REQUIRED
     server_name: str | None = None
@@ -209,6 +212,7 @@ def create_tcp_client_configuration(
     alpn_protocols: list[str] | None = None,
     credit_policy: CreditPolicy = "honour",
     credit_timeout: float | None = 30.0,
+    max_kept_bytes: int = 8 * 1024 * 1024,
     key_log: str | PathLike[str] | None = None,
 ) -> NnrpTcpClientConfiguration:
     """Make a configuration for connecting; see :class:`NnrpTcpClientConfiguration`.
@@ -232,6 +236,7 @@ def create_tcp_client_configuration(
         keepalive_timeout=keepalive_timeout,
         credit_policy=credit_policy,
         credit_timeout=credit_timeout,
+        max_kept_bytes=max_kept_bytes,
         tls=tls,
         verify_mode=ssl.CERT_NONE if insecure_skip_verify else verify_mode,
         server_name=server_name,

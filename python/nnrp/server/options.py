@@ -31,6 +31,8 @@ class ServerOptions:
         max_lanes: lanes (views) announced at most (u16).
         max_loss_tolerance: the most loss a session may be granted.
         migration_grace: seconds for which clients go on reading the path that a session has left.
+        max_kept_bytes: bytes of results kept of each session that may move (u32), to send them again when a
+            path is lost; the newest is kept whatever its size. On TCP they stay as long as the session.
 
     Raises:
         ValueError: a value is out of its range.
@@ -56,10 +58,20 @@ class ServerOptions:
     max_lanes: int = _U16_MAX
     max_loss_tolerance: LossTolerance = LossTolerance.FIRE_AND_FORGET
     migration_grace: float = 1.0
+    max_kept_bytes: int = 8 * 1024 * 1024
 
     def __post_init__(self) -> None:
         limits = dict.fromkeys(
-            ("max_cache_entries", "max_cache_bytes", "codecs", "compressions", "dtypes", "layouts"), _U32_MAX
+            (
+                "max_cache_entries",
+                "max_cache_bytes",
+                "codecs",
+                "compressions",
+                "dtypes",
+                "layouts",
+                "max_kept_bytes",
+            ),
+            _U32_MAX,
         )
         for name, most in {**limits, "max_lanes": _U16_MAX}.items():
             if not 0 <= getattr(self, name) <= most:

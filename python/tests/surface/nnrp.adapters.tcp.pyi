@@ -18,6 +18,7 @@ class NnrpTcpClientConfiguration:
     keepalive_timeout: KW_ONLY = 45.0
     credit_policy: KW_ONLY = "honour"
     credit_timeout: KW_ONLY = 30.0
+    max_kept_bytes: KW_ONLY = 8388608
     tls: KW_ONLY = None
     verify_mode: KW_ONLY = ssl.CERT_REQUIRED
     server_name: KW_ONLY = None

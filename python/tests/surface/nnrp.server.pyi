@@ -53,6 +53,7 @@ class ServerOptions:
     max_lanes: ... = 65535
     max_loss_tolerance: ... = LossTolerance.FIRE_AND_FORGET
     migration_grace: ... = 1.0
+    max_kept_bytes: ... = 8388608
 
 @dataclass(slots=True)
 class ServerProfile:

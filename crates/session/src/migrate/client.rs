@@ -9,7 +9,10 @@ use nnrp_wire::{
     SessionMigrateMetadata, TransportId,
 };
 
-use super::{ACCEPTED, MigrationAnswer, Moved, NOT_SUPPORTED, RESULTS_LOST, micros, submits::Verdict, table};
+use super::{
+    ACCEPTED, MigrationAnswer, Moved, NOT_SUPPORTED, RESULTS_LOST, UNTOLD, UNTOLD_PATIENCE, micros,
+    submits::Verdict, table,
+};
 use crate::client::ClientRole;
 use crate::machine::{Machine, Role};
 use crate::{
@@ -171,6 +174,17 @@ impl Machine {
                 let arrived = if told { kept.server_knew(*key) } else { key.frame_id < resume_from };
                 !arrived && !kept.holds(*key) && !waits(key)
             });
+            if told {
+                role.doubtful.clear();
+            } else {
+                for key in role.frames.live_keys() {
+                    if !lost.contains(&key) && !kept.holds(key) && !waits(&key) {
+                        let budget = role.frames.budget(key).max(role.announced_budget);
+                        let until = now + answer.grace() + budget + UNTOLD_PATIENCE;
+                        role.doubtful.entry(key).or_insert(until);
+                    }
+                }
+            }
         }
         let cancelled = role.frames.cancelled_keys();
         moved.repeated = again.len();
@@ -207,6 +221,18 @@ impl Machine {
         }
     }
 
+    /// Frames that may have been answered on a path that was left, and have waited long enough for another answer.
+    pub(crate) fn give_up_doubtful(&mut self, now: Instant) {
+        let Role::Client(role) = &mut self.role else { return };
+        let due: Vec<FrameKey> =
+            role.doubtful.iter().filter(|(_, until)| **until <= now).map(|(key, _)| *key).collect();
+        for key in due {
+            let Role::Client(role) = &mut self.role else { return };
+            role.doubtful.remove(&key);
+            self.fail_lost(now, key, UNTOLD);
+        }
+    }
+
     /// The session stays where it is. When its path was lost meanwhile, it ends.
     pub fn abandon_migration(&mut self) {
         let Role::Client(role) = &mut self.role else { return };
@@ -239,6 +265,8 @@ impl Machine {
         let live = role.frames.is_live(key);
         if !late && live {
             role.last_result = key.frame_id;
+            // The server goes on with it here.
+            role.doubtful.remove(&key);
         }
         let Some(kept) = &mut role.kept else { return true };
         match if late { kept.arrived_late(key) } else { kept.arrived(key, live) } {

@@ -17,7 +17,7 @@
 //!
 //! Nothing that was acknowledged is lost, and nothing happens twice: a server keeps results until the peer's transport
 //! has them (`results.rs`), a client keeps submits until an answer comes (`submits.rs`), both within
-//! [`MAX_KEPT_BYTES`]; the answer tells the client which frames arrived and where the results begin again (`table.rs`).
+//! `max_kept_bytes`; the answer tells the client which frames arrived and where the results begin again (`table.rs`).
 //! What exceeded the bound and was lost ends with a fault, never silently.
 
 mod client;
@@ -35,9 +35,9 @@ use crate::machine::{Machine, Role, lane_of};
 use crate::{Arrival, ConnectionState, Fault, HeaderVerdict, Lane, Origin, Side, Transmit};
 use results::is_flow_update;
 
-/// Bytes of packets a side keeps for a session that may move. More than a fast path holds in flight: the buffers of the
-/// kernel and of QUIC are 4 to 6 MiB.
-pub const MAX_KEPT_BYTES: usize = 8 * 1024 * 1024;
+/// Bytes of packets a side keeps for a session that may move unless it is told otherwise (`max_kept_bytes`). More than a fast
+/// path holds in flight: the buffers of the kernel and of QUIC are 4 to 6 MiB.
+pub const MAX_KEPT_BYTES: u32 = 8 * 1024 * 1024;
 
 /// What a kept packet costs besides its bytes, roughly: many small ones must not be free.
 pub(crate) const KEPT_OVERHEAD: usize = 256;
@@ -49,6 +49,11 @@ pub const MIGRATION_GRACE: Duration = Duration::from_secs(1);
 /// and a frame whose results should come from there is not given up before.
 pub const MAX_MIGRATION_GRACE: Duration = Duration::from_secs(10);
 
+/// How long a client waits, beyond the grace and the budget of a frame, for a frame that was live when its session moved to a
+/// server that does not tell which results it had sent. One of them may have been the answer, and be lost: nothing else would
+/// ever say so. Far more than an answer takes that is under way; a frame that takes longer and is in no hurry sends parts.
+pub const UNTOLD_PATIENCE: Duration = Duration::from_secs(60);
+
 /// How often a session may move within a second: each time everything that is kept may be sent again.
 pub const MAX_MIGRATIONS_PER_SECOND: u32 = 30;
 
@@ -59,6 +64,9 @@ const NOT_SUPPORTED: u32 = 1;
 
 /// Why a frame failed whose results nobody has any more.
 const RESULTS_LOST: &str = "results of it were lost with the old path, and too many to be kept";
+
+/// Why one failed of which that cannot be known.
+const UNTOLD: &str = "no result of it came, and the server does not tell which it had sent before";
 
 /// Whether a server lets sessions move to another connection.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]

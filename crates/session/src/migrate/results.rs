@@ -6,13 +6,15 @@ use std::collections::{HashMap, VecDeque};
 use bytes::Bytes;
 use nnrp_wire::{EncodedPacket, FlowUpdateMetadata, FlowUpdateScopeKind, Header, MessageType};
 
+use super::KEPT_OVERHEAD;
 use super::table::{self, MAX_ROWS};
-use super::{KEPT_OVERHEAD, MAX_KEPT_BYTES};
 use crate::FrameKey;
 
 /// The frames of a migratable session and the results on their way.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(crate) struct KeptResults {
+    /// Bytes that are kept at most; the newest packet is, whatever it takes.
+    most: usize,
     /// Results sent so far, for each frame that is remembered.
     frames: HashMap<FrameKey, u64>,
     /// The same frames, oldest first.
@@ -58,6 +60,22 @@ fn cost(packet: &EncodedPacket) -> usize {
 }
 
 impl KeptResults {
+    pub(crate) fn new(most: usize) -> Self {
+        KeptResults {
+            most,
+            frames: HashMap::new(),
+            arrived: VecDeque::new(),
+            highest: None,
+            forgotten: 0,
+            ring: VecDeque::new(),
+            bytes: 0,
+            next_ticket: 0,
+            resume_from: 0,
+            repeats: false,
+            flow: [None, None],
+        }
+    }
+
     /// Whether a submit may run. A frame never runs twice.
     pub(crate) fn judge(&self, key: FrameKey) -> Verdict {
         if u64::from(key.frame_id) >= self.resume_from {
@@ -102,7 +120,7 @@ impl KeptResults {
         self.bytes += cost(packet);
         self.ring.push_back(kept);
         // The newest is always kept: what is still queued is then always the end of what is kept.
-        while self.bytes > MAX_KEPT_BYTES && self.ring.len() > 1 {
+        while self.bytes > self.most && self.ring.len() > 1 {
             self.forget_oldest();
         }
         self.next_ticket
@@ -203,6 +221,8 @@ mod tests {
     use super::*;
     use nnrp_wire::Packet;
 
+    const MOST: usize = 8 << 20;
+
     fn result(frame_id: u32, bytes: usize) -> EncodedPacket {
         let mut header = Header::new(MessageType::ResultPush);
         header.frame_id = frame_id;
@@ -210,7 +230,7 @@ mod tests {
     }
 
     fn kept(frames: &[u32]) -> KeptResults {
-        let mut kept = KeptResults::default();
+        let mut kept = KeptResults::new(MOST);
         for id in frames {
             kept.received(FrameKey::new(*id));
         }
@@ -233,17 +253,17 @@ mod tests {
     fn the_bound_forgets_the_oldest_and_never_the_newest() {
         let mut kept = kept(&[1]);
         let first = kept.sent(&result(1, 1000));
-        let big = kept.sent(&result(1, 2 * MAX_KEPT_BYTES));
+        let big = kept.sent(&result(1, 2 * MOST));
         assert!(!kept.holds(first) && kept.holds(big));
-        for _ in 0..3 * MAX_KEPT_BYTES / 100_000 {
+        for _ in 0..3 * MOST / 100_000 {
             kept.sent(&result(1, 100_000));
-            assert!(kept.bytes <= MAX_KEPT_BYTES || kept.ring.len() == 1);
+            assert!(kept.bytes <= MOST || kept.ring.len() == 1);
         }
     }
 
     #[test]
     fn one_result_says_that_those_before_it_arrived_only_if_it_was_the_first_of_its_frame() {
-        let big = MAX_KEPT_BYTES / 2 - 1000;
+        let big = MOST / 2 - 1000;
         let sent = |first: u32| {
             let mut kept = kept(&[1, 2, 3]);
             for (id, bytes) in [(first, big), (3, 1), (2, 1), (2, 1)] {

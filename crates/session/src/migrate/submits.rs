@@ -5,16 +5,18 @@ use std::collections::{BTreeMap, HashMap, VecDeque};
 
 use nnrp_wire::EncodedPacket;
 
+use super::KEPT_OVERHEAD;
 use super::table::{MAX_ROWS, Table};
-use super::{KEPT_OVERHEAD, MAX_KEPT_BYTES};
 use crate::FrameKey;
 
 /// Frames whose results are counted: twice as many as the server remembers, because the two forget in different orders.
 const MAX_COUNTED: usize = 2 * MAX_ROWS;
 
 /// Submits without an answer, and results counted.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(crate) struct KeptSubmits {
+    /// Bytes that are kept at most; the newest submit is, whatever it takes.
+    most: usize,
     /// By frame id, then view: the order of submitting them again.
     submits: BTreeMap<(u32, u16), EncodedPacket>,
     bytes: usize,
@@ -51,6 +53,18 @@ fn cost(packet: &EncodedPacket) -> usize {
 }
 
 impl KeptSubmits {
+    pub(crate) fn new(most: usize) -> Self {
+        KeptSubmits {
+            most,
+            submits: BTreeMap::new(),
+            bytes: 0,
+            received: HashMap::new(),
+            counted: VecDeque::new(),
+            switch: None,
+            late: HashMap::new(),
+        }
+    }
+
     /// A submit goes out.
     pub(crate) fn sent(&mut self, packet: &EncodedPacket) {
         let header = packet.header();
@@ -58,7 +72,7 @@ impl KeptSubmits {
         if let Some(old) = self.submits.insert((header.frame_id, header.view_id), packet.clone()) {
             self.bytes -= cost(&old);
         }
-        while self.bytes > MAX_KEPT_BYTES && self.submits.len() > 1 {
+        while self.bytes > self.most && self.submits.len() > 1 {
             if let Some((_, old)) = self.submits.pop_first() {
                 self.bytes -= cost(&old);
             }
@@ -174,6 +188,7 @@ mod tests {
     use bytes::Bytes;
     use nnrp_wire::{Header, MessageType, Packet};
 
+    const MOST: usize = 8 << 20;
     const KEY: FrameKey = FrameKey { view_id: 0, frame_id: 1 };
 
     fn submit(frame_id: u32, bytes: usize) -> EncodedPacket {
@@ -184,7 +199,7 @@ mod tests {
 
     #[test]
     fn repeated_results_are_counted_and_not_handed_out() {
-        let mut kept = KeptSubmits::default();
+        let mut kept = KeptSubmits::new(MOST);
         assert_eq!([kept.arrived(KEY, true), kept.arrived(KEY, true)], [Verdict::Take; 2]);
         kept.switch(2, Some([(KEY, 1)].into()));
         assert_eq!([kept.arrived(KEY, true), kept.arrived(KEY, true)], [Verdict::Ignore; 2]);
@@ -194,7 +209,7 @@ mod tests {
 
     #[test]
     fn the_old_path_brings_what_the_new_one_does_not() {
-        let mut kept = KeptSubmits::default();
+        let mut kept = KeptSubmits::new(MOST);
         kept.switch(2, Some([(KEY, 3)].into()));
         assert_eq!([kept.arrived_late(KEY), kept.arrived_late(KEY)], [Verdict::Take; 2]);
         assert_eq!(kept.arrived_late(KEY), Verdict::Ignore);
@@ -203,7 +218,7 @@ mod tests {
 
     #[test]
     fn a_path_that_was_left_while_it_repeated_things_brings_none_of_them_twice() {
-        let mut kept = KeptSubmits::default();
+        let mut kept = KeptSubmits::new(MOST);
         assert_eq!([kept.arrived(KEY, true), kept.arrived(KEY, true)], [Verdict::Take; 2]);
         kept.switch(2, Some([(KEY, 1)].into()));
         assert_eq!(kept.arrived(KEY, true), Verdict::Ignore);
@@ -216,14 +231,14 @@ mod tests {
 
     #[test]
     fn a_result_that_nobody_kept_is_noticed() {
-        let mut kept = KeptSubmits::default();
+        let mut kept = KeptSubmits::new(MOST);
         kept.switch(2, Some([(KEY, 3)].into()));
         assert_eq!(kept.arrived(KEY, true), Verdict::Gap);
     }
 
     #[test]
     fn submits_the_server_lacks_are_repeated_in_order() {
-        let mut kept = KeptSubmits::default();
+        let mut kept = KeptSubmits::new(MOST);
         for id in [1, 2, 4, 3, 5] {
             kept.sent(&submit(id, 1));
         }
@@ -237,12 +252,10 @@ mod tests {
 
     #[test]
     fn kept_submits_are_bounded() {
-        let mut kept = KeptSubmits::default();
+        let mut kept = KeptSubmits::new(MOST);
         for id in 1..200 {
             kept.sent(&submit(id, 100_000));
         }
-        assert!(
-            kept.bytes <= MAX_KEPT_BYTES && !kept.holds(FrameKey::new(1)) && kept.holds(FrameKey::new(199))
-        );
+        assert!(kept.bytes <= MOST && !kept.holds(FrameKey::new(1)) && kept.holds(FrameKey::new(199)));
     }
 }
