@@ -256,7 +256,7 @@ def create_quic_client_configuration(
         credit_policy: how sessions treat the server's credit and pauses; see
             :attr:`~nnrp.client.ClientSession.credit_policy`.
         credit_timeout: seconds a submit may be held back before it fails, ``None`` for ever.
-        max_kept_bytes: bytes of unanswered submits kept of each session that may move, to send them again when
+        max_kept_bytes: bytes of unanswered submits kept of each session that may move, to send them again if
             a path is lost; the newest is kept whatever its size.
         key_log: for debugging: a file to which TLS secrets are appended.
         qlog: for debugging: a folder for files with what QUIC does.

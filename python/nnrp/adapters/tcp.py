@@ -62,7 +62,7 @@ class NnrpTcpClientConfiguration(Value):
         credit_policy: how sessions treat the server's credit and pauses; see
             :attr:`~nnrp.client.ClientSession.credit_policy`.
         credit_timeout: seconds a submit may be held back before it fails, ``None`` for ever.
-        max_kept_bytes: bytes of unanswered submits kept of each session that may move, to send them again when
+        max_kept_bytes: bytes of unanswered submits kept of each session that may move, to send them again if
             a path is lost; the newest is kept whatever its size.
         tls: whether to encrypt and verify; if ``None``, when one of the following says how.
         verify_mode: ``ssl.CERT_NONE`` turns verification off.
