@@ -42,7 +42,9 @@ pub async fn idle(program: &Path, kind: Kind, sessions: usize) -> Result<Idle> {
     // What the last ones still have in flight is acknowledged within a moment.
     nnrp::clock::sleep_until(Some(nnrp::clock::now() + Duration::from_secs(2))).await;
     let after = victim.memory().await?;
-    let each = |of: fn(&Memory) -> usize| of(&after).saturating_sub(of(&before)) / sessions;
+    // Rounded: the good client's last file or task may go in between.
+    let each =
+        |of: fn(&Memory) -> usize| (of(&after).saturating_sub(of(&before)) + sessions / 2) / sessions;
     Ok(Idle {
         held: each(|memory| memory.held),
         resident: each(|memory| memory.resident),
