@@ -1,19 +1,21 @@
-//! What a client asks of a running session: changes (SESSION_PATCH) and objects to keep (CACHE_PUT).
+//! What is asked of the other side of a running session: changes (SESSION_PATCH, by clients) and objects to keep (CACHE_PUT).
 
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use bytes::Bytes;
-use nnrp_transport::SendError;
+use nnrp_transport::{Connection, Filter, Item, SendError};
 use nnrp_wire::{
     CacheAckMetadata, CacheInvalidateMetadata, CacheInvalidateScope, CacheObjectKind, CachePut,
     CachePutFlags, CachePutMetadata, DegradePolicy, Header, Message, MessageType, ObjectReferenceBlock,
     SessionPatch, SessionPatchAck, SessionPatchField, SessionPatchMetadata, TensorProfilePatchBlock,
+    WireError,
 };
 use tokio::sync::Mutex;
 
 use crate::client::ClientSession;
 use crate::error::SessionError;
+use crate::server::ServerSession;
 
 /// Marks patches of [`ClientSession::patch`], so that their answers are told from others.
 const PATCH_TRACE: u64 = 0x7061_7463_0000_0000;
@@ -97,7 +99,7 @@ impl Patch {
     }
 }
 
-/// An object for the server to keep, so that frames can refer to it.
+/// An object for the other side to keep, so that frames or results can refer to it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[must_use]
 pub struct CacheObject {
@@ -106,7 +108,7 @@ pub struct CacheObject {
 }
 
 impl CacheObject {
-    /// An object under a key of the client's choice, kept as long as the session and good for many references.
+    /// An object under a key of one's own choice, kept as long as the session and good for many references.
     pub fn new(kind: CacheObjectKind, key: u64, data: impl Into<Bytes>) -> Self {
         let [cache_key_hi, cache_key_lo] = halves(key);
         let metadata = CachePutMetadata {
@@ -137,8 +139,9 @@ impl CacheObject {
         self
     }
 
-    /// How a frame refers to it, once [`ClientSession::put_cache`] has said that the server keeps it: see
-    /// [`SubmitFrame::cached_camera`](nnrp_wire::SubmitFrame::cached_camera).
+    /// How a frame or a result refers to it, once `put_cache` has said that the other side keeps it: see
+    /// [`SubmitFrame::cached_camera`](nnrp_wire::SubmitFrame::cached_camera) and
+    /// [`ResultFrame::references`](nnrp_wire::ResultFrame::references).
     #[must_use]
     pub fn reference(&self) -> ObjectReferenceBlock {
         ObjectReferenceBlock {
@@ -169,6 +172,61 @@ pub enum Forget {
     Kind(CacheObjectKind, u32),
     /// The one that a reference names.
     Object(ObjectReferenceBlock),
+}
+
+impl Forget {
+    pub(crate) fn order(self) -> CacheInvalidateMetadata {
+        let (invalidate_scope, cache_namespace, cache_key_hi, cache_key_lo) = match self {
+            Forget::Everything => (CacheInvalidateScope::WholeSession, 0, 0, 0),
+            Forget::Namespace(namespace) => (CacheInvalidateScope::Namespace, namespace, 0, 0),
+            Forget::Kind(kind, namespace) => (CacheInvalidateScope::ObjectKind, namespace, 0, kind.value()),
+            Forget::Object(object) => (
+                CacheInvalidateScope::ObjectKey,
+                object.cache_namespace,
+                object.cache_key_hi,
+                object.cache_key_lo,
+            ),
+        };
+        CacheInvalidateMetadata {
+            invalidate_scope,
+            cache_namespace,
+            cache_key_hi,
+            cache_key_lo,
+            reason_code: 0,
+        }
+    }
+}
+
+/// Sends `object` and waits for its acknowledgement. `turn` is held meanwhile: one object is on its way at a time.
+pub(crate) async fn install(
+    connection: &Connection,
+    session_id: u32,
+    turn: &Mutex<()>,
+    object: &CacheObject,
+    timeout: Duration,
+) -> Result<CacheAckMetadata, SessionError> {
+    let invalid = |error: WireError| SendError::Command(error.into());
+    let put = CachePut { metadata: object.metadata, object: object.data.clone() };
+    let exchange = async {
+        let _turn = turn.lock().await;
+        let mut header = Header::new(MessageType::CachePut);
+        header.session_id = session_id;
+        connection.send(put.encode(header).map_err(invalid)?.to_packet()).await?;
+        loop {
+            let Item::Packet(packet) = connection.receive(Filter::Message(MessageType::CacheAck)).await?
+            else {
+                continue;
+            };
+            let ack = CacheAckMetadata::decode(&packet.metadata).map_err(invalid)?;
+            let named = (ack.cache_namespace, ack.cache_key_hi, ack.cache_key_lo);
+            let meant = &object.metadata;
+            // One that comes too late is about an object that counts as rejected (R-CACHE-10).
+            if named == (meant.cache_namespace, meant.cache_key_hi, meant.cache_key_lo) {
+                return Ok(ack);
+            }
+        }
+    };
+    tokio::time::timeout(timeout, exchange).await.unwrap_or(Err(SessionError::Timeout(timeout)))
 }
 
 impl ClientSession {
@@ -237,23 +295,7 @@ impl ClientSession {
         object: &CacheObject,
         timeout: Duration,
     ) -> Result<CacheAckMetadata, SessionError> {
-        let put = CachePut { metadata: object.metadata, object: object.data.clone() };
-        let exchange = async {
-            let _turn = self.asked().objects.lock().await;
-            self.send_control(Message::CachePut(put), self.header(MessageType::CachePut)).await?;
-            loop {
-                let packet = self.receive_control(Some(MessageType::CacheAck)).await?;
-                let ack = CacheAckMetadata::decode(&packet.metadata)
-                    .map_err(|error| SessionError::Send(SendError::Command(error.into())))?;
-                let named = (ack.cache_namespace, ack.cache_key_hi, ack.cache_key_lo);
-                let meant = &object.metadata;
-                // One that comes too late is about an object that counts as rejected (R-CACHE-10).
-                if named == (meant.cache_namespace, meant.cache_key_hi, meant.cache_key_lo) {
-                    return Ok(ack);
-                }
-            }
-        };
-        tokio::time::timeout(timeout, exchange).await.unwrap_or(Err(SessionError::Timeout(timeout)))
+        install(self.connection(), self.id(), &self.asked().objects, object, timeout).await
     }
 
     /// Has the server forget objects. There is no answer; frames sent before may have been worked on with them. Cancel-safe:
@@ -263,26 +305,43 @@ impl ClientSession {
     ///
     /// [`SendError`].
     pub async fn forget_cached(&self, objects: Forget) -> Result<(), SendError> {
-        let scope = match objects {
-            Forget::Everything => CacheInvalidateScope::WholeSession,
-            Forget::Namespace(_) => CacheInvalidateScope::Namespace,
-            Forget::Kind(..) => CacheInvalidateScope::ObjectKind,
-            Forget::Object(_) => CacheInvalidateScope::ObjectKey,
-        };
-        let (cache_namespace, cache_key_hi, cache_key_lo) = match objects {
-            Forget::Everything => (0, 0, 0),
-            Forget::Namespace(namespace) => (namespace, 0, 0),
-            Forget::Kind(kind, namespace) => (namespace, 0, kind.value()),
-            Forget::Object(object) => (object.cache_namespace, object.cache_key_hi, object.cache_key_lo),
-        };
-        let metadata = CacheInvalidateMetadata {
-            invalidate_scope: scope,
-            cache_namespace,
-            cache_key_hi,
-            cache_key_lo,
-            reason_code: 0,
-        };
         let header = self.header(MessageType::CacheInvalidate);
-        self.send_control(Message::CacheInvalidate(metadata), header).await
+        self.send_control(Message::CacheInvalidate(objects.order()), header).await
+    }
+}
+
+impl ServerSession {
+    /// Has the client keep an object that results refer to, and waits for its answer. Refer to the object only if
+    /// [`CacheAckMetadata::status`] says accepted or replaced; `detail_code` says why it was rejected: most clients offer no
+    /// room ([`ClientConfig::cache_room`](crate::ClientConfig::cache_room)).
+    ///
+    /// One object is on its way at a time: further calls wait for it, within their own `timeout`. Cancel-safe in that a
+    /// late answer is not taken for that of another object; the client may have kept it.
+    ///
+    /// # Errors
+    ///
+    /// [`SessionError::Timeout`]: do not refer to it. [`SessionError::Closed`]; [`SessionError::Send`] for values that cannot
+    /// be sent.
+    pub async fn put_cache(
+        &self,
+        object: &CacheObject,
+        timeout: Duration,
+    ) -> Result<CacheAckMetadata, SessionError> {
+        install(self.connection(), self.id(), self.installing(), object, timeout).await
+    }
+
+    /// Has the client forget objects. There is no answer; results sent before may have been read with them. Cancel-safe: it
+    /// is sent or not.
+    ///
+    /// # Errors
+    ///
+    /// [`SendError`].
+    pub async fn forget_cached(&self, objects: Forget) -> Result<(), SendError> {
+        let mut header = Header::new(MessageType::CacheInvalidate);
+        header.session_id = self.id();
+        let order = Message::CacheInvalidate(objects.order());
+        let packet = order.encode(header).map_err(|error| SendError::Command(error.into()))?;
+        self.connection().send(packet.to_packet()).await?;
+        Ok(())
     }
 }

@@ -14,6 +14,8 @@ use nnrp_wire::{
     ResultHintReason, Revision, ServerHelloAck, TransportId,
 };
 
+use tokio::sync::Mutex;
+
 use crate::error::SessionError;
 use crate::migrate::Registered;
 use crate::outcome::Outcome;
@@ -33,6 +35,8 @@ struct Inner {
     ack: ServerHelloAck,
     #[expect(dead_code, reason = "held to be dropped")]
     registered: Option<Registered>,
+    /// Held while an object is on its way to the client.
+    installing: Mutex<()>,
 }
 
 /// What [`ServerSession::receive`] hands out.
@@ -53,12 +57,16 @@ impl ServerSession {
         ack: ServerHelloAck,
         registered: Option<Registered>,
     ) -> Self {
-        ServerSession(Arc::new(Inner { connection, hello, ack, registered }))
+        ServerSession(Arc::new(Inner { connection, hello, ack, registered, installing: Mutex::default() }))
     }
 
     /// The connection underneath.
     pub fn connection(&self) -> &Connection {
         &self.0.connection
+    }
+
+    pub(crate) fn installing(&self) -> &Mutex<()> {
+        &self.0.installing
     }
 
     /// The certificates the client showed, DER, its own first; empty when it showed none. They come from an authority

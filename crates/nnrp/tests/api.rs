@@ -20,6 +20,7 @@ mod api {
     pub(crate) mod gone;
     pub(crate) mod handshakes;
     pub(crate) mod harness;
+    pub(crate) mod installing;
     pub(crate) mod key_log;
     pub(crate) mod liveness;
     pub(crate) mod migration;
@@ -170,6 +171,9 @@ over_every_transport! {
     asking::objects_are_forgotten_by_kind_namespace_or_all,
     asking::an_object_that_is_too_large_is_rejected,
     asking::an_object_that_was_given_up_does_not_answer_the_next,
+    installing::a_result_refers_to_what_its_client_keeps,
+    installing::a_client_that_offered_no_room_keeps_nothing,
+    installing::what_was_given_up_does_not_answer_the_next,
 }
 
 /// Behaviours of listeners: there is none in memory.
@@ -285,6 +289,7 @@ mod quic_streams {
         quic_streams::a_second_control_stream_is_refused,
         quic_streams::every_packet_of_a_stream_is_taken,
         quic_streams::datagrams_are_one_small_packet_or_nothing,
+        quic_streams::a_result_that_others_wait_for_needs_no_room_that_they_take,
         backpressure::large_frames_nobody_reads_do_not_cost_the_connection,
         unread::a_client_nobody_has_admitted_may_send_a_hello_and_no_frame,
     }

@@ -6,13 +6,14 @@ use bytes::Bytes;
 use nnrp_wire::meta::INHERIT;
 use nnrp_wire::rules::RuleId;
 use nnrp_wire::{
-    EncodedPacket, FlowUpdateFlags, FlowUpdateMetadata, FlowUpdateScopeKind, FrameBody, FrameClass,
-    FrameSubmitMetadata, Header, HeaderFlags, LossTolerance, MessageType, Packet, ResultClass,
+    CachePutMetadata, EncodedPacket, FlowUpdateFlags, FlowUpdateMetadata, FlowUpdateScopeKind, FrameBody,
+    FrameClass, FrameSubmitMetadata, Header, HeaderFlags, LossTolerance, MessageType, Packet, ResultClass,
     ResultHintBudgetPolicy, ResultHintCongestionState, ResultHintMetadata, ResultHintReason,
     ResultPushMetadata, TransportId,
 };
 
 use crate::frames::Cancel;
+use crate::limits::MAX_INSTALLING;
 use crate::machine::{Machine, Role};
 use crate::server::{ServerRole, header_and_metadata};
 use crate::{
@@ -46,6 +47,14 @@ impl ServerRole {
                     self.flow_epoch = self.flow_epoch.max(update.credit_epoch);
                     self.granted(&update);
                 }
+            }
+            MessageType::CachePut => {
+                let CachePutMetadata { cache_namespace, cache_key_hi, cache_key_lo, .. } =
+                    CachePutMetadata::decode(&packet.metadata)?;
+                if self.installing.len() >= MAX_INSTALLING {
+                    self.installing.pop_front();
+                }
+                self.installing.push_back((cache_namespace, cache_key_hi, cache_key_lo));
             }
             _ => {}
         }

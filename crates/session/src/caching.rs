@@ -84,6 +84,17 @@ impl Machine {
         Ok(())
     }
 
+    /// A client says what became of an object; whoever installed it hears of it, and of no other (R-CACHE-9).
+    pub(crate) fn on_cache_ack(&mut self, packet: &Packet) -> Result<(), Fault> {
+        let ack = CacheAckMetadata::decode(&packet.metadata)?;
+        let key = (ack.cache_namespace, ack.cache_key_hi, ack.cache_key_lo);
+        let Role::Server(role) = &mut self.role else { return Ok(()) };
+        let Some(at) = role.installing.iter().position(|pending| *pending == key) else { return Ok(()) };
+        role.installing.remove(at);
+        self.emit(Event::Control(packet.clone()));
+        Ok(())
+    }
+
     /// The peer removes objects of its own here, or says that ours are gone there; a client's application hears of it.
     pub(crate) fn on_cache_invalidate(&mut self, packet: &Packet) -> Result<(), Fault> {
         let order = CacheInvalidateMetadata::decode(&packet.metadata)?;

@@ -47,6 +47,10 @@ pub const MAX_CACHE_ENTRIES: u32 = 256;
 /// Bytes of those objects (R-LIM-14).
 pub const MAX_CACHE_BYTES: u32 = 8 * 1024 * 1024;
 
+/// Objects a server may have on their way to a client without an acknowledgement; of the oldest beyond it, one that comes late
+/// is not told. As many as a client usually has room for.
+pub const MAX_INSTALLING: usize = 256;
+
 /// Wait asked of a peer whose patches or probes came too fast.
 pub const RATE_LIMIT_RETRY: Duration = Duration::from_secs(1);
 

@@ -1,5 +1,6 @@
 //! The server's half.
 
+use std::collections::VecDeque;
 use std::time::Instant;
 
 use bytes::Bytes;
@@ -11,7 +12,7 @@ use nnrp_wire::{
     TransportProbeMetadata,
 };
 
-use crate::cache::Cache;
+use crate::cache::{Cache, Key};
 use crate::drain::Drain;
 use crate::frames::ServerFrames;
 use crate::limits::MAX_PROBES;
@@ -39,6 +40,8 @@ pub(crate) struct ServerRole {
     /// What RESULT_HINTs of this session last said about congestion; a drop's hint repeats it.
     pub(crate) congestion: ResultHintCongestionState,
     pub(crate) cache: Cache,
+    /// Objects on their way to the client, not acknowledged yet; oldest first.
+    pub(crate) installing: VecDeque<Key>,
     patches: Option<Patches>,
     /// Advice of the client about its results, to tell newer from older (R-FLOW-6).
     advice: Credit,
@@ -97,6 +100,7 @@ impl Machine {
             probes: 0,
             congestion: ResultHintCongestionState::None,
             cache: Cache::default(),
+            installing: VecDeque::new(),
             patches: None,
             advice: Credit::new(0),
             pings: Pings::default(),
@@ -260,8 +264,7 @@ impl Machine {
             MessageType::SessionMigrate => self.on_migrate(now, &packet),
             MessageType::SessionPatch => self.on_patch(now, &packet),
             MessageType::CachePut => self.on_cache_put(now, &packet),
-            // We install nothing at clients, so there is nothing to acknowledge (R-CACHE-9).
-            MessageType::CacheAck => Ok(()),
+            MessageType::CacheAck => self.on_cache_ack(&packet),
             MessageType::CacheInvalidate => self.on_cache_invalidate(&packet),
             MessageType::Pong if self.asked_for(&packet) => Ok(()),
             _ => {

@@ -339,6 +339,21 @@ fn a_result_may_refer_to_what_the_server_has_installed() {
     pair.echo(5);
 }
 
+// Rules R-CACHE-9
+#[test]
+fn only_acknowledgements_of_what_was_installed_are_told() {
+    let mut pair = offering(100);
+    put_at_client(&mut pair, camera(1), b"left eye");
+    let Some(Event::Control(ack)) = pair.server.event() else { panic!("no acknowledgement") };
+    assert_eq!(CacheAckMetadata::decode(&ack.metadata).unwrap().cache_key_lo, 1);
+    // Again, and one of an object that never was.
+    pair.tell_server(&ack);
+    let stranger = CacheAckMetadata { cache_key_lo: 2, ..CacheAckMetadata::default() };
+    pair.tell_server(&packets::control(MessageType::CacheAck, 1, &stranger.encode()));
+    assert!(pair.server.event().is_none());
+    pair.echo(1);
+}
+
 #[test]
 fn a_client_holds_no_more_than_it_has_offered() {
     let mut pair = offering(10);

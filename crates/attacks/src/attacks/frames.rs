@@ -112,6 +112,14 @@ pub(super) async fn counts_of_65535(victim: &Victim, scale: Scale) -> Result<()>
     // tile_count, section_count, camera_bytes, tile_index_bytes, payload_frame_count.
     let lies: [(usize, &[u8]); 5] =
         [(8, &[0xFF; 2]), (10, &[0xFF; 2]), (28, &[0xFF; 4]), (32, &[0xFF; 4]), (68, &[0xFF; 2])];
+    // Each is dropped on a stream of its own. Whoever takes none of them is held back, which is another attack.
+    let taking = client.quic.clone().map(|quic| {
+        tokio::spawn(async move {
+            while let Ok(mut dropped) = quic.accept_uni().await {
+                dropped.stop(VarInt::from_u32(0)).ok();
+            }
+        })
+    });
     for round in 0..u32::try_from(scale.of(2000))? {
         for (at, value) in lies {
             let mut metadata = metadata.to_vec();
@@ -122,6 +130,9 @@ pub(super) async fn counts_of_65535(victim: &Victim, scale: Scale) -> Result<()>
             let body = if round % 2 == 0 { body.to_vec() } else { vec![0; 64 * 1024] };
             client.frame(&packet(MessageType::FrameSubmit, client.session, round, &metadata, &body)).await?;
         }
+    }
+    if let Some(taking) = taking {
+        taking.abort();
     }
     client.echo(9_000_000).await
 }

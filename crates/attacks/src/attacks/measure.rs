@@ -43,8 +43,7 @@ pub async fn idle(program: &Path, kind: Kind, sessions: usize) -> Result<Idle> {
     nnrp::clock::sleep_until(Some(nnrp::clock::now() + Duration::from_secs(2))).await;
     let after = victim.memory().await?;
     // Rounded: the good client's last file or task may go in between.
-    let each =
-        |of: fn(&Memory) -> usize| (of(&after).saturating_sub(of(&before)) + sessions / 2) / sessions;
+    let each = |of: fn(&Memory) -> usize| (of(&after).saturating_sub(of(&before)) + sessions / 2) / sessions;
     Ok(Idle {
         held: each(|memory| memory.held),
         resident: each(|memory| memory.resident),

@@ -5,13 +5,14 @@ use std::sync::Arc;
 
 use nnrp::wire::{
     ErrorCode, ErrorMessage, ErrorScope, FlowUpdateFlags, FlowUpdateMetadata, FlowUpdateReason,
-    FlowUpdateScopeKind, Header, MessageType, Packet, Revision, ServerHelloAckMetadata,
+    FlowUpdateScopeKind, Header, MessageType, Packet, ResultClass, Revision, ServerHelloAckMetadata,
 };
 use nnrp::{
     ClientConfig, ClientSession, EndedBy, FrameKey, Identity, Listener, ServerConfig, ServerSession,
     SessionError, Trust, development_certificate,
 };
 use nnrp_testkit::packets;
+use nnrp_transport::UNREAD_BODIES;
 use quinn::crypto::rustls::{QuicClientConfig, QuicServerConfig};
 use quinn::{Endpoint, ReadError, RecvStream, SendStream, VarInt};
 use rustls::pki_types::pem::PemObject;
@@ -113,6 +114,10 @@ async fn served() -> (Raw, ServerSession, Listener) {
 
 /// A session of our client with a raw server.
 async fn dialled() -> (ClientSession, Raw) {
+    dialled_as(ClientConfig::new()).await
+}
+
+async fn dialled_as(config: ClientConfig) -> (ClientSession, Raw) {
     let made = development_certificate().unwrap();
     let chain = vec![CertificateDer::from_pem_slice(made.certificate.as_bytes()).unwrap()];
     let key = PrivateKeyDer::from_pem_slice(made.private_key.as_bytes()).unwrap();
@@ -142,7 +147,7 @@ async fn dialled() -> (ClientSession, Raw) {
         raw.say(&packets::control(MessageType::ServerHelloAck, SESSION, &ack.encode())).await;
         raw
     };
-    let (client, raw) = tokio::join!(dial(Kind::Quic, address, trust, ClientConfig::new()), accepting);
+    let (client, raw) = tokio::join!(dial(Kind::Quic, address, trust, config), accepting);
     (client.unwrap(), raw)
 }
 
@@ -332,4 +337,37 @@ pub(crate) async fn datagrams_are_one_small_packet_or_nothing() {
     }
     soon("the cancellation", submit.cancelled()).await;
     assert!(session.frame_cancelled(FrameKey::new(2)));
+}
+
+/// Results of one frame are handed out in the order of their streams. Those behind the first take all the room there is for
+/// bodies: were the first to wait for room, all of them would wait for ever.
+pub(crate) async fn a_result_that_others_wait_for_needs_no_room_that_they_take() {
+    const BODY: u32 = 64 * 1024;
+    let (client, mut raw) = dialled_as(ClientConfig::new().max_body_bytes(BODY)).await;
+    client.send(&frame(1)).await.unwrap();
+    let part = |number: usize| {
+        let text = format!("{number} {}", "x".repeat(BODY as usize - 1000));
+        let mut result = text_result(1, &text);
+        result.result_class =
+            if number < UNREAD_BODIES { ResultClass::Partial } else { ResultClass::Complete };
+        result.encode(SESSION, Revision::Current).unwrap().to_bytes()
+    };
+    // The first stream is there, and not a byte on it.
+    let mut first = raw.quic.open_uni().await.unwrap();
+    for number in 1..=UNREAD_BODIES {
+        let mut stream = raw.stream(&part(number)).await;
+        stream.finish().unwrap();
+        assert_eq!(soon("an acknowledgement", stream.stopped()).await.unwrap(), None);
+    }
+    // The client's tasks are through with them when it has answered a few questions.
+    for _ in 0..20 {
+        raw.is_alive().await;
+    }
+    first.write_all(&part(0)).await.unwrap();
+    first.finish().unwrap();
+    for number in 0..=UNREAD_BODIES {
+        let reply = soon("a part", client.receive()).await.unwrap();
+        assert_eq!(text_of(&reply).split(' ').next().unwrap(), number.to_string());
+    }
+    client.close("").await;
 }
