@@ -263,6 +263,7 @@ mod tls_streams {
         other_peers::a_plain_client_is_told_to_use_tls,
         other_peers::a_tls_client_of_a_plain_listener_is_told,
         other_peers::a_client_without_alpn_fails_in_its_handshake,
+        other_peers::an_alert_is_not_destroyed_by_a_reset,
         other_peers::a_server_without_alpn_is_not_believed,
         other_peers::a_client_of_tls_1_2_is_refused,
         other_peers::a_stream_that_is_cut_off_is_a_lost_connection,

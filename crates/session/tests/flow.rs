@@ -4,7 +4,7 @@
 use std::time::Duration;
 
 use nnrp_session::{
-    ANNOUNCED_CREDIT_PATIENCE, CommandError, CreditPolicy, Event, HoldReason, ServerSettings,
+    ANNOUNCED_CREDIT_PATIENCE, CommandError, CreditPolicy, DropFrame, Event, HoldReason, ServerSettings,
 };
 use nnrp_testkit::{Pair, packets};
 use nnrp_wire::{
@@ -143,6 +143,21 @@ fn a_granted_number_is_a_bound() {
     pair.advance(Duration::from_secs(60));
     let reason = HoldReason::Credit { live: 1, allowed: 1, granted: true };
     assert_eq!(held(&mut pair, FrameClass::Keyframe), Some(reason));
+}
+
+#[test]
+fn a_drop_that_waits_for_its_reason_gives_its_credit_back() {
+    let mut pair = announcing(1);
+    tell_client(&mut pair, &update(1, 1));
+    pair.submit(1);
+    pair.client.events.clear();
+    assert!(held(&mut pair, FrameClass::Keyframe).is_some());
+    let before = pair.client.machine.credit_changes();
+    pair.server.machine.push_drop(&DropFrame { frame_id: 1, ..DropFrame::default() }).unwrap();
+    pair.drive();
+    assert!(pair.client.event().is_none(), "it waits");
+    assert_ne!(pair.client.machine.credit_changes(), before, "whoever waits has to look again");
+    assert_eq!(held(&mut pair, FrameClass::Keyframe), None);
 }
 
 #[test]

@@ -12,6 +12,7 @@ use nnrp::{
 use rustls::pki_types::ServerName;
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 use tokio_rustls::{TlsAcceptor, TlsConnector};
 
@@ -162,7 +163,6 @@ pub(crate) async fn a_stream_that_is_cut_off_is_a_lost_connection() {
 }
 
 pub(crate) async fn a_peer_that_does_not_shake_hands_is_given_up() {
-    use tokio::io::AsyncReadExt;
     let authority = Authority::new();
     let config = ServerConfig::new().handshake_timeout(Duration::from_millis(200));
     let listener = listen(Kind::Tls, authority.server(), config).await;
@@ -177,4 +177,41 @@ pub(crate) async fn a_peer_that_does_not_shake_hands_is_given_up() {
         nnrp::tcp::connect_tls(mute.local_addr().unwrap(), "localhost", authority.trust(), &options, limit);
     let error = soon("a timeout", connecting).await.expect_err("connected");
     assert!(matches!(error, nnrp::ConnectError::Timeout { .. }), "{error}");
+}
+
+/// What a client has sent that the server has not read when it gives up: closing the socket over that would be a reset, which
+/// may destroy the alert on its way.
+const UNREAD: usize = 100_000;
+
+// Whether the handshake fails with its ClientHello or behind it.
+pub(crate) async fn an_alert_is_not_destroyed_by_a_reset() {
+    let authority = Authority::new();
+    let listener = listen(Kind::Tls, authority.server(), ServerConfig::new()).await;
+    let mut without_alpn = Vec::new();
+    let config = rustls::ClientConfig::builder_with_provider(provider())
+        .with_safe_default_protocol_versions()
+        .unwrap()
+        .with_root_certificates(rustls::RootCertStore::empty())
+        .with_no_client_auth();
+    let name = ServerName::try_from("localhost").unwrap();
+    let mut client = rustls::ClientConnection::new(Arc::new(config), name).unwrap();
+    client.write_tls(&mut without_alpn).unwrap();
+    // The one compression method there may be is none. Before it stand two headers, version and random, session id, ciphers.
+    let mut compressed = without_alpn.clone();
+    let ciphers = 44 + usize::from(compressed[43]);
+    let method =
+        ciphers + 3 + usize::from(u16::from_be_bytes([compressed[ciphers], compressed[ciphers + 1]]));
+    assert_eq!(compressed[method - 1..=method], [1, 0]);
+    compressed[method] = 1;
+    for mut sent in [compressed, without_alpn] {
+        let mut stream = TcpStream::connect(listener.local_addr()).await.unwrap();
+        sent.extend(vec![0x17; UNREAD]);
+        stream.write_all(&sent).await.unwrap();
+        stream.shutdown().await.unwrap();
+        let mut answer = Vec::new();
+        let ended = soon("the end", stream.read_to_end(&mut answer)).await;
+        assert!(ended.is_ok(), "{ended:?} after {answer:?}");
+        // A record of two bytes: fatal, and what it is.
+        assert!(matches!(answer[..], [0x15, 3, 3, 0, 2, 2, _]), "{answer:?}");
+    }
 }
