@@ -404,7 +404,7 @@ fn how_much_is_kept_is_said_by_the_settings() {
     pair.server.events.clear();
     // Two thousand bytes each: of either side's packets, the second makes the first be forgotten.
     for id in [1, 2] {
-        pair.client.machine.submit(packets::bulky_packet(1, id, 2000).encode()).unwrap();
+        pair.client.machine.submit(pair.now, packets::bulky_packet(1, id, 2000).encode()).unwrap();
         pair.lose();
     }
     migrate(&mut pair, TransportId::Quic);
