@@ -152,8 +152,7 @@ impl ServerConfig {
     /// Bytes of results kept of each session that may move, to be sent again when the path they went out on is lost; 8 MiB
     /// unless asked otherwise, and of the newest result always. On QUIC a result is kept until the client has it; on TCP
     /// nobody says so, and this much stays for as long as the session lives. What was lost and is not kept fails its frame,
-    /// so it should hold what may be on its way at once, and the 4 MiB that may wait to be written
-    /// ([`WRITE_BUFFER_BYTES`](crate::WRITE_BUFFER_BYTES)).
+    /// so it should hold what may be on its way at once, and the 4 MiB that may wait to be written.
     pub fn max_kept_bytes(mut self, bytes: u32) -> Self {
         self.settings.max_kept_bytes = bytes;
         self
