@@ -113,6 +113,18 @@ format: $(STAMPS)/dev-requirements ## Formats everything
 docs-generated: ## Rewrites the parts of docs/ that come from the tables in the code
 	@$(CARGO) run --quiet -p nnrp-testkit --bin document -- docs
 
+DOCS_PY := build/docs-venv/bin/python
+
+.PHONY: docs
+docs: $(STAMPS)/docs-requirements build/site-assets/mermaid.min.js ## The documentation site, in build/site: warnings are errors, links are checked
+	$(call say,"The documentation site")
+	@NO_MKDOCS_2_WARNING=1 $(DOCS_PY) -m mkdocs build --quiet --strict
+	@$(DOCS_PY) scripts/site/check_links.py build/site
+
+.PHONY: docs-serve
+docs-serve: $(STAMPS)/docs-requirements build/site-assets/mermaid.min.js ## The site on port 8000, built again when a page changes
+	@$(DOCS_PY) -m mkdocs serve
+
 .PHONY: vectors
 vectors: $(STAMPS)/rc2 ## Makes vectors/*.json again from the published peer
 	@$(RC2_VENV)/bin/python tools/make_vectors.py
@@ -189,6 +201,15 @@ $(STAMPS)/rc2: interop/requirements.txt | $(STAMPS)/tools
 	@$(PYTHON) -m venv --clear $(RC2_VENV)
 	@$(RC2_VENV)/bin/python -m pip install $(PIP_FLAGS) -r $<
 	@mkdir -p $(@D) && touch $@
+
+$(STAMPS)/docs-requirements: requirements-docs.txt | $(STAMPS)/tools
+	$(call say,"Tools for the documentation site")
+	@$(PYTHON) -m venv --clear build/docs-venv
+	@$(DOCS_PY) -m pip install $(PIP_FLAGS) -r $<
+	@mkdir -p $(@D) && touch $@
+
+build/site-assets/mermaid.min.js: scripts/site/mermaid.py $(STAMPS)/docs-requirements
+	@$(DOCS_PY) $< $(@D)
 
 # Everybody who is measured has an environment of its own.
 $(STAMPS)/bench-%: bench/requirements-%.txt | $(STAMPS)/tools
