@@ -2,8 +2,8 @@
 
     python scripts/site/check_links.py build/site
 
-Every link to a page, an anchor, a picture, a script or a style has to lead somewhere in the folder, and nothing
-may be loaded from another server. Exits with 1 and a list if something is broken.
+Every link to a page, an anchor, a picture, a script or a style has to lead somewhere in the folder, and
+nothing may be loaded from another server. Exits with 1 and a list if something is broken.
 """
 
 from __future__ import annotations

@@ -2,7 +2,7 @@
 
     python scripts/site/mermaid.py FOLDER
 
-Writes `mermaid.min.js` to FOLDER. The package comes through npm; its digest is compared before it is unpacked.
+Writes `mermaid.min.js` to FOLDER. The package comes through npm; its digest is compared first.
 """
 
 from __future__ import annotations
