@@ -1,8 +1,8 @@
 """What MkDocs does not do by itself: links that leave docs/, and the generated files of the site.
 
 Pages link to programs and folders of the repository (`../examples/…`), which works where the repository is
-browsed. For the site, each file that is linked to becomes a page below `source/`, and so does what those pages
-link to.
+browsed. For the site, each file that is linked to becomes a page below `source/`, and so does what those
+pages link to.
 """
 
 from __future__ import annotations
