@@ -30,11 +30,11 @@ from typing import TYPE_CHECKING
 
 from nnrp import core, errors
 from nnrp._native import __version__ as __version__  # re-exported
-from nnrp.core import *  # the re-export is the point
-from nnrp.errors import *
+from nnrp.errors import *  # the re-export is the point
 
 if TYPE_CHECKING:
     from nnrp.adapters import *
+    from nnrp.core import *
 
 __all__ = [
     "NNRP_ALPN",
@@ -60,8 +60,11 @@ __all__ = [
     "serve_tcp",
 ]
 
-#: Names of :mod:`nnrp.adapters`, which are resolved when first used: importing the packet layer stays cheap.
+#: Names of :mod:`nnrp.adapters`, resolved when first used, as are those of the packet layer that has
+#: not been imported yet: importing stays cheap.
 _ADAPTER_NAMES = frozenset(__all__)
+_CORE_NAMES = frozenset(core.__all__)
+globals().update((name, value) for name, value in vars(core).items() if name in _CORE_NAMES)
 
 __all__ += core.__all__
 __all__ += errors.__all__
@@ -69,11 +72,12 @@ __all__ += ["__version__"]
 
 
 def __getattr__(name: str) -> object:
-    if name in _ADAPTER_NAMES:
-        value = globals()[name] = getattr(import_module("nnrp.adapters"), name)
+    if name in _ADAPTER_NAMES or name in _CORE_NAMES:
+        source = core if name in _CORE_NAMES else import_module("nnrp.adapters")
+        value = globals()[name] = getattr(source, name)
         return value
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
 
 
 def __dir__() -> list[str]:
-    return sorted({*globals(), *_ADAPTER_NAMES})
+    return sorted({*globals(), *_ADAPTER_NAMES, *_CORE_NAMES})

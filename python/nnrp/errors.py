@@ -76,8 +76,7 @@ from __future__ import annotations
 from typing import Literal, TypeAlias
 
 from nnrp.core import NnrpPacket
-from nnrp.core.enums import ErrorCode
-from nnrp.core.messages.control import ErrorScope
+from nnrp.core._enums import ErrorCode, ErrorScope
 
 #: ``unknown_authority``: a certificate is signed by nobody who is trusted. ``wrong_name``: it is for other
 #: hosts. ``expired``, ``not_yet_valid``, ``bad_certificate``: it is no good otherwise.

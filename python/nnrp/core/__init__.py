@@ -1,24 +1,10 @@
 """The protocol as values: packets, metadata, bodies and codes. No input or output, safe in any thread."""
 
-from nnrp.core._bodies import (
-    unpack_body,
-    validate_frame_submit_body,
-    validate_result_push_body,
-    validate_result_push_tensor_coverage,
-)
-from nnrp.core._control_packets import (
-    build_flow_update_packet,
-    build_frame_cancel_packet,
-    build_header_only_packet,
-    build_ping_packet,
-    build_pong_packet,
-    build_result_drop_packet,
-    build_result_hint_packet,
-    build_session_migrate_ack_packet,
-    build_session_migrate_packet,
-    build_transport_probe_ack_packet,
-    build_transport_probe_packet,
-)
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
 from nnrp.core._enums import (
     CLIENT_HELLO_LOSS_TOLERANCE_EXTENSION,
     CLIENT_HELLO_PAYLOAD_CAPABILITIES_EXTENSION,
@@ -163,12 +149,6 @@ from nnrp.core._objects import (
 from nnrp.core._packet import (
     NnrpPacket,
 )
-from nnrp.core._patch import (
-    pack_session_patch_ack_body,
-    pack_session_patch_body,
-    unpack_session_patch_ack_body,
-    unpack_session_patch_body,
-)
 from nnrp.core._payloads import (
     ExtensionFrame,
     TypedPayloadFrame,
@@ -196,23 +176,6 @@ from nnrp.core._payloads import (
     unpack_typed_payload_descriptors,
     unpack_typed_payload_frames,
 )
-from nnrp.core._regions import (
-    BodyView,
-    pack_body,
-)
-from nnrp.core._result import (
-    build_degraded_result_push_packet,
-    build_partial_result_push_packet,
-    build_result_push_mixed_packet,
-    build_result_push_packet,
-    build_result_push_typed_payload_packet,
-    build_stale_reuse_result_push_packet,
-)
-from nnrp.core._submit import (
-    build_frame_submit_mixed_packet,
-    build_frame_submit_packet,
-    build_frame_submit_typed_payload_packet,
-)
 from nnrp.core._tensor import (
     TensorBodyView,
     TensorSectionData,
@@ -228,6 +191,50 @@ from nnrp.core.header import (
     HEADER_MAGIC,
     NnrpHeader,
 )
+
+if TYPE_CHECKING:
+    from nnrp.core._bodies import (
+        unpack_body,
+        validate_frame_submit_body,
+        validate_result_push_body,
+        validate_result_push_tensor_coverage,
+    )
+    from nnrp.core._control_packets import (
+        build_flow_update_packet,
+        build_frame_cancel_packet,
+        build_header_only_packet,
+        build_ping_packet,
+        build_pong_packet,
+        build_result_drop_packet,
+        build_result_hint_packet,
+        build_session_migrate_ack_packet,
+        build_session_migrate_packet,
+        build_transport_probe_ack_packet,
+        build_transport_probe_packet,
+    )
+    from nnrp.core._patch import (
+        pack_session_patch_ack_body,
+        pack_session_patch_body,
+        unpack_session_patch_ack_body,
+        unpack_session_patch_body,
+    )
+    from nnrp.core._regions import (
+        BodyView,
+        pack_body,
+    )
+    from nnrp.core._result import (
+        build_degraded_result_push_packet,
+        build_partial_result_push_packet,
+        build_result_push_mixed_packet,
+        build_result_push_packet,
+        build_result_push_typed_payload_packet,
+        build_stale_reuse_result_push_packet,
+    )
+    from nnrp.core._submit import (
+        build_frame_submit_mixed_packet,
+        build_frame_submit_packet,
+        build_frame_submit_typed_payload_packet,
+    )
 
 __all__ = [
     "BODY_REGION_PRELUDE_LENGTH",
@@ -431,3 +438,19 @@ __all__ = [
     "validate_result_push_body",
     "validate_result_push_tensor_coverage",
 ]
+
+#: What makes packets, and takes them apart, by hand. Sessions do without, so it is imported when first used.
+_BY_HAND = ("_control_packets", "_patch", "_submit", "_result", "_regions", "_bodies")
+
+
+def __getattr__(name: str) -> Any:
+    if name in __all__:
+        for module in (import_module(f"nnrp.core.{part}") for part in _BY_HAND):
+            if name in module.__all__:
+                value = globals()[name] = getattr(module, name)
+                return value
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 from nnrp.adapters.quic import NnrpQuicConnection
 from nnrp.core import ControlExtensionEntry, ErrorCode, TransportId
 from nnrp.core._base import Value
-from nnrp.core.messages.control import ErrorScope
+from nnrp.core._enums import ErrorScope
 from nnrp.errors import NnrpAuthenticationError, NnrpProtocolError
 from nnrp.server._validation import Admit, Busy, NoThreadError, ask, same_callback
 from nnrp.server.context import ClientHelloContext, hello_context

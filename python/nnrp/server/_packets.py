@@ -10,7 +10,7 @@ import inspect
 from dataclasses import fields
 from typing import TYPE_CHECKING, Any
 
-from nnrp import _native
+from nnrp import _native, core
 from nnrp.core import (
     FlowUpdateMetadata,
     FlowUpdateScopeKind,
@@ -23,9 +23,6 @@ from nnrp.core import (
     ResultHintReason,
     ServerHelloAckMetadata,
     WireFormat,
-    build_flow_update_packet,
-    build_result_drop_packet,
-    build_result_hint_packet,
 )
 from nnrp.server.context import ReceivedSubmit, received_submit
 
@@ -60,7 +57,7 @@ async def send_result_drop(session: ServerSession, reason: ResultHintReason, hea
         hint = ResultHintMetadata(applied_budget_policy=ResultHintBudgetPolicy.DROP, reason=reason)
         about = {name: header[name] for name in ("frame_id", "route_id", "trace_id")}
         await send_result_hint(session, hint, about)
-    packet = build_result_drop_packet(session_id=session.session_id, **header)
+    packet = core.build_result_drop_packet(session_id=session.session_id, **header)
     await session.connection.send_result_packet(packet)
     return len(packet.pack())
 
@@ -69,7 +66,7 @@ async def send_result_hint(
     session: ServerSession, metadata: ResultHintMetadata, header: dict[str, Any]
 ) -> int:
     """Send a RESULT_HINT packet."""
-    packet = build_result_hint_packet(metadata=metadata, session_id=session.session_id, **header)
+    packet = core.build_result_hint_packet(metadata=metadata, session_id=session.session_id, **header)
     await session.connection.send_control_packet(packet)
     return len(packet.pack())
 
@@ -79,7 +76,7 @@ async def send_flow_update(
 ) -> int:
     """Send a FLOW_UPDATE packet, which names the session unless it concerns the whole connection."""
     scoped = metadata.scope_kind is not FlowUpdateScopeKind.CONNECTION
-    packet = build_flow_update_packet(
+    packet = core.build_flow_update_packet(
         metadata=metadata, session_id=session_id if scoped else 0, trace_id=trace_id, flags=flags
     )
     await connection.send_control_packet(packet)
