@@ -52,26 +52,8 @@ from nnrp.core._enums import (
 from nnrp.core._extensions import (
     CONTROL_EXTENSION_ALIGNMENT,
     CONTROL_EXTENSION_HEADER_LENGTH,
-    ClientHelloLossToleranceExtension,
-    ClientHelloPayloadCapabilitiesExtension,
-    ClientHelloTransportPolicyExtension,
     ControlExtensionEntry,
-    ServerHelloAckLossToleranceExtension,
-    ServerHelloAckPayloadCapabilitiesExtension,
-    ServerHelloAckTransportPolicyExtension,
-    build_client_hello_loss_tolerance_extension,
-    build_client_hello_payload_capabilities_extension,
-    build_client_hello_transport_policy_extension,
-    build_server_hello_ack_loss_tolerance_extension,
-    build_server_hello_ack_payload_capabilities_extension,
-    build_server_hello_ack_transport_policy_extension,
     pack_control_extension_block,
-    parse_client_hello_loss_tolerance_extension,
-    parse_client_hello_payload_capabilities_extension,
-    parse_client_hello_transport_policy_extension,
-    parse_server_hello_ack_loss_tolerance_extension,
-    parse_server_hello_ack_payload_capabilities_extension,
-    parse_server_hello_ack_transport_policy_extension,
     unpack_control_extension_block,
 )
 from nnrp.core._metadata import (
@@ -211,6 +193,26 @@ if TYPE_CHECKING:
         build_session_migrate_packet,
         build_transport_probe_ack_packet,
         build_transport_probe_packet,
+    )
+    from nnrp.core._hello_extensions import (
+        ClientHelloLossToleranceExtension,
+        ClientHelloPayloadCapabilitiesExtension,
+        ClientHelloTransportPolicyExtension,
+        ServerHelloAckLossToleranceExtension,
+        ServerHelloAckPayloadCapabilitiesExtension,
+        ServerHelloAckTransportPolicyExtension,
+        build_client_hello_loss_tolerance_extension,
+        build_client_hello_payload_capabilities_extension,
+        build_client_hello_transport_policy_extension,
+        build_server_hello_ack_loss_tolerance_extension,
+        build_server_hello_ack_payload_capabilities_extension,
+        build_server_hello_ack_transport_policy_extension,
+        parse_client_hello_loss_tolerance_extension,
+        parse_client_hello_payload_capabilities_extension,
+        parse_client_hello_transport_policy_extension,
+        parse_server_hello_ack_loss_tolerance_extension,
+        parse_server_hello_ack_payload_capabilities_extension,
+        parse_server_hello_ack_transport_policy_extension,
     )
     from nnrp.core._patch import (
         pack_session_patch_ack_body,
@@ -440,7 +442,7 @@ __all__ = [
 ]
 
 #: What makes packets, and takes them apart, by hand. Sessions do without, so it is imported when first used.
-_BY_HAND = ("_control_packets", "_patch", "_submit", "_result", "_regions", "_bodies")
+_BY_HAND = ("_hello_extensions", "_control_packets", "_patch", "_submit", "_result", "_regions", "_bodies")
 
 
 def __getattr__(name: str) -> Any:

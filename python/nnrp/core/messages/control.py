@@ -31,10 +31,14 @@ from nnrp.core._enums import (
 from nnrp.core._extensions import (
     CONTROL_EXTENSION_ALIGNMENT,
     CONTROL_EXTENSION_HEADER_LENGTH,
+    ControlExtensionEntry,
+    pack_control_extension_block,
+    unpack_control_extension_block,
+)
+from nnrp.core._hello_extensions import (
     ClientHelloLossToleranceExtension,
     ClientHelloPayloadCapabilitiesExtension,
     ClientHelloTransportPolicyExtension,
-    ControlExtensionEntry,
     ServerHelloAckLossToleranceExtension,
     ServerHelloAckPayloadCapabilitiesExtension,
     ServerHelloAckTransportPolicyExtension,
@@ -44,14 +48,12 @@ from nnrp.core._extensions import (
     build_server_hello_ack_loss_tolerance_extension,
     build_server_hello_ack_payload_capabilities_extension,
     build_server_hello_ack_transport_policy_extension,
-    pack_control_extension_block,
     parse_client_hello_loss_tolerance_extension,
     parse_client_hello_payload_capabilities_extension,
     parse_client_hello_transport_policy_extension,
     parse_server_hello_ack_loss_tolerance_extension,
     parse_server_hello_ack_payload_capabilities_extension,
     parse_server_hello_ack_transport_policy_extension,
-    unpack_control_extension_block,
 )
 from nnrp.core._metadata import (
     CACHE_ACK_METADATA_LENGTH,
