@@ -23,6 +23,7 @@ ALLOWED: dict[str, tuple[set[str], set[str] | None]] = {
     "nnrp-testkit": ({"nnrp-wire", "nnrp-session", "nnrp-transport"}, None),
     "nnrp-attacks": ({"nnrp", "nnrp-testkit"}, None),
     "nnrp-bench": ({"nnrp"}, None),
+    "nnrp-examples": ({"nnrp"}, None),
 }
 
 

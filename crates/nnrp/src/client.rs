@@ -21,7 +21,7 @@ use crate::error::{ConnectError, HandshakeError, SessionError};
 use crate::handshake::CloseOnDrop;
 use crate::migrate::Records;
 use crate::reply::Reply;
-use crate::server::send_flow_update;
+use crate::server::{send_flow_update, session_span};
 use crate::streams::Subscription;
 
 /// A session, as its client sees it. Cloning shares it; all methods may be called from any task.
@@ -40,6 +40,7 @@ struct Inner {
     settings: ClientSettings,
     records: Records,
     asked: Asked,
+    span: tracing::Span,
 }
 
 /// A client could not be connected.
@@ -60,6 +61,7 @@ impl ClientSession {
     /// # Errors
     ///
     /// [`DialError`].
+    #[cfg(feature = "quic")]
     pub async fn connect_quic(
         address: SocketAddr,
         server_name: &str,
@@ -78,6 +80,7 @@ impl ClientSession {
     /// # Errors
     ///
     /// [`DialError`].
+    #[cfg(feature = "tcp")]
     pub async fn connect_tcp_tls(
         address: SocketAddr,
         server_name: &str,
@@ -97,7 +100,7 @@ impl ClientSession {
     ///
     /// # Errors
     ///
-    /// [`DialError`]: that of the last address tried.
+    /// [`DialError`]: that of the last address tried; [`ConnectError::NotBuilt`] for a transport whose feature is off.
     pub async fn connect(
         address: &Address,
         transport: TransportId,
@@ -110,9 +113,18 @@ impl ClientSession {
         for found in address.resolve().await? {
             let (tls, config) = (tls.clone(), config.clone());
             let dialled = match (address.scheme(), transport) {
+                #[cfg(feature = "tcp")]
                 (Scheme::Plain, _) => Self::connect_tcp(found, config).await,
+                #[cfg(feature = "tcp")]
                 (Scheme::Tls, TransportId::Tcp) => Self::connect_tcp_tls(found, host, tls, config).await,
+                #[cfg(not(feature = "tcp"))]
+                (Scheme::Plain, _) | (_, TransportId::Tcp) => {
+                    not_built(TransportId::Tcp, found, host, tls, config)
+                }
+                #[cfg(feature = "quic")]
                 (Scheme::Tls, _) => Self::connect_quic(found, host, tls, config).await,
+                #[cfg(not(feature = "quic"))]
+                (Scheme::Tls, _) => not_built(TransportId::Quic, found, host, tls, config),
             };
             match dialled {
                 // The network may reach another of its addresses; a refusal is not tried again.
@@ -135,6 +147,7 @@ impl ClientSession {
     /// # Errors
     ///
     /// [`DialError`].
+    #[cfg(feature = "tcp")]
     pub async fn connect_tcp(address: SocketAddr, config: ClientConfig) -> Result<Self, DialError> {
         let timeout = Some(config.settings.handshake_timeout);
         let connection = nnrp_transport::tcp::connect(address, &config.tcp, timeout).await?;
@@ -167,8 +180,10 @@ impl ClientSession {
             Item::Established(established) => {
                 let (session, peer) = (established.ack.metadata.session_id, connection.peer_addr());
                 tracing::info!(session, %peer, transport = %connection.transport(), "a session begins");
+                let span = session_span(&connection, &established.ack);
                 Ok(ClientSession(Arc::new(Inner {
                     connection,
+                    span,
                     ack_packet: established.packet,
                     ack: established.ack,
                     pings: AtomicU64::new(0),
@@ -200,6 +215,11 @@ impl ClientSession {
 
     pub(crate) fn records(&self) -> &Records {
         &self.0.records
+    }
+
+    /// The span of the session, `nnrp.session`, with session_id, transport, peer and model.
+    pub fn span(&self) -> &tracing::Span {
+        &self.0.span
     }
 
     pub(crate) fn asked(&self) -> &Asked {
@@ -431,6 +451,18 @@ impl ClientSession {
     pub async fn closed(&self) -> Closed {
         self.0.connection.closed().await
     }
+}
+
+/// What connecting comes to over a transport whose feature is off.
+#[cfg(not(all(feature = "quic", feature = "tcp")))]
+fn not_built(
+    transport: TransportId,
+    _address: SocketAddr,
+    _host: &str,
+    _tls: ClientTls,
+    _config: ClientConfig,
+) -> Result<ClientSession, DialError> {
+    Err(ConnectError::NotBuilt(transport).into())
 }
 
 /// Says CLOSE when it is dropped, so that a close that was given up goes on.

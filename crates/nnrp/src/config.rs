@@ -7,7 +7,9 @@ use std::time::Duration;
 use nnrp_session::{
     ClientSettings, CreditPolicy, HANDSHAKE_TIMEOUT, Migration, ReceivedHello, ServerSettings,
 };
+#[cfg(feature = "quic")]
 use nnrp_transport::quic::QuicOptions;
+#[cfg(feature = "tcp")]
 use nnrp_transport::tcp::TcpOptions;
 use nnrp_wire::extension::{LossToleranceExtension, TransportPolicyExtension};
 use nnrp_wire::{
@@ -31,7 +33,9 @@ pub struct ServerConfig {
     pub(crate) max_pending_handshakes: usize,
     pub(crate) busy_retry_after: Duration,
     pub(crate) sessions: SessionRegistry,
+    #[cfg(feature = "quic")]
     pub(crate) quic: QuicOptions,
+    #[cfg(feature = "tcp")]
     pub(crate) tcp: TcpOptions,
 }
 
@@ -46,7 +50,9 @@ impl Default for ServerConfig {
             max_pending_handshakes: MAX_PENDING_HANDSHAKES,
             busy_retry_after: BUSY_RETRY,
             sessions: SessionRegistry::new(),
+            #[cfg(feature = "quic")]
             quic: QuicOptions::default(),
+            #[cfg(feature = "tcp")]
             tcp: TcpOptions::default(),
         }
     }
@@ -64,7 +70,7 @@ impl fmt::Debug for ServerConfig {
 
 impl ServerConfig {
     /// Every option with its name and its value, as `Debug` shows it: those of a listener. What is negotiated is in
-    /// [`ServerSettings::named`], the transport's are in [`QuicOptions::named`] and [`TcpOptions::named`].
+    /// [`ServerSettings::named`], and transports have lists of their own.
     pub fn named(&self) -> impl Iterator<Item = (&'static str, String)> + use<> {
         // All of them, so that a new one cannot be forgotten.
         let ServerConfig {
@@ -76,8 +82,10 @@ impl ServerConfig {
             max_pending_handshakes,
             busy_retry_after,
             sessions: _,
-            quic: _,
-            tcp: _,
+            #[cfg(feature = "quic")]
+                quic: _,
+            #[cfg(feature = "tcp")]
+                tcp: _,
         } = self;
         [
             ("model_name", format!("{model_name:?}")),
@@ -206,12 +214,14 @@ impl ServerConfig {
     }
 
     /// How listeners over QUIC do it: windows, timeouts, ALPN.
+    #[cfg(feature = "quic")]
     pub fn quic(mut self, options: QuicOptions) -> Self {
         self.quic = options;
         self
     }
 
     /// How listeners over TCP do it.
+    #[cfg(feature = "tcp")]
     pub fn tcp(mut self, options: TcpOptions) -> Self {
         self.tcp = options;
         self
@@ -256,7 +266,9 @@ impl ServerConfig {
 pub struct ClientConfig {
     pub(crate) settings: ClientSettings,
     pub(crate) hello: ClientHello,
+    #[cfg(feature = "quic")]
     pub(crate) quic: QuicOptions,
+    #[cfg(feature = "tcp")]
     pub(crate) tcp: TcpOptions,
 }
 
@@ -284,7 +296,9 @@ impl Default for ClientConfig {
         ClientConfig {
             settings: ClientSettings::default(),
             hello,
+            #[cfg(feature = "quic")]
             quic: QuicOptions::default(),
+            #[cfg(feature = "tcp")]
             tcp: TcpOptions::default(),
         }
     }
@@ -302,12 +316,14 @@ impl ClientConfig {
     }
 
     /// How a connection over QUIC is made: windows, timeouts, ALPN.
+    #[cfg(feature = "quic")]
     pub fn quic(mut self, options: QuicOptions) -> Self {
         self.quic = options;
         self
     }
 
     /// How a connection over TCP is made.
+    #[cfg(feature = "tcp")]
     pub fn tcp(mut self, options: TcpOptions) -> Self {
         self.tcp = options;
         self

@@ -75,6 +75,14 @@
 //! | see how it is doing | [`Listener::stats`], [`Connection::stats`], `tracing` |
 //! | look at bytes | [`wire`] |
 #![forbid(unsafe_code)]
+#![cfg_attr(
+    not(all(feature = "quic", feature = "tcp")),
+    allow(
+        dead_code,
+        unused_imports,
+        reason = "what only the other binding uses; with both features nothing may be unused"
+    )
+)]
 
 mod address;
 mod auth;
@@ -115,14 +123,14 @@ pub use nnrp_session::{
     Latency, Migration, Parameters, ReceivedHello, ReceivedSubmit, RejectedPacket, ServerSettings, Side,
     constant_time_eq,
 };
-pub use nnrp_transport::quic::QuicOptions;
-pub use nnrp_transport::tcp::TcpOptions;
+#[cfg(feature = "quic")]
+pub use nnrp_transport::quic::{self, QuicOptions};
+#[cfg(feature = "tcp")]
+pub use nnrp_transport::tcp::{self, TcpOptions};
 pub use nnrp_transport::tls::{
     ClientTls, DevelopmentCertificate, Identity, KeyLog, ServerTls, TlsFault, Trust, development_certificate,
 };
-pub use nnrp_transport::{
-    Connection, ConnectionStats, Filter, Item, Receive, Sent, clock, memory, quic, tcp,
-};
+pub use nnrp_transport::{Connection, ConnectionStats, Filter, Item, Receive, Sent, clock, memory};
 /// The packets themselves.
 pub use nnrp_wire as wire;
 pub use outcome::Outcome;

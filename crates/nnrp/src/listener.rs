@@ -7,7 +7,9 @@ use std::time::Duration;
 
 use nnrp_session::{Admission, HANDSHAKE_TIMEOUT, ServerSettings};
 use nnrp_transport::clock;
+#[cfg(feature = "quic")]
 use nnrp_transport::quic::QuicAcceptor;
+#[cfg(feature = "tcp")]
 use nnrp_transport::tcp::{Accepted, TcpAcceptor, TcpHandshake};
 use nnrp_transport::tls::{Reload, ServerTls, TlsFault};
 use nnrp_transport::{Connection, Filter, Item};
@@ -130,6 +132,7 @@ impl Listener {
     /// # Errors
     ///
     /// [`BindError`].
+    #[cfg(feature = "quic")]
     pub async fn bind_quic(
         address: SocketAddr,
         tls: impl Into<ServerTls>,
@@ -147,6 +150,7 @@ impl Listener {
     /// # Errors
     ///
     /// [`BindError`].
+    #[cfg(feature = "tcp")]
     pub async fn bind_tcp_tls(
         address: SocketAddr,
         tls: impl Into<ServerTls>,
@@ -161,10 +165,12 @@ impl Listener {
     /// # Errors
     ///
     /// [`BindError`].
+    #[cfg(feature = "tcp")]
     pub async fn bind_tcp(address: SocketAddr, config: ServerConfig) -> Result<Self, BindError> {
         Self::listen_tcp(address, TcpAcceptor::bind(address, config.tcp.clone())?, config)
     }
 
+    #[cfg(feature = "tcp")]
     fn listen_tcp(
         address: SocketAddr,
         acceptor: TcpAcceptor,
@@ -397,6 +403,7 @@ impl Inner {
     }
 }
 
+#[cfg(feature = "tcp")]
 async fn accept_tcp(inner: Arc<Inner>, acceptor: TcpAcceptor) {
     let handshake = acceptor.handshake();
     let mut closing = inner.closing.subscribe();
@@ -428,6 +435,7 @@ async fn accept_tcp(inner: Arc<Inner>, acceptor: TcpAcceptor) {
 }
 
 /// Does one client's TLS handshake; on plain TCP there is none, and this is done at once.
+#[cfg(feature = "tcp")]
 async fn finish_tcp(inner: Arc<Inner>, handshake: TcpHandshake, accepted: Accepted, welcome: Welcome) {
     let mut closed = inner.closed.subscribe();
     let finished = tokio::select! {
@@ -441,6 +449,7 @@ async fn finish_tcp(inner: Arc<Inner>, handshake: TcpHandshake, accepted: Accept
     }
 }
 
+#[cfg(feature = "quic")]
 async fn accept_quic(inner: Arc<Inner>, acceptor: QuicAcceptor) {
     let acceptor = Arc::new(acceptor);
     let mut closing = inner.closing.subscribe();

@@ -2,17 +2,22 @@
 
 use std::cmp::Ordering;
 use std::future::Future;
+use std::net::SocketAddr;
 use std::time::Duration;
 
 use bytes::Bytes;
+#[cfg(feature = "quic")]
+use nnrp_transport::quic::{self, QuicOptions};
+#[cfg(feature = "tcp")]
+use nnrp_transport::tcp::{self, TcpOptions};
 use nnrp_transport::tls::ClientTls;
-use nnrp_transport::{Connection, Filter, Item, clock, quic, tcp};
+use nnrp_transport::{Connection, Filter, Item, clock};
 use nnrp_wire::{
     Header, MessageType, Packet, TransportId, TransportProbeAckMetadata, TransportProbeMetadata,
 };
 
+use crate::ConnectError;
 use crate::address::{Address, Scheme};
-use crate::{ConnectError, QuicOptions, TcpOptions};
 
 /// Samples of each transport that count: the least from which a median says more than its parts.
 const SAMPLES: usize = 3;
@@ -105,7 +110,8 @@ pub fn choose(probed: &[Probed]) -> Option<TransportId> {
 }
 
 /// Measures QUIC, and TCP with TLS, to an address, both at the same time. With an `nnrp://` address there is only plain TCP
-/// to measure. [`choose`] says which is better. Cancel-safe: what is open is closed.
+/// to measure, and a transport whose feature is off is not measured. [`choose`] says which is better. Cancel-safe: what is
+/// open is closed.
 ///
 /// ```no_run
 /// use nnrp::{Address, ClientConfig, ClientSession, ProbeOptions, Trust, choose, probe};
@@ -130,19 +136,51 @@ pub async fn probe(
 ) -> Result<Vec<Probed>, ConnectError> {
     let found = address.resolve().await?;
     let Some(to) = found.first().copied() else { return Err(address.unknown()) };
-    let (host, limit) = (address.host(), Some(options.timeout));
     if address.scheme() == Scheme::Plain {
-        let tcp = TcpOptions::default();
-        return Ok(vec![probe_by(TransportId::Tcp, || tcp::connect(to, &tcp, limit), options).await]);
+        return Ok(probe_plain(to, options).await.into_iter().collect());
     }
-    let (quic_options, tcp_options) = (QuicOptions::default(), TcpOptions::default());
-    let over_quic = || quic::connect(to, host, tls.clone(), &quic_options, limit);
-    let over_tcp = || tcp::connect_tls(to, host, tls.clone(), &tcp_options, limit);
-    let (quic, tcp) = tokio::join!(
-        probe_by(TransportId::Quic, over_quic, options),
-        probe_by(TransportId::Tcp, over_tcp, options),
-    );
-    Ok(vec![quic, tcp])
+    let host = address.host();
+    let (quic, tcp) = tokio::join!(probe_quic(to, host, tls, options), probe_tcp(to, host, tls, options));
+    Ok(quic.into_iter().chain(tcp).collect())
+}
+
+/// Defines a function that measures a transport, if its feature is on, and otherwise finds none to measure.
+macro_rules! probe_if {
+    ($feature:literal, async fn $name:ident($($argument:ident: $Type:ty),*) -> Option<Probed> $body:block) => {
+        #[cfg(feature = $feature)]
+        async fn $name($($argument: $Type),*) -> Option<Probed> $body
+
+        #[cfg(not(feature = $feature))]
+        async fn $name($(_: $Type),*) -> Option<Probed> {
+            None
+        }
+    };
+}
+
+probe_if! {
+    "tcp",
+    async fn probe_plain(to: SocketAddr, options: &ProbeOptions) -> Option<Probed> {
+        let (tcp, limit) = (TcpOptions::default(), Some(options.timeout));
+        Some(probe_by(TransportId::Tcp, || tcp::connect(to, &tcp, limit), options).await)
+    }
+}
+
+probe_if! {
+    "tcp",
+    async fn probe_tcp(to: SocketAddr, host: &str, tls: &ClientTls, options: &ProbeOptions) -> Option<Probed> {
+        let (tcp, limit) = (TcpOptions::default(), Some(options.timeout));
+        let connect = || tcp::connect_tls(to, host, tls.clone(), &tcp, limit);
+        Some(probe_by(TransportId::Tcp, connect, options).await)
+    }
+}
+
+probe_if! {
+    "quic",
+    async fn probe_quic(to: SocketAddr, host: &str, tls: &ClientTls, options: &ProbeOptions) -> Option<Probed> {
+        let (quic, limit) = (QuicOptions::default(), Some(options.timeout));
+        let connect = || quic::connect(to, host, tls.clone(), &quic, limit);
+        Some(probe_by(TransportId::Quic, connect, options).await)
+    }
 }
 
 /// Measures one transport by way of connections that `connect` makes, one for each sample. Cancel-safe.

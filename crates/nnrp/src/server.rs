@@ -13,8 +13,8 @@ use nnrp_wire::{
     FlowUpdateMetadata, FlowUpdateScopeKind, Header, MessageType, Packet, ResultFrame, ResultHintMetadata,
     ResultHintReason, Revision, ServerHelloAck, TransportId,
 };
-
 use tokio::sync::Mutex;
+use tracing::Span;
 
 use crate::error::SessionError;
 use crate::migrate::Registered;
@@ -37,6 +37,7 @@ struct Inner {
     registered: Option<Registered>,
     /// Held while an object is on its way to the client.
     installing: Mutex<()>,
+    span: Span,
 }
 
 /// What [`ServerSession::receive`] hands out.
@@ -57,7 +58,15 @@ impl ServerSession {
         ack: ServerHelloAck,
         registered: Option<Registered>,
     ) -> Self {
-        ServerSession(Arc::new(Inner { connection, hello, ack, registered, installing: Mutex::default() }))
+        let span = session_span(&connection, &ack);
+        let installing = Mutex::default();
+        ServerSession(Arc::new(Inner { connection, hello, ack, registered, installing, span }))
+    }
+
+    /// The span of the session, `nnrp.session`, with session_id, transport, peer and model. Frames' spans are its children:
+    /// [`Submit::span`]. Work about the whole session may be [instrumented](tracing::Instrument) with it.
+    pub fn span(&self) -> &Span {
+        &self.0.span
     }
 
     /// The connection underneath.
@@ -353,6 +362,17 @@ impl ServerSession {
     pub async fn closed(&self) -> Closed {
         self.0.connection.closed().await
     }
+}
+
+/// The span of a session at either end. Costs nothing where nobody subscribes.
+pub(crate) fn session_span(connection: &Connection, ack: &ServerHelloAck) -> Span {
+    tracing::info_span!(
+        "nnrp.session",
+        session_id = ack.metadata.session_id,
+        transport = %connection.transport(),
+        peer = %connection.peer_addr(),
+        model = ack.model_name,
+    )
 }
 
 /// The tiles a result covers that does not say so itself.

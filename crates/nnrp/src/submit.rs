@@ -6,6 +6,7 @@ use std::time::{Duration, Instant};
 use nnrp_session::{DropFrame, FrameKey, ReceivedSubmit};
 use nnrp_transport::{SendError, clock};
 use nnrp_wire::{BudgetPolicy, ResultClass, ResultFrame, ResultHintReason, Sections, TileIds, TypedPayloads};
+use tracing::{Instrument, Span};
 
 use crate::outcome::Outcome;
 use crate::server::ServerSession;
@@ -17,6 +18,7 @@ pub struct Submit {
     session: ServerSession,
     received: ReceivedSubmit,
     answered: bool,
+    span: Span,
 }
 
 impl Deref for Submit {
@@ -29,7 +31,38 @@ impl Deref for Submit {
 
 impl Submit {
     pub(crate) fn new(session: &ServerSession, received: ReceivedSubmit) -> Self {
-        Submit { session: session.clone(), received, answered: false }
+        let header = &received.packet.header;
+        let span = tracing::info_span!(
+            parent: session.span(),
+            "nnrp.frame",
+            frame_id = header.frame_id,
+            view_id = header.view_id,
+            trace_id = header.trace_id,
+            budget_ms = received.metadata.latency_budget_ms,
+        );
+        Submit { session: session.clone(), received, answered: false, span }
+    }
+
+    /// The span of the frame, `nnrp.frame`, with frame_id, view_id, trace_id and budget_ms (0 for none): a child of that of its
+    /// session, from here to the answer. Run the work on the frame in it:
+    ///
+    /// ```
+    /// use tracing::Instrument;
+    ///
+    /// async fn answer(submit: nnrp::Submit) {
+    ///     let span = submit.span().clone();
+    ///     async move {
+    ///         tracing::info!("events in here say which frame they are about");
+    ///         let _ = submit.reply(nnrp::Outcome::complete()).await;
+    ///     }
+    ///     .instrument(span)
+    ///     .await;
+    /// }
+    /// ```
+    ///
+    /// Payloads and auth blocks are recorded nowhere.
+    pub fn span(&self) -> &Span {
+        &self.span
     }
 
     /// The session it came in.
@@ -89,7 +122,7 @@ impl Submit {
         if part.sections.is_empty() && part.result_class == ResultClass::Complete {
             part.result_class = ResultClass::Partial;
         }
-        self.session.send_result(part).await
+        self.session.send_result(part).instrument(self.span.clone()).await
     }
 
     /// Answers the frame; returns the packet's bytes. Frame, view and trace id are filled in, and the server's total time when
@@ -100,7 +133,7 @@ impl Submit {
     /// [`SendError`]. A result that is not legal leaves the frame unanswered and thus dropped.
     pub async fn reply(mut self, outcome: impl Into<Outcome>) -> Result<usize, SendError> {
         let result = self.addressed(outcome.into());
-        let sent = self.session.send_result(result).await;
+        let sent = self.session.send_result(result).instrument(self.span.clone()).await;
         self.answered = sent.is_ok();
         sent
     }
@@ -112,7 +145,7 @@ impl Submit {
     ///
     /// [`SendError`].
     pub async fn reject(mut self, reason: ResultHintReason) -> Result<usize, SendError> {
-        let sent = self.session.send_drop(self.drop_frame(Some(reason))).await;
+        let sent = self.session.send_drop(self.drop_frame(Some(reason))).instrument(self.span.clone()).await;
         self.answered = sent.is_ok();
         sent
     }
@@ -148,6 +181,7 @@ impl Drop for Submit {
             return;
         }
         let drop = self.drop_frame(None);
+        let _frame = self.span.enter();
         tracing::warn!(
             session = self.session.id(), frame = drop.frame_id, view = drop.view_id, trace = drop.trace_id,
             peer = %self.session.connection().peer_addr(), "dropped without an answer; the client is told"

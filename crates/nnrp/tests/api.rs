@@ -1,6 +1,10 @@
 //! The behaviours of the facade, each over every transport.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "tests fail by panicking")]
 #![allow(clippy::print_stderr, reason = "a test that measures says what")]
+#![cfg_attr(
+    not(all(feature = "quic", feature = "tcp")),
+    allow(dead_code, unused_imports, unused_macros, reason = "what only tests over the other transport use")
+)]
 
 mod api {
     pub(crate) mod addresses;
@@ -17,24 +21,32 @@ mod api {
     pub(crate) mod crowd;
     pub(crate) mod draining;
     pub(crate) mod echo;
+    #[cfg(feature = "tcp")]
     pub(crate) mod gone;
     pub(crate) mod handshakes;
     pub(crate) mod harness;
     pub(crate) mod installing;
+    #[cfg(feature = "tcp")]
     pub(crate) mod key_log;
     pub(crate) mod liveness;
+    #[cfg(all(feature = "quic", feature = "tcp"))]
     pub(crate) mod migration;
+    #[cfg(all(feature = "quic", feature = "tcp"))]
     pub(crate) mod netns;
+    #[cfg(feature = "tcp")]
     pub(crate) mod other_peers;
     pub(crate) mod pitfalls;
     pub(crate) mod probing;
+    #[cfg(feature = "quic")]
     pub(crate) mod qlog;
+    #[cfg(feature = "quic")]
     pub(crate) mod quic_streams;
     pub(crate) mod refusals;
     pub(crate) mod relay;
     pub(crate) mod reload;
     pub(crate) mod rules;
     pub(crate) mod rules_of_frames;
+    #[cfg(all(feature = "quic", feature = "tcp"))]
     pub(crate) mod rules_of_migration;
     pub(crate) mod rules_of_servers;
     pub(crate) mod rules_of_time;
@@ -51,7 +63,23 @@ macro_rules! over_every_transport {
         over_every_transport!(@on tls Tls $($module::$name)*);
         over_every_transport!(@on quic Quic $($module::$name)*);
     };
-    (@on $transport:ident $kind:ident $($module:ident :: $name:ident)*) => {
+    // A test over a transport whose feature is off is no test.
+    (@on $transport:ident Tcp $($rest:tt)*) => {
+        #[cfg(feature = "tcp")]
+        over_every_transport!(@now $transport Tcp $($rest)*);
+    };
+    (@on $transport:ident Tls $($rest:tt)*) => {
+        #[cfg(feature = "tcp")]
+        over_every_transport!(@now $transport Tls $($rest)*);
+    };
+    (@on $transport:ident Quic $($rest:tt)*) => {
+        #[cfg(feature = "quic")]
+        over_every_transport!(@now $transport Quic $($rest)*);
+    };
+    (@on $transport:ident Memory $($rest:tt)*) => {
+        over_every_transport!(@now $transport Memory $($rest)*);
+    };
+    (@now $transport:ident $kind:ident $($module:ident :: $name:ident)*) => {
         mod $transport {
             $(
                 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -66,9 +94,6 @@ macro_rules! over_every_transport {
 
 over_every_transport! {
     handshakes::hellos_that_break_a_rule_are_refused_with_its_code,
-    counting::a_listener_counts_its_sessions_and_their_traffic_when_they_are_gone_too,
-    counting::clients_are_counted_by_why_they_were_refused,
-    counting::every_client_is_counted_once,
     handshakes::forcing_the_other_transport_is_refused,
     handshakes::the_application_refuses_with_the_code_it_likes,
     handshakes::both_sides_see_what_was_agreed,
@@ -187,6 +212,9 @@ macro_rules! over_networks {
 
 over_networks! {
     crowd::a_silent_crowd_delays_nobody,
+    counting::a_listener_counts_its_sessions_and_their_traffic_when_they_are_gone_too,
+    counting::clients_are_counted_by_why_they_were_refused,
+    counting::every_client_is_counted_once,
     pitfalls::four_deciding_about_a_client_may_take_its_time,
     authentication::a_busy_server_says_when_to_try_again,
     authentication::beyond_the_limit_clients_are_told_to_come_back,
@@ -207,9 +235,6 @@ over_networks! {
     draining::a_listener_without_sessions_stays_to_say_why_while_another_one_has_some,
     draining::what_is_not_answered_by_the_deadline_is_dropped,
     draining::one_session_can_be_drained_alone,
-    rules_of_migration::a_request_that_contradicts_itself_is_refused,
-    rules_of_migration::frames_that_come_too_late_or_again_are_refused,
-    rules_of_migration::an_answer_about_something_else_moves_nothing,
     unread::what_is_offered_to_one_client_bounds_what_waits_of_it,
     streams::sessions_come_as_a_stream_until_the_listener_closes,
 }
@@ -250,7 +275,8 @@ over_tls! {
 
 /// Behaviours of one binding.
 macro_rules! on_one_transport {
-    ($($module:ident :: $name:ident),* $(,)?) => {$(
+    ($($(#[$cfg:meta])* $module:ident :: $name:ident),* $(,)?) => {$(
+        $(#[$cfg])*
         #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
         async fn $name() {
             crate::api::harness::within_a_minute(crate::api::$module::$name()).await;
@@ -258,6 +284,7 @@ macro_rules! on_one_transport {
     )*};
 }
 
+#[cfg(feature = "tcp")]
 mod tls_streams {
     on_one_transport! {
         other_peers::a_plain_client_is_told_to_use_tls,
@@ -269,6 +296,7 @@ mod tls_streams {
         other_peers::a_stream_that_is_cut_off_is_a_lost_connection,
         other_peers::a_peer_that_does_not_shake_hands_is_given_up,
         addresses::an_address_without_tls_is_plain,
+        #[cfg(feature = "quic")]
         addresses::tls_is_never_given_up_for_a_plain_listener,
         key_log::a_key_log_is_for_its_owner_alone,
         gone::a_client_that_resets_is_noticed_although_nobody_reads,
@@ -277,6 +305,7 @@ mod tls_streams {
     }
 }
 
+#[cfg(feature = "quic")]
 mod quic_streams {
     on_one_transport! {
         qlog::what_quic_does_is_written_or_refused,
@@ -296,38 +325,55 @@ mod quic_streams {
     }
 }
 
+/// Requests to move a session, by who has no library.
+#[cfg(all(feature = "quic", feature = "tcp"))]
+mod moving_by_hand {
+    over_networks! {
+        rules_of_migration::a_request_that_contradicts_itself_is_refused,
+        rules_of_migration::frames_that_come_too_late_or_again_are_refused,
+        rules_of_migration::an_answer_about_something_else_moves_nothing,
+    }
+}
+
 /// Sessions that move between TCP and QUIC, beginning on either.
+#[cfg(all(feature = "quic", feature = "tcp"))]
 mod moving {
     over_every_transport!(@on tcp Tcp migration::a_session_moves_there_and_back_while_it_works migration::nothing_is_lost_when_the_line_is_cut migration::who_waits_goes_on_waiting migration::the_path_it_left_closes_and_the_session_does_not migration::a_stranger_who_knows_the_id_gets_nothing migration::another_client_of_the_server_is_a_stranger_too migration::the_right_token_with_another_certificate_moves_nothing migration::switched_off_the_right_token_moves_nothing migration::a_client_without_a_token_stays_where_it_is migration::a_session_that_is_over_cannot_be_moved migration::racing_for_a_session_leaves_it_with_one migration::sessions_that_may_move_have_ids_of_their_own migration::an_impatient_newcomer_harms_nobody_but_itself);
     over_every_transport!(@on quic Quic migration::a_session_moves_there_and_back_while_it_works migration::nothing_is_lost_when_the_line_is_cut migration::who_waits_goes_on_waiting migration::the_path_it_left_closes_and_the_session_does_not migration::a_stranger_who_knows_the_id_gets_nothing migration::another_client_of_the_server_is_a_stranger_too migration::the_right_token_with_another_certificate_moves_nothing migration::switched_off_the_right_token_moves_nothing migration::a_client_without_a_token_stays_where_it_is migration::a_session_that_is_over_cannot_be_moved migration::racing_for_a_session_leaves_it_with_one migration::sessions_that_may_move_have_ids_of_their_own migration::an_impatient_newcomer_harms_nobody_but_itself);
 }
 
+#[cfg(all(feature = "quic", feature = "tcp"))]
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn netns() {
     api::harness::within_a_minute(api::netns::a_session_outlives_its_links()).await;
 }
 
 /// The other half of [`netns`], in a process of its own. Alone it does nothing.
+#[cfg(all(feature = "quic", feature = "tcp"))]
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn netns_client() {
     api::harness::within_a_minute(api::netns::client()).await;
 }
 
+#[cfg(all(feature = "quic", feature = "tcp"))]
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_flood_on_the_path_a_session_left_waits_for_its_answers() {
     api::harness::within_a_minute(api::migration::a_flood_on_the_path_it_left_waits_for_its_answers()).await;
 }
 
+#[cfg(all(feature = "quic", feature = "tcp"))]
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_path_a_session_left_is_read_for_so_long_and_so_much() {
     api::harness::within_a_minute(api::migration::a_path_it_left_is_read_for_so_long_and_so_much()).await;
 }
 
+#[cfg(all(feature = "quic", feature = "tcp"))]
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn an_encrypted_session_does_not_move_to_plain_tcp() {
     api::harness::within_a_minute(api::migration::an_encrypted_session_does_not_move_to_plain_tcp()).await;
 }
 
+#[cfg(all(feature = "quic", feature = "tcp"))]
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_refused_migration_takes_its_place_until_its_client_has_gone() {
     api::harness::within_a_minute(

@@ -13,6 +13,7 @@ use tokio::sync::{broadcast, watch};
 use crate::error::{Closed, ReceiveError, SendError};
 use crate::inbox::{Filter, Item, Receive};
 use crate::path::Path;
+use crate::quic_link;
 use crate::shared::{Parts, Shared};
 use crate::stats::ConnectionStats;
 
@@ -146,7 +147,7 @@ impl Connection {
     /// Lets the peer send as much as its session may: before it is admitted it may send little more than a hello.
     pub fn open_windows(&self) {
         if let Some(quic) = &self.shared().link().quic {
-            crate::quic::open_windows(quic);
+            quic_link::open_windows(quic);
         }
     }
 
@@ -274,8 +275,10 @@ impl Connection {
         if let Some(closed) = self.ended() {
             return Err(closed.into());
         }
-        quic.send_datagram(payload)
-            .map_err(|_| SendError::Unsupported("the peer takes no datagram of this size"))
+        match quic_link::send_datagram(&quic, payload) {
+            true => Ok(()),
+            false => Err(SendError::Unsupported("the peer takes no datagram of this size")),
+        }
     }
 
     /// Receives the next datagram of a raw QUIC connection. Cancel-safe.
@@ -312,7 +315,7 @@ impl Connection {
 
     /// The round trip time the transport has measured; `None` on TCP.
     pub fn rtt(&self) -> Option<Duration> {
-        self.shared().link().quic.as_ref().map(quinn::Connection::rtt)
+        self.shared().link().quic.as_ref().map(quic_link::round_trip)
     }
 
     /// Counters.

@@ -91,6 +91,9 @@ pub enum ConnectError {
         /// What was wrong with TLS, if that is why.
         fault: Option<TlsFault>,
     },
+    /// This program was built without that binding. Enable the feature `quic` or `tcp`.
+    #[error("this program was built without {0}")]
+    NotBuilt(nnrp_wire::TransportId),
     /// Nothing came back in time.
     #[error("cannot connect to {address} within {} ms", .timeout.as_millis())]
     Timeout {

@@ -13,7 +13,18 @@
 //! buffer, or on the end of the connection, and dropping one loses nothing.
 //!
 //! This crate knows streams, bytes and lanes. What a message means is decided in `nnrp-session` alone.
+//!
+//! Feature `quic` is the QUIC binding (quinn), `tcp` that of TCP with and without TLS (tokio-rustls); both are on by default.
+//! Without either there are connections in memory.
 #![forbid(unsafe_code)]
+#![cfg_attr(
+    not(all(feature = "quic", feature = "tcp")),
+    allow(
+        dead_code,
+        unused_imports,
+        reason = "what only the other binding uses; with both features nothing may be unused"
+    )
+)]
 
 pub mod buffer;
 pub mod clock;
@@ -24,13 +35,19 @@ pub mod memory;
 mod migrate;
 pub mod order;
 mod path;
+#[cfg(feature = "quic")]
 mod qlog;
+#[cfg(feature = "quic")]
 pub mod quic;
+#[cfg(feature = "quic")]
 mod quic_driver;
+mod quic_link;
 mod shared;
 mod stats;
 mod stream_driver;
+#[cfg(feature = "tcp")]
 pub mod tcp;
+#[cfg(feature = "tcp")]
 mod tcp_tls;
 pub mod tls;
 

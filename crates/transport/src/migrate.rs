@@ -106,7 +106,7 @@ fn join<E: From<CommandError>>(
     if session.side() == Side::Server {
         // Admitted: it may send as much as a session does.
         if let Some(quic) = &link.quic {
-            crate::quic::open_windows(quic);
+            crate::quic_link::open_windows(quic);
         }
     }
     link.wake_writer.notify_one();

@@ -18,6 +18,7 @@ use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore, watch};
 use crate::buffer::BufferPool;
 use crate::clock;
 use crate::inbox::Room;
+use crate::quic_link::{self, QuicConnection};
 use crate::shared::{MAX_LATE_BYTES, Parts, Shared, write_cost};
 use crate::tls::{Failure, TlsFault};
 
@@ -27,7 +28,7 @@ pub(crate) struct Link {
     pub(crate) transport: TransportId,
     pub(crate) peer: SocketAddr,
     pub(crate) local: SocketAddr,
-    pub(crate) quic: Option<quinn::Connection>,
+    pub(crate) quic: Option<QuicConnection>,
     encrypted: bool,
     pub(crate) pool: BufferPool,
     pub(crate) wake_writer: Notify,
@@ -116,7 +117,7 @@ impl Link {
     /// The last look, if there was any sign of life since.
     fn heard_since(&self, now: Instant) -> Option<Instant> {
         let life = match &self.quic {
-            Some(quic) => quic.stats().udp_rx.datagrams,
+            Some(quic) => quic_link::datagrams_received(quic),
             None => self.life.load(Ordering::Relaxed),
         };
         let mut looked = self.looked.lock().unwrap_or_else(PoisonError::into_inner);
@@ -321,7 +322,7 @@ impl Path {
             };
             self.link.last_frame_stream.store(stream, Ordering::Relaxed);
         }
-        let round_trip = self.link.quic.as_ref().map(quinn::Connection::rtt);
+        let round_trip = self.link.quic.as_ref().map(quic_link::round_trip);
         self.run(&mut room, |machine, standing, now| match standing {
             Standing::InUse => {
                 if let Some(round_trip) = round_trip {

@@ -16,6 +16,7 @@ use crate::clock;
 use crate::error::{Closed, SendError};
 use crate::inbox::{Inbox, Item, Room};
 use crate::path::{Link, Path, Standing};
+use crate::quic_link::QuicConnection;
 use crate::stats::{Book, ConnectionStats};
 use crate::tls::TlsFault;
 
@@ -131,7 +132,7 @@ pub(crate) struct Parts {
     pub(crate) transport: TransportId,
     pub(crate) peer: SocketAddr,
     pub(crate) local: SocketAddr,
-    pub(crate) quic: Option<quinn::Connection>,
+    pub(crate) quic: Option<QuicConnection>,
     /// What is sent is encrypted.
     pub(crate) encrypted: bool,
     /// What the peer showed in the TLS handshake, DER, leaf first.

@@ -13,7 +13,7 @@ fn address(scheme: &str, host: &str, port: u16) -> Address {
 }
 
 pub(crate) async fn an_address_with_tls_is_connected_and_verified(kind: Kind) {
-    let transport = if kind == Kind::Quic { TransportId::Quic } else { TransportId::Tcp };
+    let transport = kind.transport();
     let authority = Authority::new();
     let identity = authority.sign("127.0.0.1", When::Now).identity();
     let listener = listen(kind, identity, ServerConfig::new()).await;
@@ -30,6 +30,7 @@ pub(crate) async fn an_address_with_tls_is_connected_and_verified(kind: Kind) {
     assert_eq!(error.tls_fault(), Some(TlsFault::WrongName), "{error}");
 }
 
+#[cfg(feature = "tcp")]
 pub(crate) async fn an_address_without_tls_is_plain() {
     let authority = Authority::new();
     let listener = listen(Kind::Tcp, authority.server(), ServerConfig::new()).await;
@@ -41,6 +42,7 @@ pub(crate) async fn an_address_without_tls_is_plain() {
     assert!(accepted.unwrap().peer_certificates().is_empty());
 }
 
+#[cfg(all(feature = "quic", feature = "tcp"))]
 pub(crate) async fn tls_is_never_given_up_for_a_plain_listener() {
     let authority = Authority::new();
     let listener = listen(Kind::Tcp, authority.server(), ServerConfig::new()).await;

@@ -85,7 +85,7 @@ pub(crate) async fn a_silent_crowd_delays_nobody(kind: Kind) {
     let alone = time_to_accept(&server, kind, &mut accepted).await;
     let silent = silent(&server, kind).await;
     let mut drips = JoinSet::new();
-    if kind != Kind::Quic {
+    if !kind.is_quic() {
         dripping(server.listener.local_addr(), &mut drips);
     }
     let crowded = time_to_accept(&server, kind, &mut accepted).await;

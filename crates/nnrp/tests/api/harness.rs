@@ -4,19 +4,39 @@ use std::future::Future;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::time::Duration;
 
-use nnrp::wire::{ResultFrame, ResultHintReason, Section, SubmitFrame, TensorDType, TypedPayload};
+use nnrp::wire::{
+    ResultFrame, ResultHintReason, Section, SubmitFrame, TensorDType, TransportId, TypedPayload,
+};
 use nnrp::{
-    Admission, ClientConfig, ClientSession, ClientTls, Connection, DialError, Identity, Listener, Outcome,
-    PendingSession, QuicOptions, Reply, ServerConfig, ServerSession, ServerSettings, ServerTls, TcpOptions,
-    Trust, development_certificate,
+    Admission, BindError, ClientConfig, ClientSession, ClientTls, Connection, DialError, Identity, Listener,
+    Outcome, PendingSession, Reply, ServerConfig, ServerSession, ServerSettings, ServerTls, Trust,
+    development_certificate,
 };
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Kind {
     Memory,
+    #[cfg(feature = "tcp")]
     Tcp,
+    #[cfg(feature = "tcp")]
     Tls,
+    #[cfg(feature = "quic")]
     Quic,
+}
+
+impl Kind {
+    /// Whether frames have streams of their own and may overtake each other.
+    pub(crate) fn is_quic(self) -> bool {
+        self.transport() == TransportId::Quic
+    }
+
+    pub(crate) fn transport(self) -> TransportId {
+        match self {
+            #[cfg(feature = "quic")]
+            Kind::Quic => TransportId::Quic,
+            _ => TransportId::Tcp,
+        }
+    }
 }
 
 /// Both ends of one session, and the listener it came through, which must stay alive with it.
@@ -77,13 +97,19 @@ impl Server {
     /// The same by way of another address.
     pub(crate) async fn dial_raw_at(&self, kind: Kind, address: SocketAddr) -> Connection {
         let dialled = match kind {
-            Kind::Quic => {
-                nnrp::quic::connect(address, "localhost", &self.trust, &QuicOptions::default(), None).await
-            }
+            Kind::Memory => panic!("there is no listener in memory"),
+            #[cfg(feature = "tcp")]
+            Kind::Tcp => nnrp::tcp::connect(address, &nnrp::TcpOptions::default(), None).await,
+            #[cfg(feature = "tcp")]
             Kind::Tls => {
-                nnrp::tcp::connect_tls(address, "localhost", &self.trust, &TcpOptions::default(), None).await
+                let options = nnrp::TcpOptions::default();
+                nnrp::tcp::connect_tls(address, "localhost", &self.trust, &options, None).await
             }
-            _ => nnrp::tcp::connect(address, &TcpOptions::default(), None).await,
+            #[cfg(feature = "quic")]
+            Kind::Quic => {
+                let options = nnrp::QuicOptions::default();
+                nnrp::quic::connect(address, "localhost", &self.trust, &options, None).await
+            }
         };
         dialled.unwrap()
     }
@@ -91,10 +117,14 @@ impl Server {
 
 pub(crate) async fn listen(kind: Kind, tls: impl Into<ServerTls>, config: ServerConfig) -> Listener {
     let address = SocketAddr::from((Ipv4Addr::LOCALHOST, 0));
-    let bound = match kind {
-        Kind::Quic => Listener::bind_quic(address, tls, config).await,
+    let bound: Result<Listener, BindError> = match kind {
+        Kind::Memory => panic!("there is no listener in memory"),
+        #[cfg(feature = "tcp")]
+        Kind::Tcp => Listener::bind_tcp(address, config).await,
+        #[cfg(feature = "tcp")]
         Kind::Tls => Listener::bind_tcp_tls(address, tls, config).await,
-        _ => Listener::bind_tcp(address, config).await,
+        #[cfg(feature = "quic")]
+        Kind::Quic => Listener::bind_quic(address, tls, config).await,
     };
     bound.unwrap()
 }
@@ -106,9 +136,13 @@ pub(crate) async fn dial(
     config: ClientConfig,
 ) -> Result<ClientSession, DialError> {
     match kind {
-        Kind::Quic => ClientSession::connect_quic(address, "localhost", tls, config).await,
+        Kind::Memory => panic!("there is no listener in memory"),
+        #[cfg(feature = "tcp")]
+        Kind::Tcp => ClientSession::connect_tcp(address, config).await,
+        #[cfg(feature = "tcp")]
         Kind::Tls => ClientSession::connect_tcp_tls(address, "localhost", tls, config).await,
-        _ => ClientSession::connect_tcp(address, config).await,
+        #[cfg(feature = "quic")]
+        Kind::Quic => ClientSession::connect_quic(address, "localhost", tls, config).await,
     }
 }
 

@@ -42,7 +42,7 @@ impl Site {
     }
 
     fn of(&self, kind: Kind) -> &Server {
-        if kind == Kind::Quic { &self.quic } else { &self.tcp }
+        if kind.is_quic() { &self.quic } else { &self.tcp }
     }
 
     /// A session over `kind`, both ends.
@@ -71,7 +71,7 @@ pub(crate) fn config() -> ServerConfig {
 }
 
 fn other(kind: Kind) -> Kind {
-    if kind == Kind::Quic { Kind::Tcp } else { Kind::Quic }
+    if kind.is_quic() { Kind::Tcp } else { Kind::Quic }
 }
 
 // ---------------------------------------------------------------- the work that goes on
@@ -294,7 +294,7 @@ async fn ask_on(connection: &Connection, id: u32, token: &[u8]) -> u32 {
 
 /// Nothing happened to the session.
 async fn untouched(client: &ClientSession, server: &ServerSession, kind: Kind, frame: u32) {
-    let transport = if kind == Kind::Quic { TransportId::Quic } else { TransportId::Tcp };
+    let transport = kind.transport();
     assert_eq!((client.connection().transport(), server.connection().transport()), (transport, transport));
     client.send(&token_frame(frame)).await.unwrap();
     let submit = soon("a frame", server.recv()).await.unwrap().unwrap();
@@ -341,7 +341,7 @@ pub(crate) async fn the_right_token_with_another_certificate_moves_nothing(kind:
     let (mine, other_one) = (authority.sign("camera-7", When::Now), authority.sign("camera-8", When::Now));
     let tls = authority.server().require_client_certificates(authority.pem());
     let config = config();
-    let secure = if kind == Kind::Quic { Kind::Quic } else { Kind::Tls };
+    let secure = if kind.is_quic() { Kind::Quic } else { Kind::Tls };
     let listener = listen(secure, tls, config.clone()).await;
     let plain = listen(Kind::Tcp, authority.server(), config).await;
     let shown = |pem: &Pem| ClientTls::from(authority.trust()).identity(pem.identity());

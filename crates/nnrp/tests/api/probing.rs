@@ -1,13 +1,8 @@
 //! Measuring a server before choosing how to reach it.
 
-use nnrp::wire::TransportId;
 use nnrp::{ProbeOptions, ServerConfig, choose, probe_by};
 
 use super::harness::{Kind, Server};
-
-fn transport(kind: Kind) -> TransportId {
-    if kind == Kind::Quic { TransportId::Quic } else { TransportId::Tcp }
-}
 
 /// A server that waits for its first client; probing is none.
 fn accept(server: &Server) -> tokio::task::JoinHandle<()> {
@@ -26,10 +21,10 @@ pub(crate) async fn a_server_is_measured_before_any_hello(kind: Kind) {
     let _accepting = accept(&server);
     let options = ProbeOptions { warm_up: true, ..ProbeOptions::default() };
     let connect = || async { Ok(server.dial_raw(kind).await) };
-    let probed = probe_by(transport(kind), connect, &options).await;
+    let probed = probe_by(kind.transport(), connect, &options).await;
     assert_eq!((probed.round_trips.len(), probed.failures), (3, 0));
     assert!(probed.throughput().unwrap() > 0.0);
-    assert_eq!(choose(&[probed]), Some(transport(kind)));
+    assert_eq!(choose(&[probed]), Some(kind.transport()));
 }
 
 pub(crate) async fn a_server_that_does_not_answer_has_failed_samples(kind: Kind) {
@@ -42,7 +37,7 @@ pub(crate) async fn a_server_that_does_not_answer_has_failed_samples(kind: Kind)
     let _accepting = accept(&server);
     let options = ProbeOptions { samples: 1, ..ProbeOptions::default() };
     let connect = || async { Ok(server.dial_raw(kind).await) };
-    let probed = probe_by(transport(kind), connect, &options).await;
+    let probed = probe_by(kind.transport(), connect, &options).await;
     assert_eq!((probed.round_trips.len(), probed.failures), (0, 1));
     assert_eq!(choose(&[probed]), None);
 }

@@ -21,7 +21,7 @@ impl Relay {
     pub(crate) async fn start(kind: Kind, server: SocketAddr) -> Self {
         let (cut, line) = watch::channel(false);
         let any = SocketAddr::from((Ipv4Addr::LOCALHOST, 0));
-        let address = if kind == Kind::Quic {
+        let address = if kind.is_quic() {
             let socket = Arc::new(UdpSocket::bind(any).await.unwrap());
             let address = socket.local_addr().unwrap();
             tokio::spawn(datagrams(socket, server, line));

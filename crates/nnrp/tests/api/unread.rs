@@ -14,6 +14,7 @@ const HELLO_WINDOW: u64 = 128 * 1024;
 /// How long bytes would take to leave if they could.
 const HELD_BACK: Duration = Duration::from_secs(1);
 
+#[cfg(feature = "quic")]
 pub(crate) async fn a_client_nobody_has_admitted_may_send_a_hello_and_no_frame() {
     // Nobody accepts.
     let server = Server::start(Kind::Quic, ServerConfig::new()).await;

@@ -1,9 +1,6 @@
 //! Whom a client believes.
 
-use nnrp::{
-    ClientConfig, ClientTls, DialError, Listener, QuicOptions, ServerConfig, ServerTls, TcpOptions, TlsFault,
-    Trust,
-};
+use nnrp::{ClientConfig, ClientTls, DialError, Listener, ServerConfig, ServerTls, TlsFault, Trust};
 
 use super::certificates::{Authority, Pem, When, self_signed, self_signed_and_signing};
 use super::harness::{Kind, dial, listen, soon};
@@ -96,22 +93,32 @@ pub(crate) async fn whoever_accepts_anyone_accepts_anyone(kind: Kind) {
     assert_eq!(attempt(kind, stranger.identity(), Trust::DangerAcceptAnyone).await, Ok(()));
 }
 
+/// A client that offers this protocol and no other.
+fn with_alpn(name: &str) -> ClientConfig {
+    let config = ClientConfig::new();
+    let other = vec![name.to_owned()];
+    #[cfg(feature = "quic")]
+    let config = {
+        let mut options = nnrp::QuicOptions::default();
+        options.alpn.clone_from(&other);
+        config.quic(options)
+    };
+    #[cfg(feature = "tcp")]
+    let config = {
+        let mut options = nnrp::TcpOptions::default();
+        options.alpn = other;
+        config.tcp(options)
+    };
+    config
+}
+
 // Rules R-QUIC-1, R-TCP-1
 pub(crate) async fn without_a_common_alpn_there_is_no_connection(kind: Kind) {
     let authority = Authority::new();
     let listener = listen(kind, authority.server(), ServerConfig::new()).await;
     let address = listener.local_addr();
-    let other = vec!["h2".to_owned()];
-    let refused = if kind == Kind::Quic {
-        let mut options = QuicOptions::default();
-        options.alpn = other;
-        nnrp::quic::connect(address, "localhost", authority.trust(), &options, None).await
-    } else {
-        let mut options = TcpOptions::default();
-        options.alpn = other;
-        nnrp::tcp::connect_tls(address, "localhost", authority.trust(), &options, None).await
-    };
-    let error = refused.expect_err("connected");
+    let refused = dial(kind, address, authority.trust(), with_alpn("h2")).await;
+    let Err(DialError::Connect(error)) = refused else { panic!("connected") };
     assert_eq!(error.tls_fault(), Some(TlsFault::Alpn), "{error}");
     assert!(error.to_string().contains("R-TCP-1"), "{error}");
 }

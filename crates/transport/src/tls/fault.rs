@@ -3,6 +3,7 @@
 use std::fmt;
 use std::io;
 
+#[cfg(feature = "quic")]
 use quinn::ConnectionError;
 use rustls::{AlertDescription, CertificateError, Error};
 
@@ -11,6 +12,7 @@ const ALERT_RECORD: [u8; 2] = [21, 3];
 const HANDSHAKE_RECORD: [u8; 2] = [22, 3];
 
 /// QUIC puts TLS alerts into this range of its error codes.
+#[cfg(feature = "quic")]
 const QUIC_CRYPTO_ERRORS: std::ops::Range<u64> = 0x100..0x200;
 
 /// Bytes of an unencrypted alert: what is all that a TLS peer answers a plain one.
@@ -169,6 +171,7 @@ impl Failure {
     }
 
     /// Why a QUIC connection ended; `refused` is what our verifier did not accept.
+    #[cfg(feature = "quic")]
     pub(crate) fn of_quic(error: &ConnectionError, refused: Option<&Error>) -> Self {
         if let Some(refused) = refused {
             return Failure::of_tls(refused);
