@@ -154,7 +154,7 @@ impl ClientSession {
         Ok(Self::open(connection, config).await?)
     }
 
-    /// Opens a session on a raw connection. Dropping the future closes the connection.
+    /// Opens a session on a raw connection. Not cancel-safe: dropping the future closes the connection.
     ///
     /// # Errors
     ///
@@ -259,7 +259,7 @@ impl ClientSession {
         self.send_held(frame, None).await
     }
 
-    /// The same in at most `limit`, for being held back and for the write buffer.
+    /// The same in at most `limit`, for being held back and for the write buffer. Cancel-safe likewise.
     ///
     /// # Errors
     ///
@@ -268,7 +268,7 @@ impl ClientSession {
         self.send_held(frame, Some(limit)).await
     }
 
-    /// The same without waiting: fails when the frame may not go out at once.
+    /// The same without waiting: fails when the frame may not go out at once. Cancel-safe likewise.
     ///
     /// # Errors
     ///

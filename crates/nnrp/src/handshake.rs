@@ -127,7 +127,7 @@ impl PendingSession {
     }
 
     /// Reads the hello of a connection accepted raw. What arrived before this call counts. The session cannot move: see
-    /// [`PendingSession::read_among`].
+    /// [`PendingSession::read_among`]. Not cancel-safe, likewise.
     ///
     /// # Errors
     ///

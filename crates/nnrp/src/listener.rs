@@ -127,7 +127,7 @@ struct Ready(
 );
 
 impl Listener {
-    /// Listens for QUIC clients. Port 0 picks a free one. Needs a tokio runtime around it.
+    /// Listens for QUIC clients. Port 0 picks a free one. Needs a tokio runtime around it. Cancel-safe: it does not wait.
     ///
     /// # Errors
     ///
@@ -145,7 +145,8 @@ impl Listener {
         Ok(Listener(Arc::new(Owner(inner))))
     }
 
-    /// Listens for TCP clients with TLS. Port 0 picks a free one. Needs a tokio runtime around it.
+    /// Listens for TCP clients with TLS. Port 0 picks a free one. Needs a tokio runtime around it. Cancel-safe: it does not
+    /// wait.
     ///
     /// # Errors
     ///
@@ -160,7 +161,7 @@ impl Listener {
     }
 
     /// Listens for plain TCP clients: nothing is encrypted, nobody is verified. Port 0 picks a free one. Needs a tokio
-    /// runtime around it.
+    /// runtime around it. Cancel-safe: it does not wait.
     ///
     /// # Errors
     ///
@@ -242,6 +243,17 @@ impl Listener {
     /// skipped: nobody on the network can end an accept loop. `None` once the listener is closed. Cancel-safe: no
     /// client is lost.
     pub async fn accept(&self) -> Option<ServerSession> {
+        loop {
+            match self.try_accept().await? {
+                Ok(session) => return Some(session),
+                Err(error) => tracing::warn!(%error, "handshake failed"),
+            }
+        }
+    }
+
+    /// The same, and the handshakes that failed as well. Clients that [`ServerConfig::authenticate`] refuses are not among them:
+    /// it has seen them. `None` once the listener is closed. Cancel-safe: no client is lost.
+    pub async fn try_accept(&self) -> Option<Result<ServerSession, FailedHandshake>> {
         let inner = self.inner();
         inner.warn_about_strangers();
         let options = HandshakeOptions {
@@ -251,14 +263,14 @@ impl Listener {
         loop {
             let hello = tokio::select! {
                 biased;
-                session = inner.sessions.next() => return Some(session),
+                session = inner.sessions.next() => return Some(Ok(session)),
                 hello = self.accept_hello(&options) => hello?,
             };
             match hello {
                 Ok(pending) => {
                     tokio::spawn(decide(inner.clone(), pending));
                 }
-                Err(error) => tracing::warn!(%error, "handshake failed"),
+                Err(error) => return Some(Err(error)),
             }
         }
     }

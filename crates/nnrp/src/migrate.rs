@@ -254,7 +254,7 @@ impl ClientSession {
         self.migrate_because(connection, "asked for by the application").await
     }
 
-    /// The same, with the reason that its record shows.
+    /// The same, with the reason that its record shows. Cancel-safe likewise.
     ///
     /// # Errors
     ///

@@ -126,7 +126,8 @@ impl Submit {
     }
 
     /// Answers the frame; returns the packet's bytes. Frame, view and trace id are filled in, and the server's total time when
-    /// the result states none. When the future is dropped before it is done, the frame is dropped.
+    /// the result states none. Cancel-safe in that the frame has an
+    /// answer: given up before it is done, the frame is dropped.
     ///
     /// # Errors
     ///
@@ -138,8 +139,8 @@ impl Submit {
         sent
     }
 
-    /// Ends the frame without a result, with a reason the client gets to see; returns the bytes of the drop. When the future is
-    /// dropped before it is done, the frame is dropped without that reason.
+    /// Ends the frame without a result, with a reason the client gets to see; returns the bytes of the drop. Cancel-safe in
+    /// that the frame has an answer: given up before it is done, the frame is dropped without that reason.
     ///
     /// # Errors
     ///

@@ -21,6 +21,7 @@ mod api {
     pub(crate) mod crowd;
     pub(crate) mod draining;
     pub(crate) mod echo;
+    pub(crate) mod giving_up;
     #[cfg(feature = "tcp")]
     pub(crate) mod gone;
     pub(crate) mod handshakes;
@@ -188,6 +189,12 @@ over_every_transport! {
     streams::leaving_an_answer_early_cancels_its_frame,
     streams::an_answer_ends_with_its_session,
     streams::cancels_are_heard_by_who_listens,
+    giving_up::waits_of_a_server_that_were_given_up_lose_nothing,
+    giving_up::waits_of_a_client_that_were_given_up_lose_nothing,
+    giving_up::a_frame_that_was_given_up_is_sent_whole_or_not,
+    giving_up::answers_that_were_given_up_are_sent_whole_or_not,
+    giving_up::what_a_client_asks_and_gives_up_harms_nobody,
+    giving_up::a_close_that_was_given_up_goes_on,
     asking::a_patch_says_what_is_in_force_on_both_sides,
     asking::a_patch_that_was_given_up_does_not_answer_the_next,
     asking::answers_without_a_number_are_counted,
@@ -212,6 +219,7 @@ macro_rules! over_networks {
 
 over_networks! {
     crowd::a_silent_crowd_delays_nobody,
+    giving_up::an_accept_that_was_given_up_loses_no_client,
     counting::a_listener_counts_its_sessions_and_their_traffic_when_they_are_gone_too,
     counting::clients_are_counted_by_why_they_were_refused,
     counting::every_client_is_counted_once,

@@ -2,6 +2,8 @@
 //!
 //! Start with `src/bin/echo_server.rs` and `src/bin/echo_client.rs`.
 
+pub mod picture;
+
 use std::error::Error;
 use std::fmt;
 use std::path::Path;
