@@ -69,7 +69,8 @@ impl Listener {
 
     /// Drains several listeners of one server at the same time. None of them is closed before the sessions of all are over: a
     /// client that comes to one without sessions still hears why it is sent away. Otherwise as [`Listener::drain`], whose counts
-    /// this adds up.
+    /// this adds up. Cancel-safe in that what has begun goes on; given up at once it may not have begun everywhere, so call it
+    /// again.
     pub async fn drain_all(listeners: &[Listener], timeout: Duration, reason: &str) -> Drained {
         let all_over = Arc::new(Barrier::new(listeners.len()));
         let mut draining: JoinSet<Drained> = listeners

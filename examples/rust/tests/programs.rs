@@ -10,6 +10,7 @@ use std::time::Duration;
 use nnrp::wire::{Section, SubmitFrame, TensorDType, TypedPayload};
 use nnrp::{ClientConfig, ClientSession, Reply, Trust};
 
+/// Reading what a program says blocks a thread; sessions go on in another.
 const PATIENCE: Duration = Duration::from_secs(30);
 
 /// A program that runs until the test is over.
@@ -79,7 +80,7 @@ async fn dial(port: &str) -> ClientSession {
     ClientSession::connect_tcp(address, ClientConfig::new()).await.unwrap()
 }
 
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn words_come_one_by_one_until_their_reader_leaves() {
     let mut server = Program::start(env!("CARGO_BIN_EXE_token_server"), &["0", "5"]);
     let client = dial(&server.last_word()).await;
@@ -101,7 +102,7 @@ async fn words_come_one_by_one_until_their_reader_leaves() {
     assert!(said.starts_with("frame 2: cancelled after"), "{said}");
 }
 
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn the_proxy_carries_frames_results_and_drops() {
     let mut behind = Program::start(env!("CARGO_BIN_EXE_token_server"), &["0", "5"]);
     let certificate = scratch("proxy.pem");
@@ -129,7 +130,7 @@ async fn the_proxy_carries_frames_results_and_drops() {
 
 /// Signals are sent with the system's own program.
 #[cfg(unix)]
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_server_that_is_told_to_end_answers_what_it_has() {
     const FRAMES: u32 = 8;
     let mut server = Program::start(env!("CARGO_BIN_EXE_graceful_server"), &["0", "300"]);

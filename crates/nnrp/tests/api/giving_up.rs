@@ -239,6 +239,7 @@ pub(crate) async fn an_accept_that_was_given_up_loses_no_client(kind: Kind) {
     let (client, session) = soon("a session", async { tokio::join!(dialling, listener.accept()) }).await;
     client.unwrap();
     give_up!(1; listener.drain(PATIENCE, "maintenance"));
+    give_up!(3; nnrp::Listener::drain_all(std::slice::from_ref(listener), PATIENCE, "maintenance"));
     assert!(soon("the end", listener.accept()).await.is_none(), "it goes on draining");
     drop(session);
 }
