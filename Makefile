@@ -55,7 +55,7 @@ rust-test: $(STAMPS)/tools ## Unit, behaviour, property and documentation tests 
 python-test: $(STAMPS)/package $(STAMPS)/dev-requirements $(STAMPS)/demo-requirements ## Tests of the Python package and of the examples
 	$(call say,"Python tests: examples")
 	@$(PY) scripts/readme_examples.py
-	@PYTHONPATH=examples/python $(PYTEST) -q examples/python
+	@PYTHONPATH=examples/python $(PYTEST) -q examples/python examples/rust
 	$(call say,"Python tests: package")
 	@$(PYTEST) -q python/tests
 
@@ -80,6 +80,8 @@ rust-lint: $(STAMPS)/tools
 	@$(CARGO) clippy --quiet --workspace --all-targets -- -D warnings
 	@RUSTDOCFLAGS="-D warnings" $(CARGO) doc --quiet --workspace --no-deps
 	@$(PYTHON) scripts/check_arrows.py
+	@$(PYTHON) scripts/check_msrv.py
+	@bash tools/features.sh
 
 .PHONY: python-lint
 python-lint: $(STAMPS)/package $(STAMPS)/dev-requirements $(STAMPS)/demo-requirements
@@ -112,6 +114,32 @@ format: $(STAMPS)/dev-requirements ## Formats everything
 .PHONY: docs-generated
 docs-generated: ## Rewrites the parts of docs/ that come from the tables in the code
 	@$(CARGO) run --quiet -p nnrp-testkit --bin document -- docs
+	@$(PYTHON) scripts/check_arrows.py --write
+
+.PHONY: deny
+deny: $(STAMPS)/tools ## Licences, sources and known vulnerabilities of what we link
+	@bash tools/deny.sh
+
+.PHONY: semver
+semver: $(STAMPS)/tools ## The Rust surface against the last release, or against BASELINE
+	@bash tools/semver.sh $(BASELINE)
+
+.PHONY: release-check
+release-check: $(STAMPS)/dev-requirements ## What has to hold before a release: see docs/releasing.md
+	$(call say,"Versions and changelog")
+	@$(PYTHON) scripts/check_release.py $(VERSION)
+	$(call say,"Dependencies: licences · sources · vulnerabilities")
+	@bash tools/deny.sh
+	$(call say,"Features: every combination, with its tests")
+	@bash tools/features.sh --test
+	$(call say,"Wheel and sources")
+	@$(MAKE) --no-print-directory wheel
+	@cd python && ../$(PY) -m maturin sdist --out ../build/sdist --quiet
+	@ls build/wheels/*.whl build/sdist/*.tar.gz
+	$(call say,"Documentation")
+	@RUSTDOCFLAGS="-D warnings" $(CARGO) doc --quiet --workspace --no-deps
+	$(call say,"The Rust surface against the last release")
+	@bash tools/semver.sh $(BASELINE)
 
 DOCS_PY := build/docs-venv/bin/python
 

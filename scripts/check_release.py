@@ -1,0 +1,70 @@
+"""Checks what has to be true of the sources before a release: one version everywhere, and the changelog speaks of it.
+
+    python scripts/check_release.py [VERSION]
+
+VERSION is what is to be released; without it, what the workspace says.
+"""
+
+from __future__ import annotations
+
+import datetime
+import re
+import sys
+import tomllib
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parents[1]
+
+
+def read(path: str) -> str:
+    return (ROOT / path).read_text(encoding="utf-8")
+
+
+def versions() -> dict[str, str]:
+    """Every place that states the version."""
+    workspace = tomllib.loads(read("Cargo.toml"))["workspace"]
+    found = {"Cargo.toml, workspace.package": workspace["package"]["version"]}
+    for name, dependency in workspace["dependencies"].items():
+        if isinstance(dependency, dict) and str(dependency.get("path", "")).startswith("crates/"):
+            if "version" in dependency:
+                found[f"Cargo.toml, dependency {name}"] = dependency["version"]
+    for package in tomllib.loads(read("Cargo.lock"))["package"]:
+        if package["name"] == "nnrp":
+            found["Cargo.lock, nnrp"] = package["version"]
+    project = tomllib.loads(read("python/pyproject.toml"))["project"]
+    if "version" in project:
+        found["python/pyproject.toml"] = project["version"]
+    for path in ("python/nnrp/__init__.py", "python/nnrp/_version.py"):
+        if (ROOT / path).exists():
+            stated = re.search(r'^__version__\s*=\s*"([^"]+)"', read(path), re.MULTILINE)
+            if stated:
+                found[path] = stated[1]
+    return found
+
+
+def problems(wanted: str | None) -> list[str]:
+    found = versions()
+    version = wanted or found["Cargo.toml, workspace.package"]
+    wrong = [f"{place} says {stated}, not {version}" for place, stated in found.items() if stated != version]
+    heading = re.search(rf"^## {re.escape(version)} - (\S+)$", read("CHANGELOG.md"), re.MULTILINE)
+    if heading is None:
+        wrong.append(f"CHANGELOG.md has no heading '## {version} - YYYY-MM-DD'")
+    else:
+        try:
+            datetime.date.fromisoformat(heading[1])
+        except ValueError:
+            wrong.append(f"CHANGELOG.md: {heading[1]!r} is not a date")
+    return wrong
+
+
+def main() -> int:
+    wrong = problems(sys.argv[1] if len(sys.argv) > 1 else None)
+    for line in wrong:
+        sys.stderr.write(f"{line}\n")
+    if not wrong:
+        sys.stdout.write("one version everywhere, and the changelog has it\n")
+    return 1 if wrong else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
