@@ -42,9 +42,11 @@ def picture(arrows: dict[str, list[str]]) -> str:
 
     lines = ["graph RL"]
     for name, targets in sorted(arrows.items()):
-        for target in targets:
-            if not any(target in reached(other) for other in targets if other != target):
-                lines.append(f"  {name} --> {target}")
+        lines += [
+            f"  {name} --> {target}"
+            for target in targets
+            if not any(target in reached(other) for other in targets if other != target)
+        ]
     return "\n".join(lines) + "\n"
 
 

@@ -1,7 +1,7 @@
-"""Checks that everything users link builds with the oldest compiler we promise, as far as that can be known without it.
+"""Checks that what users link builds with the oldest compiler we promise, as far as that is known without it.
 
-Compares the `rust-version` of every crate that ours link with our own. That our own code uses nothing newer from the
-standard library is clippy's lint `incompatible_msrv`, a part of `make lint`; the language is held by the edition.
+Compares the `rust-version` of every crate that ours link with our own. That our own code uses nothing newer from
+the standard library is clippy's lint `incompatible_msrv`, a part of `make lint`.
 """
 
 from __future__ import annotations
@@ -19,6 +19,7 @@ Version = tuple[int, ...]
 
 
 def version(text: str) -> Version:
+    """The numbers of a version."""
     return tuple(int(part) for part in text.split("."))
 
 
@@ -38,6 +39,7 @@ def linked(metadata: dict[str, Any]) -> set[str]:
 
 
 def main() -> int:
+    """Names every crate that asks for more than we promise."""
     command = [os.environ.get("CARGO", "cargo"), "metadata", "--format-version", "1", "--locked"]
     metadata = json.loads(subprocess.run(command, capture_output=True, check=True, text=True).stdout)
     crates = linked(metadata)
@@ -45,9 +47,8 @@ def main() -> int:
     (ours,) = {package["rust_version"] for package in packages if package["name"] in PUBLISHED}
     newer = [p for p in packages if p["rust_version"] and version(p["rust_version"]) > version(ours)]
     for package in newer:
-        sys.stderr.write(
-            f"{package['name']} {package['version']} needs Rust {package['rust_version']}, we promise {ours}\n"
-        )
+        name = f"{package['name']} {package['version']}"
+        sys.stderr.write(f"{name} needs Rust {package['rust_version']}, we promise {ours}\n")
     silent = sum(package["rust_version"] is None for package in packages)
     sys.stdout.write(f"Rust {ours}: {len(packages)} crates, {silent} of which do not say what they need\n")
     return 1 if newer else 0

@@ -1,4 +1,4 @@
-"""Checks what has to be true of the sources before a release: one version everywhere, and the changelog speaks of it.
+"""Checks what has to be true of the sources before a release: one version everywhere, also in the changelog.
 
     python scripts/check_release.py [VERSION]
 
@@ -7,7 +7,7 @@ VERSION is what is to be released; without it, what the workspace says.
 
 from __future__ import annotations
 
-import datetime
+import datetime as dt
 import re
 import sys
 import tomllib
@@ -17,6 +17,7 @@ ROOT = Path(__file__).resolve().parents[1]
 
 
 def read(path: str) -> str:
+    """A file of the project."""
     return (ROOT / path).read_text(encoding="utf-8")
 
 
@@ -25,9 +26,8 @@ def versions() -> dict[str, str]:
     workspace = tomllib.loads(read("Cargo.toml"))["workspace"]
     found = {"Cargo.toml, workspace.package": workspace["package"]["version"]}
     for name, dependency in workspace["dependencies"].items():
-        if isinstance(dependency, dict) and str(dependency.get("path", "")).startswith("crates/"):
-            if "version" in dependency:
-                found[f"Cargo.toml, dependency {name}"] = dependency["version"]
+        if isinstance(dependency, dict) and {"path", "version"} <= dependency.keys():
+            found[f"Cargo.toml, dependency {name}"] = dependency["version"]
     for package in tomllib.loads(read("Cargo.lock"))["package"]:
         if package["name"] == "nnrp":
             found["Cargo.lock, nnrp"] = package["version"]
@@ -43,6 +43,7 @@ def versions() -> dict[str, str]:
 
 
 def problems(wanted: str | None) -> list[str]:
+    """A sentence for everything that is not so."""
     found = versions()
     version = wanted or found["Cargo.toml, workspace.package"]
     wrong = [f"{place} says {stated}, not {version}" for place, stated in found.items() if stated != version]
@@ -51,13 +52,14 @@ def problems(wanted: str | None) -> list[str]:
         wrong.append(f"CHANGELOG.md has no heading '## {version} - YYYY-MM-DD'")
     else:
         try:
-            datetime.date.fromisoformat(heading[1])
+            dt.date.fromisoformat(heading[1])
         except ValueError:
             wrong.append(f"CHANGELOG.md: {heading[1]!r} is not a date")
     return wrong
 
 
 def main() -> int:
+    """Says what is wrong."""
     wrong = problems(sys.argv[1] if len(sys.argv) > 1 else None)
     for line in wrong:
         sys.stderr.write(f"{line}\n")
