@@ -1,6 +1,6 @@
 """Checks that what users link builds with the oldest compiler we promise, as far as that is known without it.
 
-Compares the `rust-version` of every crate that ours link with our own. That our own code uses nothing newer from
+Compares the `rust-version` of every crate we link with our own. That our own code uses nothing newer of
 the standard library is clippy's lint `incompatible_msrv`, a part of `make lint`.
 """
 
