@@ -91,3 +91,15 @@ async def test_tiles_with_codecs_of_their_own_keep_them(tcp):
     assert part.tile_ids == (0, 2, 1)
     assert part.sections[0].tile_payloads == (b"xx", b"y", b"")
     assert part.sections[0].codec_ids == (5, 6, 5)
+
+
+async def test_tiles_of_another_frame_can_be_a_part(tcp):
+    async with tcp.pair() as (server, client):
+        await client.submit_frame(frame(1, b"a", b"b"))
+        first = await server.receive_submit(STEP)
+        await client.submit_frame(frame(2, b"c", b"d", b"e"))
+        second = await server.receive_submit(STEP)
+        for sections in (first.request.sections, first.tensor_body.sections):
+            await server.send_part(second, tile_ids=(1, 2), sections=sections)
+            part = await client.receive_result(STEP, frame_id=2)
+            assert part.sections[0].tile_payloads == (b"a", b"b", b"")

@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
+from dataclasses import fields
 from typing import TYPE_CHECKING, Any
 
-from nnrp.core import PayloadKind, ResultClass
+from nnrp.core import PayloadKind, ResultClass, TensorSectionData
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from nnrp.core import TensorSectionData
     from nnrp.server.context import ReceivedSubmit
 
 __all__ = ["part_arguments"]
@@ -63,7 +62,9 @@ def part_arguments(
 
 
 def _with_tiles(section: TensorSectionData, more: tuple[bytes, ...]) -> TensorSectionData:
-    codecs = section.codec_ids
-    if codecs:
-        codecs = (*codecs, *(section.default_codec_id,) * len(more))
-    return replace(section, tile_payloads=(*section.tile_payloads, *more), codec_ids=codecs)
+    """Return the section, which may be a view of a received one, with further tiles behind its own."""
+    values = {field.name: getattr(section, field.name) for field in fields(TensorSectionData)}
+    values["tile_payloads"] = (*section.tile_payloads, *more)
+    if section.codec_ids:
+        values["codec_ids"] = (*section.codec_ids, *(section.default_codec_id,) * len(more))
+    return TensorSectionData(**values)
