@@ -2,14 +2,18 @@
 
 import enum
 import inspect
+import json
+import pickle
 
 import pytest
 
 import nnrp.enums
 from nnrp._native import codec
 from nnrp.core import (
+    BudgetPolicy,
     CacheInvalidateScope,
     CacheObjectKind,
+    ErrorCode,
     HeaderFlags,
     MessageType,
     PayloadKind,
@@ -72,3 +76,13 @@ def test_flags_keep_bits_without_a_name():
     assert HeaderFlags(0x80000001) & 0x80000000
     assert HeaderFlags(0) is HeaderFlags.NONE
     assert PayloadKind(3) == PayloadKind.TENSOR | PayloadKind.TOKEN_CHUNK
+
+
+def test_members_show_their_names_and_are_numbers_everywhere_else():
+    code, mask = ErrorCode.AUTH_FAILED, BudgetPolicy.ALLOW_PARTIAL | BudgetPolicy.ALLOW_DEGRADED
+    assert (
+        f"{code} {mask} {BudgetPolicy(0)} {HeaderFlags(0x80)}"
+        == "AUTH_FAILED ALLOW_PARTIAL|ALLOW_DEGRADED NONE 128"
+    )
+    assert ("%d" % code, f"{code:d}", json.dumps([code, mask])) == ("2", "2", f"[2, {mask.value}]")  # noqa: UP031
+    assert pickle.loads(pickle.dumps(code)) is code
