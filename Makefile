@@ -58,6 +58,8 @@ python-test: $(STAMPS)/package $(STAMPS)/dev-requirements $(STAMPS)/demo-require
 	@PYTHONPATH=examples/python $(PYTEST) -q examples/python examples/rust
 	$(call say,"Python tests: package")
 	@$(PYTEST) -q python/tests
+	$(call say,"Python tests: the benchmarks work")
+	@$(PYTEST) -q bench
 
 .PHONY: interop
 interop: $(STAMPS)/package $(STAMPS)/dev-requirements $(STAMPS)/rc2 ## Against the published nnrp-py 1.0.0rc2, both directions, both transports
@@ -157,8 +159,8 @@ docs-serve: $(STAMPS)/docs-requirements build/site-assets/mermaid.min.js ## The 
 vectors: $(STAMPS)/rc2 ## Makes vectors/*.json again from the published peer
 	@$(RC2_VENV)/bin/python tools/make_vectors.py
 
-.PHONY: bench-codec
-bench-codec: ## Instructions of the codec's operations against the baseline, by valgrind
+.PHONY: bench-instructions
+bench-instructions: ## Instructions of codec, state machine and buffers against the baselines, by valgrind
 	@$(PYTHON) tools/instructions.py
 
 BENCH := build/bench

@@ -34,6 +34,7 @@ from suite.process import (
     forget_peak,
     measure,
     pin,
+    take_precedence,
 )
 from suite.quiet import disturbances
 from suite.results import Results
@@ -239,6 +240,7 @@ def parse() -> argparse.Namespace:
     parser.add_argument("--seconds", type=float, default=0.5, help="of one measurement (8 MiB: at least 2)")
     parser.add_argument("--warm-up", type=float, default=0.15, help="seconds before each measurement")
     parser.add_argument("--quick", action="store_true", help="a part of it in less than two minutes")
+    parser.add_argument("--precedence", action="store_true", help="run before everything else (needs root)")
     parser.add_argument("--force", action="store_true", help="measure even if the machine is busy")
     parser.add_argument("--output", type=Path, default=BUILD / "results", help="folder for the results")
     parser.add_argument("--charts", type=Path, help="folder for the charts, if it is another")
@@ -295,6 +297,8 @@ def main() -> int:
             "not there: " + ", ".join(missing) + " ('make bench' builds and installs everything)\n"
         )
         return 2
+    if arguments.precedence:
+        take_precedence()
     if busy := disturbances():
         sys.stderr.write("this machine is busy: " + "; ".join(busy) + "\n")
         if not arguments.force:

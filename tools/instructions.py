@@ -1,4 +1,4 @@
-"""Count the instructions of codec operations and compare them with ``crates/wire/benches/instructions.json``.
+"""Count instructions of codec, state machine and buffers, and compare them with baselines beside them.
 
 Counts do not depend on what else a machine does, so a change of a few percent is seen::
 
@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import os
 import re
 import shutil
 import subprocess
@@ -21,7 +22,8 @@ import tempfile
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
-BASELINE = ROOT / "crates" / "wire" / "benches" / "instructions.json"
+#: Crates with a benchmark ``benches/instructions.rs``, and its baseline ``benches/instructions.json``.
+CRATES = {"nnrp-wire": "crates/wire", "nnrp-testkit": "crates/testkit"}
 
 TOLERANCE, SLACK = 0.05, 400
 """How far a count may be above the baseline, as a part of it and in instructions: memcpy differs between
@@ -30,9 +32,10 @@ STEEPER = 1.25
 """How much more an item may cost at the end of a curve than in its middle; growing buffers make it uneven."""
 
 
-def build() -> Path:
-    """Build the benchmark and find it."""
-    command = ["cargo", "bench", "--quiet", "-p", "nnrp-wire", "--bench", "instructions", "--no-run"]
+def build(crate: str) -> Path:
+    """Build the benchmark of a crate and find it."""
+    command = [os.environ.get("CARGO", "cargo"), "bench", "--quiet", "-p", crate, "--bench", "instructions"]
+    command.append("--no-run")
     messages = subprocess.run(
         [*command, "--message-format=json"], cwd=ROOT, check=True, stdout=subprocess.PIPE, text=True
     )
@@ -96,6 +99,8 @@ def show(counts: dict[str, int]) -> list[str]:
     for name, instructions in counts.items():
         if "@" not in name:
             sys.stdout.write(f"{instructions:12,}  {name}\n")
+    if not curves(counts):
+        return []
     bent = []
     sizes = sorted({size for points in curves(counts).values() for size, _ in points})
     sys.stdout.write("\n" + "".join(f"{size:>10}" for size in sizes) + "  items; below, instructions\n")
@@ -123,28 +128,37 @@ def compare(counts: dict[str, int], before: dict[str, int]) -> list[str]:
     return worse
 
 
+def check(crate: str, baseline: Path, compiler: str, bless: bool) -> list[str]:
+    """Count what the benchmark of a crate does; returns what is wrong with it."""
+    counts = count(build(crate))
+    problems = [f"{name} grows faster than linearly" for name in show(counts)]
+    if bless:
+        lines = ",\n".join(f"    {json.dumps(name)}: {number}" for name, number in counts.items())
+        head = f'  "compiler": {json.dumps(compiler)},\n  "instructions": {{\n{lines}\n  }}'
+        baseline.write_text(f"{{\n{head}\n}}\n")
+    before = json.loads(baseline.read_text())
+    sys.stdout.write("\n")
+    if before["compiler"] == compiler:
+        problems += compare(counts, before["instructions"])
+    else:
+        sys.stdout.write(f"not compared: the baseline is of {before['compiler']}\n")
+    return problems
+
+
 def main() -> None:
     """Count and compare."""
-    parser = argparse.ArgumentParser(description="Count the instructions of codec operations.")
+    parser = argparse.ArgumentParser(description="Count instructions and compare them with the baselines.")
     parser.add_argument("--bless", action="store_true", help="write the counts as the new baseline")
     arguments = parser.parse_args()
     if not shutil.which("valgrind"):
         sys.stdout.write("valgrind is not installed, so no instructions are counted\n")
         return
     compiler = subprocess.run(["rustc", "--version"], check=True, stdout=subprocess.PIPE, text=True).stdout
-    counts = count(build())
-    bent = show(counts)
-    if arguments.bless:
-        lines = ",\n".join(f"    {json.dumps(name)}: {number}" for name, number in counts.items())
-        head = f'  "compiler": {json.dumps(compiler.strip())},\n  "instructions": {{\n{lines}\n  }}'
-        BASELINE.write_text(f"{{\n{head}\n}}\n")
-    problems = [f"{name} grows faster than linearly" for name in bent]
-    baseline = json.loads(BASELINE.read_text())
-    sys.stdout.write("\n")
-    if baseline["compiler"] == compiler.strip():
-        problems += compare(counts, baseline["instructions"])
-    else:
-        sys.stdout.write(f"not compared: the baseline is of {baseline['compiler']}\n")
+    problems = []
+    for crate, folder in CRATES.items():
+        sys.stdout.write(f"{crate}\n\n")
+        baseline = ROOT / folder / "benches" / "instructions.json"
+        problems += check(crate, baseline, compiler.strip(), arguments.bless)
     if problems:
         sys.exit("\n".join([*problems, "When that is meant, --bless makes these counts the baseline."]))
     sys.stdout.write("no count is worse, no curve bends upwards\n")

@@ -1,4 +1,4 @@
-//! Work whose instructions `tools/instructions.py` counts: `make bench-codec`.
+//! Work whose instructions `tools/instructions.py` counts: `make bench-instructions`.
 //!
 //! Each case is one call of [`measured`]. Names go to standard output in the order of the calls, which is how counts find their
 //! names; those that end in `@n` are points of a curve.
