@@ -19,7 +19,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Mapping
-from contextlib import ExitStack
+from contextlib import ExitStack, nullcontext
 from pathlib import Path
 
 from suite.cells import size_text
@@ -34,7 +34,7 @@ from suite.process import (
     forget_peak,
     measure,
     pin,
-    take_precedence,
+    precedence,
 )
 from suite.quiet import disturbances
 from suite.results import Results
@@ -297,17 +297,16 @@ def main() -> int:
             "not there: " + ", ".join(missing) + " ('make bench' builds and installs everything)\n"
         )
         return 2
-    if arguments.precedence:
-        take_precedence()
     if busy := disturbances():
         sys.stderr.write("this machine is busy: " + "; ".join(busy) + "\n")
         if not arguments.force:
             sys.stderr.write("numbers would be worth nothing; --force measures all the same\n")
             return 3
     results = Results(about(plan, compared))
-    run(plan, found, results)
-    # A build is compared with another by frames; the scenarios are about the one there is.
-    results.answers = ask(plan, arguments.scenarios, found) if len(compared) == 1 else []
+    with precedence() if arguments.precedence else nullcontext():
+        run(plan, found, results)
+        # A build is compared with another by frames; the scenarios are about the one there is.
+        results.answers = ask(plan, arguments.scenarios, found) if len(compared) == 1 else []
     results.write(arguments.output / "results.json", plan.comparisons)
     try:
         charts(results, plan, arguments.charts or arguments.output)

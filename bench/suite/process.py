@@ -8,7 +8,7 @@ import os
 import selectors
 import subprocess
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Self
@@ -59,18 +59,24 @@ def forget_peak(pid: int) -> None:
     (PROC / str(pid) / "clear_refs").write_text("5")
 
 
-def take_precedence() -> None:
-    """Let this process and all it starts run before everything else on this machine; needs to be root.
+@contextlib.contextmanager
+def precedence() -> Iterator[None]:
+    """Let this terminal's session run before everything else on this machine; needs to be root.
 
-    The scheduler groups processes by session, and niceness counts within a group only: so this is a session of
-    its own, and its group has the highest weight. What others need they get where a core is idle.
+    The scheduler groups processes by session, and niceness counts within a group only, so it is the group
+    that gets the highest weight. Others get what is left.
 
     Raises:
         OSError: it is not allowed, or the kernel does not group.
 
     """
-    os.setsid()
-    (PROC / "self" / "autogroup").write_text("-20")
+    group = PROC / "self" / "autogroup"
+    before = group.read_text().rpartition("nice ")[2]
+    group.write_text("-20")
+    try:
+        yield
+    finally:
+        group.write_text(before)
 
 
 def pin(pid: int, cores: Iterable[int]) -> None:
