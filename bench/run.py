@@ -252,6 +252,13 @@ def parse() -> argparse.Namespace:
         "--python-path", type=lambda text: Path(text).resolve(), help="folder the package is in"
     )
     parser.add_argument(
+        "--merge",
+        type=Path,
+        nargs="+",
+        metavar="FOLDER",
+        help="put results of runs together; measures nothing",
+    )
+    parser.add_argument(
         "--keep", metavar="NAME", help="copy the build for later comparisons, and do nothing else"
     )
     parser.add_argument(
@@ -276,6 +283,20 @@ def parse() -> argparse.Namespace:
     return arguments
 
 
+def show(results: Results, plan: Plan, arguments: argparse.Namespace) -> int:
+    """Write and print what was measured."""
+    results.write(arguments.output / "results.json", plan.comparisons)
+    try:
+        charts(results, plan, arguments.charts or arguments.output)
+    except ImportError:
+        sys.stderr.write("no charts: matplotlib is not installed\n")
+    text = markdown(results, plan)
+    (arguments.output / "results.md").write_text(text)
+    sys.stdout.write(text)
+    sys.stderr.write(f"written to {arguments.output}\n")
+    return 1 if results.failures else 0
+
+
 def main() -> int:
     """Run what was asked for."""
     arguments = parse()
@@ -292,6 +313,11 @@ def main() -> int:
         warm_up=arguments.warm_up,
     )
     found = all_contenders(compared)
+    results = Results(about(plan, compared))
+    if arguments.merge:
+        for folder in arguments.merge:
+            results.take(folder / "results.json")
+        return show(results, plan, arguments)
     if missing := prepare(found, plan.contenders):
         sys.stderr.write(
             "not there: " + ", ".join(missing) + " ('make bench' builds and installs everything)\n"
@@ -302,21 +328,11 @@ def main() -> int:
         if not arguments.force:
             sys.stderr.write("numbers would be worth nothing; --force measures all the same\n")
             return 3
-    results = Results(about(plan, compared))
     with precedence() if arguments.precedence else nullcontext():
         run(plan, found, results)
         # A build is compared with another by frames; the scenarios are about the one there is.
         results.answers = ask(plan, arguments.scenarios, found) if len(compared) == 1 else []
-    results.write(arguments.output / "results.json", plan.comparisons)
-    try:
-        charts(results, plan, arguments.charts or arguments.output)
-    except ImportError:
-        sys.stderr.write("no charts: matplotlib is not installed\n")
-    text = markdown(results, plan)
-    (arguments.output / "results.md").write_text(text)
-    sys.stdout.write(text)
-    sys.stderr.write(f"written to {arguments.output}\n")
-    return 1 if results.failures else 0
+    return show(results, plan, arguments)
 
 
 if __name__ == "__main__":

@@ -12,7 +12,7 @@ from typing import Any
 from suite.plan import Cell
 from suite.process import Sample
 from suite.scenarios import Answer
-from suite.targets import Comparison
+from suite.targets import MODES, Comparison
 
 #: CPU time of others in one measurement, as a part of a core, from which on it is suspect.
 SUSPECT = 0.10
@@ -69,6 +69,19 @@ class Results:
             for sample in rounds.values()
         )
 
+    def take(self, path: Path) -> None:
+        """Add what another run wrote, which was about other sizes, modes or contenders."""
+        document = json.loads(path.read_text())
+        for name in ("rounds", "seconds"):
+            self.about[name] = max(self.about[name], document["about"][name])
+        for each in document["samples"]:
+            cell = Cell(each["size"], MODES[each["mode"]])
+            for number, values in each["rounds"].items():
+                self.add(each["contender"], cell, int(number), Sample(**values))
+        for each in document["failures"]:
+            self.fail(each["contender"], Cell(each["size"], MODES[each["mode"]]), each["why"])
+        self.answers += [Answer(**values) for values in document["answers"]]
+
     def write(self, path: Path, comparisons: list[Comparison]) -> None:
         """Write everything as JSON."""
         rows = [
@@ -92,7 +105,7 @@ class Results:
             {"contender": name, "size": cell.size, "mode": cell.mode.name, "why": why}
             for (name, cell), why in self.failures.items()
         ]
-        answers = [{"title": answer.title, "values": answer.values} for answer in self.answers]
+        answers = [asdict(answer) for answer in self.answers]
         document = {
             "about": self.about,
             "ratios": ratios,
