@@ -93,6 +93,7 @@ python-lint: $(STAMPS)/package $(STAMPS)/dev-requirements $(STAMPS)/demo-require
 	@cd python && ../$(VENV)/bin/mypy
 	@cd examples/python && ../../$(VENV)/bin/mypy --strict --explicit-package-bases --python-executable ../../$(PY) --exclude 'test_|train/|torch_streams' .
 	@$(VENV)/bin/mypy --config-file interop/mypy.ini interop
+	@cd bench && ../$(VENV)/bin/mypy --strict --explicit-package-bases --ignore-missing-imports run.py suite
 	@cd python && ../$(PYRIGHT)
 	@cd examples/python && ../../$(PYRIGHT)
 	@$(PY) -m mypy.stubtest --mypy-config-file python/pyproject.toml nnrp._native
