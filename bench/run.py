@@ -313,7 +313,7 @@ def main() -> int:
         warm_up=arguments.warm_up,
     )
     found = all_contenders(compared)
-    results = Results(about(plan, compared))
+    results = Results({**about(plan, compared), "precedence": arguments.precedence})
     if arguments.merge:
         for folder in arguments.merge:
             results.take(folder / "results.json")

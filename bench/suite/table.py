@@ -39,6 +39,11 @@ def _head(results: Results, plan: Plan) -> Iterator[str]:
     )
     if suspects := results.suspects():
         yield ""
+        if about.get("precedence"):
+            yield (
+                f"The run had precedence over other work, of which there was some during {suspects} measurements."
+            )
+            return
         yield (
             f"**{suspects} measurements were taken while other processes used more than a tenth of a core.** "
             "Do not trust them much."

@@ -5,6 +5,7 @@
 
 #![allow(
     missing_docs,
+    clippy::panic,
     clippy::unwrap_used,
     clippy::expect_used,
     clippy::print_stdout,
@@ -99,12 +100,14 @@ fn pool() {
             let taken: Vec<_> = (1..=others).map(|step| filled(&pool, step * 100_000, &head)).collect();
             drop(taken);
             case(&format!("pool/take and return {name}, {others} others"), || {
-                drop(filled(&pool, len, &head))
+                drop(filled(&pool, len, &head));
             });
         }
     }
     let pool = BufferPool::default();
-    case("pool/take and return 64 B", || drop(filled(&pool, 64, &head)));
+    case("pool/take and return 64 B", || {
+        drop(filled(&pool, 64, &head));
+    });
 }
 
 /// A body of which only the beginning has arrived, so that no copying is counted.
