@@ -41,7 +41,7 @@ def _head(results: Results, plan: Plan) -> Iterator[str]:
         yield ""
         if about.get("precedence"):
             yield (
-                f"The run had precedence over other work, of which there was some during {suspects} measurements."
+                f"It had precedence over other work, of which there was some during {suspects} measurements."
             )
             return
         yield (

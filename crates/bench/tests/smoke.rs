@@ -1,6 +1,6 @@
 //! Every server and its client do their work, over every transport: nothing is said about how fast.
 
-#![allow(clippy::disallowed_methods, reason = "processes are started, and given some time")]
+#![allow(clippy::unwrap_used, reason = "tests fail by panicking")]
 
 use std::io::{BufRead, BufReader, Read};
 use std::path::Path;
