@@ -108,6 +108,7 @@ macro_rules! attacks {
 // - On QUIC a control stream may be 8 MiB ahead of its reader, which quinn keeps in pieces at half as much again.
 // - What nobody takes is 4 MiB of control packets, or eight bodies of 32 MiB in buffers a quarter larger than 1 MiB; a QUIC
 //   connection holds its window of 32 MiB beside them.
+// - Frames that come faster than they are refused or answered fill that window, in pieces likewise.
 // - Results nobody reads are 4 MiB, and what QUIC has sent and not had acknowledged.
 attacks! {
     handshake::hello_that_never_ends: Echo, [18 26 54], 1;
@@ -121,7 +122,7 @@ attacks! {
     tls::garbage_instead_of_tls: Echo, [- 1 -], 10;
     tls::new_keys_without_end: Echo, [- 1 -], 10;
     connections::churn: Echo, [1 1 9], 10;
-    connections::half_open: Echo, [18 26 6], 1;
+    connections::half_open: Echo, [18 26 7], 1;
     connections::goodbye_first: Echo, [- - 7], 10;
     connections::garbage_on_the_udp_port: Echo, [- - 1], 10;
     control::bodies_of_four_gigabytes: Echo, [1 1 18], 10;
@@ -135,10 +136,10 @@ attacks! {
     frames::session_id_spoofing: Echo, [1 1 4], 10;
     frames::flood_beyond_the_inbox: Deaf, [2 2 4], 10;
     frames::big_frames_beyond_the_inbox: Deaf, [350 350 392], 10;
-    frames::results_nobody_reads: Lavish, [6 6 34], 10;
+    frames::results_nobody_reads: Lavish, [7 7 34], 10;
     frames::slow_reader_after_goodbye: Lavish, [6 6 -], 10;
-    frames::tiles_by_the_bit: Echo, [11 11 14], 10;
-    frames::counts_of_65535: Echo, [9 9 34], 10;
+    frames::tiles_by_the_bit: Echo, [11 11 24], 10;
+    frames::counts_of_65535: Echo, [9 9 66], 10;
     frames::one_byte_at_a_time: Echo, [5 7 27], 10;
     streams::ten_thousand_streams: Deaf, [- - 4], 10;
     streams::streams_that_declare_and_send_nothing: Deaf, [- - 7], 10;
@@ -146,7 +147,7 @@ attacks! {
     streams::results_stopped: Echo, [- - 3], 10;
     streams::second_control_streams: Echo, [- - 1], 10;
     streams::garbage_datagrams: Echo, [- - 2], 10;
-    streams::control_stopped: Echo, [- - 5], 10;
+    streams::control_stopped: Echo, [- - 6], 10;
     streams::no_credit_for_results: Lavish, [- - 8], 10;
     streams::goodbye_without_credit: Lavish, [- - 3], 10;
     streams::no_credit_for_drops: Echo, [- - 2], 10;
