@@ -25,7 +25,7 @@ ROOT = Path(__file__).resolve().parent.parent
 #: Crates with a benchmark ``benches/instructions.rs``, and its baseline ``benches/instructions.json``.
 CRATES = {"nnrp-wire": "crates/wire", "nnrp-testkit": "crates/testkit"}
 
-TOLERANCE, SLACK = 0.05, 400
+TOLERANCE, SLACK = 0.10, 400
 """How far a count may be above the baseline, as a part of it and in instructions: memcpy differs between
 machines, and where the allocator finds memory is a matter of chance."""
 STEEPER = 1.25
