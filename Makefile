@@ -144,17 +144,15 @@ release-check: $(STAMPS)/dev-requirements ## What has to hold before a release: 
 	$(call say,"The Rust surface against the last release")
 	@bash tools/semver.sh $(BASELINE)
 
-DOCS_PY := build/docs-venv/bin/python
-
 .PHONY: docs
 docs: $(STAMPS)/docs-requirements build/site-assets/mermaid.min.js ## The documentation site, in build/site: warnings are errors, links are checked
 	$(call say,"The documentation site")
-	@NO_MKDOCS_2_WARNING=1 $(DOCS_PY) -m mkdocs build --quiet --strict
-	@$(DOCS_PY) scripts/site/check_links.py build/site
+	@NO_MKDOCS_2_WARNING=1 $(PY) -m mkdocs build --quiet --strict
+	@$(PY) scripts/site/check_links.py build/site
 
 .PHONY: docs-serve
 docs-serve: $(STAMPS)/docs-requirements build/site-assets/mermaid.min.js ## The site on port 8000, built again when a page changes
-	@$(DOCS_PY) -m mkdocs serve
+	@$(PY) -m mkdocs serve
 
 .PHONY: vectors
 vectors: $(STAMPS)/rc2 ## Makes vectors/*.json again from the published peer
@@ -233,14 +231,13 @@ $(STAMPS)/rc2: interop/requirements.txt | $(STAMPS)/tools
 	@$(RC2_VENV)/bin/python -m pip install $(PIP_FLAGS) -r $<
 	@mkdir -p $(@D) && touch $@
 
-$(STAMPS)/docs-requirements: requirements-docs.txt | $(STAMPS)/tools
+$(STAMPS)/docs-requirements: requirements-docs.txt | $(STAMPS)/venv
 	$(call say,"Tools for the documentation site")
-	@$(PYTHON) -m venv --clear build/docs-venv
-	@$(DOCS_PY) -m pip install $(PIP_FLAGS) -r $<
-	@mkdir -p $(@D) && touch $@
+	@$(PY) -m pip install $(PIP_FLAGS) -r $<
+	@touch $@
 
 build/site-assets/mermaid.min.js: scripts/site/mermaid.py $(STAMPS)/docs-requirements
-	@$(DOCS_PY) $< $(@D)
+	@$(PY) $< $(@D)
 
 # Everybody who is measured has an environment of its own.
 $(STAMPS)/bench-%: bench/requirements-%.txt | $(STAMPS)/tools

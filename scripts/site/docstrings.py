@@ -22,7 +22,6 @@ class Docstrings(Extension):
 
 def markdown(text: str) -> str:
     """Return a docstring with roles as code, double backquotes as single, and simple tables as Markdown's."""
-    text = ROLE.sub(r"`\1`", text).replace("``", "`")
     lines: list[str] = []
     columns: list[slice] = []
     for line in text.splitlines():
@@ -37,6 +36,8 @@ def markdown(text: str) -> str:
                 columns = [] if ends_table else columns
         elif columns:
             lines.append("| " + " | ".join(line[column].strip() or " " for column in columns) + " |")
+        elif line.endswith("::"):  # an indented block follows, which is code in Markdown, too
+            lines.append(line[:-2] and line[:-1])
         else:
             lines.append(line)
-    return "\n".join(lines)
+    return ROLE.sub(r"`\1`", "\n".join(lines)).replace("``", "`")

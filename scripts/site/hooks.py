@@ -10,10 +10,14 @@ from __future__ import annotations
 import ast
 import posixpath
 import re
+import sys
 from pathlib import Path
 from typing import Any
 
 from mkdocs.structure.files import File, Files
+
+sys.path.insert(0, str(Path(__file__).parent))
+import docstrings
 
 ROOT = Path(__file__).resolve().parents[2]
 #: Written by scripts/site/mermaid.py before the site is built.
@@ -22,6 +26,7 @@ LINK = re.compile(r"(!?\[(?:[^\[\]]|\[[^\[\]]*\])*\])\(([^)\s#]+)(#[^)\s]*)?\)")
 FENCE = re.compile(r"^(```|~~~).*?^\1", re.DOTALL | re.MULTILINE)
 #: Where the reference of a module goes: everything in its `__all__`.
 NAMES = re.compile(r"<!-- names of (\S+) -->")
+DOCSTRING = re.compile(r"<!-- docstring of (\S+) -->")
 LANGUAGES = {".py": "python", ".rs": "rust", ".sh": "sh", ".toml": "toml", ".lua": "lua", ".pyi": "python"}
 PICTURES = {".png", ".svg", ".jpg"}
 SHOWN = {*LANGUAGES, ".md", ".service", "Containerfile"}
@@ -49,7 +54,7 @@ def on_files(files: Files, config: Any) -> Files:
 
 def on_page_markdown(markdown: str, page: Any, **_: Any) -> str:
     """Point links that leave docs/ to the pages that were made for them."""
-    markdown = NAMES.sub(names_of, markdown)
+    markdown = DOCSTRING.sub(docstring_of, NAMES.sub(names_of, markdown))
     here = page.file.src_uri
     origin = (
         here.removeprefix("source/").removesuffix(".page.md")
@@ -68,12 +73,24 @@ def on_page_markdown(markdown: str, page: Any, **_: Any) -> str:
     return outside_fences(markdown, lambda prose: LINK.sub(replaced, prose))
 
 
-def names_of(match: re.Match[str]) -> str:
-    """Return what mkdocstrings takes for the documentation of each public name of a module, in its order."""
+def module_of(match: re.Match[str]) -> tuple[str, ast.Module]:
+    """Return the name and the source of the module that a page asks for; nothing is imported."""
     module = match.group(1)
     path = ROOT / "python" / module.replace(".", "/")
     path = path / "__init__.py" if path.is_dir() else path.with_suffix(".py")
-    for node in ast.parse(path.read_text(encoding="utf-8")).body:
+    return module, ast.parse(path.read_text(encoding="utf-8"))
+
+
+def docstring_of(match: re.Match[str]) -> str:
+    """Return the docstring of a module, as Markdown."""
+    _, source = module_of(match)
+    return docstrings.markdown(ast.get_docstring(source) or "")
+
+
+def names_of(match: re.Match[str]) -> str:
+    """Return what mkdocstrings takes for the documentation of each public name of a module, in its order."""
+    module, source = module_of(match)
+    for node in source.body:
         if isinstance(node, ast.Assign) and getattr(node.targets[0], "id", "") == "__all__":
             return "\n\n".join(f"::: {module}.{name}" for name in ast.literal_eval(node.value))
     raise ValueError(f"{module} has no __all__")
