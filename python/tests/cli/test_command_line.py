@@ -7,6 +7,9 @@ import tomllib
 from importlib import import_module
 from pathlib import Path
 
+import pytest
+from commands import PATIENCE
+
 import nnrp
 
 #: Milliseconds of CPU time for `nnrp --help`. It is about 80 on a machine with nothing else to do.
@@ -62,3 +65,43 @@ def test_help_comes_at_once(tmp_path):
         assert dear == []
         took.append(float(milliseconds))
     assert min(took) < GENEROUS
+
+
+@pytest.mark.parametrize(
+    ("arguments", "needs"),
+    [
+        (["submit", "nnrp://127.0.0.1:1", "a.npy"], "reading an array needs NumPy"),
+        (["submit", "nnrp://127.0.0.1:1", "a.png"], "reading a picture needs NumPy"),
+        (["bench", "nnrp://127.0.0.1:1", "--plot", "a.png"], "--plot needs matplotlib"),
+        (
+            ["serve", "app:shout", "--plain", "--port", "0", "--metrics-port", "0"],
+            "--metrics-port needs prometheus_client",
+        ),
+        (
+            ["serve", "app:shout", "--plain", "--port", "0", "--otel", "otlp"],
+            "--otel needs opentelemetry-sdk",
+        ),
+    ],
+)
+def test_what_is_not_installed_is_said(commands, arguments, needs):
+    """Everything else works without: the package has no dependency."""
+    for name in ("a.npy", "a.png"):
+        commands.write(name, b"")
+    commands.write("app.py", "def shout(submit): pass\n")
+    absent = ["numpy", "PIL", "matplotlib", "prometheus_client", "opentelemetry", "opentelemetry.sdk"]
+    program = (
+        f"import sys; sys.modules.update(dict.fromkeys({absent!r}))\n"
+        f"from nnrp.cli.main import main; sys.exit(main({arguments!r}))"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", program],
+        capture_output=True,
+        text=True,
+        check=False,
+        cwd=commands.folder,
+        env=commands.environment(),
+        timeout=PATIENCE,
+    )
+    last = done.stderr.splitlines()[-1]
+    assert done.returncode == 1
+    assert last.startswith(f"nnrp {arguments[0]}: {needs}: pip install ")
