@@ -146,7 +146,7 @@ class LazySection(LazyFrozen, TensorSectionData):
 
 def sections_from_native(body: _native.FrameBody) -> tuple[TensorSectionData, ...]:
     """Return the sections of a body as data, without copying their payloads yet."""
-    sections = []
+    sections: list[TensorSectionData] = []
     for source in body.sections():
         section = new_object(LazySection)
         _set(section, "_source", source)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from typing import Any
 
 from nnrp._checks import check_timeout
 from nnrp._lazy import packet_from_native
@@ -60,7 +61,8 @@ def migrate(
         metadata = SessionMigrateAckMetadata.unpack(answer.metadata)
         session.control.transport_id = target
         # It is the connection the session was on before, and is over the other transport now.
-        session.connection.__class__ = type(connection)
+        connected: Any = session.connection
+        connected.__class__ = type(connection)
         state.moved(metadata.resume_from_frame_id)
         return MigrationOutcome(previous, target, session, answer, metadata)
 

@@ -15,6 +15,7 @@ class Source(Protocol):
     @property
     def stats(self) -> Stats:
         """The counters, and how long frames took, as they are now."""
+        ...
 
 
 @dataclass(frozen=True)

@@ -8,7 +8,7 @@ import inspect
 import logging
 import signal
 from collections.abc import Awaitable, Callable, Collection, Generator
-from typing import Any
+from typing import Any, cast
 
 from nnrp._logging import about
 from nnrp.adapters._listener import DRAIN_REASON, Drained, drain_all
@@ -184,7 +184,8 @@ def _awaitable(returned: Awaitable[object]) -> Awaitable[object]:
 def _is_end_of_session(error: BaseException) -> bool:
     """Whether nothing is wrong but that the session is over, be it said once or by every task of a group."""
     if isinstance(error, BaseExceptionGroup):
-        return all(map(_is_end_of_session, error.exceptions))
+        group = cast("BaseExceptionGroup[BaseException]", error)
+        return all(map(_is_end_of_session, group.exceptions))
     return isinstance(error, NnrpConnectionClosedError)
 
 

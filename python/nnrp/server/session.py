@@ -384,7 +384,8 @@ class ServerSession(Record):
         from nnrp.server._parts import part_arguments  # noqa: PLC0415  # few answer in parts
 
         part = part_arguments(received, tile_ids, sections, last=last)
-        return await self.send_result(**{**part, "typed_payloads": typed_payloads, **result})
+        arguments: dict[str, Any] = {**part, "typed_payloads": typed_payloads, **result}
+        return await self.send_result(**arguments)
 
     async def send_result_drop(
         self,
