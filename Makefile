@@ -166,12 +166,12 @@ BENCH := build/bench
 BENCH_PY := $(BENCH)/venv/bin/python
 
 .PHONY: bench
-bench: $(STAMPS)/bench ## Our servers beside floors and peers, on this machine: ratios, CPU, memory (half an hour; docs/benchmarks.md)
+bench: $(STAMPS)/bench-program $(addprefix $(STAMPS)/bench-,rc2 grpc zmq) ## Our servers beside floors and peers, on this machine: ratios, CPU, memory (half an hour; docs/benchmarks.md)
 	$(call say,"Benchmarks")
 	@$(BENCH_PY) bench/run.py $(BENCH_OPTIONS)
 
 .PHONY: bench-quick
-bench-quick: $(STAMPS)/bench ## A part of it in less than two minutes
+bench-quick: $(STAMPS)/bench-program ## A part of it in less than two minutes
 	$(call say,"Benchmarks$(comma) the short way")
 	@$(BENCH_PY) bench/run.py --quick $(BENCH_OPTIONS)
 
@@ -252,7 +252,7 @@ $(STAMPS)/bench-ours: bench/requirements.txt build/wheels/built
 	@$(BENCH_PY) -m pip install $(PIP_FLAGS) -r $< build/wheels/*.whl
 	@mkdir -p $(@D) && touch $@
 
-$(STAMPS)/bench: $(RUST_SOURCES) $(addprefix $(STAMPS)/bench-,ours rc2 grpc zmq)
+$(STAMPS)/bench-program: $(RUST_SOURCES) $(STAMPS)/bench-ours
 	$(call say,"Benchmarks: the program")
 	@$(CARGO) build --quiet --release -p nnrp-bench
 	@touch $@

@@ -315,8 +315,8 @@ def main() -> int:
     found = all_contenders(compared)
     results = Results({**about(plan, compared), "precedence": arguments.precedence})
     if arguments.merge:
-        for folder in arguments.merge:
-            results.take(folder / "results.json")
+        for number, folder in enumerate(arguments.merge):
+            results.take(folder / "results.json", number)
         return show(results, plan, arguments)
     if missing := prepare(found, plan.contenders):
         sys.stderr.write(

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 import shutil
+import subprocess
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -55,9 +57,12 @@ def keep(build: Build, name: str) -> Path:
     shutil.rmtree(target, ignore_errors=True)
     target.mkdir(parents=True)
     shutil.copy2(build.binary, target / "nnrp-bench")
-    if build.python_path is not None:
-        ignored = shutil.ignore_patterns("__pycache__", "tests")
-        shutil.copytree(build.python_path / "nnrp", target / "python" / "nnrp", ignore=ignored)
+    ask = [str(build.python), "-c", "import nnrp; print(nnrp.__file__)"]
+    said = subprocess.run(
+        ask, env={**os.environ, **build.environment}, check=True, stdout=subprocess.PIPE, text=True
+    )
+    package = Path(said.stdout.strip()).parent
+    shutil.copytree(package, target / "python" / "nnrp", ignore=shutil.ignore_patterns("__pycache__"))
     return target
 
 

@@ -16,6 +16,8 @@ from suite.targets import MODES, Comparison
 
 #: CPU time of others in one measurement, as a part of a core, from which on it is suspect.
 SUSPECT = 0.10
+#: More than anybody has the patience for; keeps apart the rounds of runs that are put together.
+ROUNDS_OF_A_RUN = 1_000_000
 
 
 @dataclass(frozen=True)
@@ -69,15 +71,15 @@ class Results:
             for sample in rounds.values()
         )
 
-    def take(self, path: Path) -> None:
-        """Add what another run wrote, which was about other sizes, modes or contenders."""
+    def take(self, path: Path, run: int) -> None:
+        """Add what run number ``run`` wrote. Its rounds are others than those of other runs."""
         document = json.loads(path.read_text())
         for name in ("rounds", "seconds"):
             self.about[name] = max(self.about[name], document["about"][name])
         for each in document["samples"]:
             cell = Cell(each["size"], MODES[each["mode"]])
             for number, values in each["rounds"].items():
-                self.add(each["contender"], cell, int(number), Sample(**values))
+                self.add(each["contender"], cell, run * ROUNDS_OF_A_RUN + int(number), Sample(**values))
         for each in document["failures"]:
             self.fail(each["contender"], Cell(each["size"], MODES[each["mode"]]), each["why"])
         self.answers += [Answer(**values) for values in document["answers"]]
