@@ -58,7 +58,8 @@ def _comparison(results: Results, plan: Plan, each: Comparison) -> Iterator[str]
     yield "| --- |" + " ---: |" * len(plan.sizes)
     for mode in plan.modes:
         cells = [_ratio(results, plan, each, Cell(size, mode)) for size in plan.sizes]
-        yield f"| {mode.text} | " + " | ".join(cells) + " |"
+        if any(cells):
+            yield row(mode.text, *cells)
 
 
 def _ratio(results: Results, plan: Plan, each: Comparison, cell: Cell) -> str:

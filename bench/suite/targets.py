@@ -105,9 +105,11 @@ COMPARISONS = (
         "rc2", "Python (uvloop), QUIC, against nnrp-py 1.0.0rc2", "uvloop-quic", "rc2-quic", _rc2_quic
     ),
     Comparison("grpc", "Python (uvloop), TCP, against grpc.aio", "uvloop-tcp", "grpc", _never),
-    Comparison("grpc", "The same with our Python client", "python-both", "grpc", _always(5.0)),
+    Comparison(
+        "grpc", "Python server and client, TCP, against grpc.aio", "python-both", "grpc", _always(5.0)
+    ),
     Comparison("zmq", "Python (uvloop), TCP, against pyzmq", "uvloop-tcp", "zmq", _never),
-    Comparison("zmq", "The same with our Python client", "python-both", "zmq", _always(1.0)),
+    Comparison("zmq", "Python server and client, TCP, against pyzmq", "python-both", "zmq", _always(1.0)),
 )
 FAMILIES = tuple(dict.fromkeys(comparison.family for comparison in COMPARISONS))
 
