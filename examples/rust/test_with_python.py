@@ -22,6 +22,8 @@ ENVIRONMENT = {
 }
 PATIENCE = 60
 """Seconds for each step; every one takes less than two."""
+pytestmark = pytest.mark.timeout(900)
+"""The first of them builds the programs."""
 
 
 @pytest.fixture(scope="session")
