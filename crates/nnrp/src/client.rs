@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
-use nnrp_session::{ClientSettings, CommandError, CreditPolicy, DRAIN_TIME, FailedFrame, Fault, FrameKey};
+use nnrp_session::{ClientSettings, CommandError, CreditPolicy, DRAIN_TIME, FailedFrame, FrameKey};
 use nnrp_transport::tls::ClientTls;
 use nnrp_transport::{Closed, Connection, Filter, Item, SendError, Sent, clock};
 use nnrp_wire::{
@@ -290,7 +290,7 @@ impl ClientSession {
 
     /// How the server's credit and pauses are treated now.
     pub fn credit_policy(&self) -> CreditPolicy {
-        self.0.connection.with(|machine, _| machine.credit_policy())
+        self.0.connection.look(nnrp_session::Machine::credit_policy)
     }
 
     /// Treats them differently from now on; submits that are held back are affected too.
@@ -328,22 +328,18 @@ impl ClientSession {
     ///
     /// As [`ClientSession::receive`].
     pub async fn receive_for(&self, frame_id: u32, view_id: Option<u16>) -> Result<Reply, SessionError> {
-        // Subscribed first, so that no cancel falls between looking and waiting.
-        let mut cancels = self.0.connection.cancels();
         let receive = self.next_reply(Filter::ResultOf { frame_id, view_id });
         tokio::pin!(receive);
-        loop {
-            let given_up = self.0.connection.with(|machine, _| machine.given_up(frame_id, view_id));
-            tokio::select! {
-                biased;
-                reply = &mut receive => return reply,
-                Some(key) = std::future::ready(given_up) => {
-                    let failed = FailedFrame { key, fault: Fault::given_up(key), packet: None };
-                    return Ok(Reply::Failed(Box::new(failed)));
-                }
-                _ = cancels.recv() => {}
-            }
+        tokio::select! {
+            biased;
+            reply = &mut receive => return reply,
+            // It waits now, and is told of any cancel to come.
+            () = std::future::ready(()) => {}
         }
+        if let Some(key) = self.0.connection.look(|machine| machine.given_up(frame_id, view_id)) {
+            return Ok(Reply::Failed(Box::new(FailedFrame::given_up(key))));
+        }
+        receive.await
     }
 
     async fn next_reply(&self, filter: Filter) -> Result<Reply, SessionError> {

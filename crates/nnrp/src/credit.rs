@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use nnrp_session::{CommandError, CreditPolicy, Hold, HoldReason};
+use nnrp_session::{CommandError, CreditPolicy, Hold, HoldReason, Machine};
 use nnrp_transport::{Connection, SendError, Sent, clock};
 use nnrp_wire::{EncodedPacket, FrameClass, Header};
 use tokio::sync::{Mutex, MutexGuard, watch};
@@ -31,7 +31,7 @@ impl Waiting {
         class: FrameClass,
         limit: Option<Duration>,
     ) -> Result<Sent, SendError> {
-        let policy = connection.with(|machine, _| machine.credit_policy());
+        let policy = connection.look(Machine::credit_policy);
         let mut patience = match limit {
             Some(_) => Patience { since: Some(clock::now()), limit, counted: false },
             None if policy == CreditPolicy::Fail => Patience::new(Some(Duration::ZERO)),
@@ -43,12 +43,13 @@ impl Waiting {
             CreditPolicy::Ignore => None,
             _ => Some(patience.turn(queue).await?),
         };
+        let (header, bytes) = (*packet.header(), packet.len());
+        let mut packet = Some(packet);
+        let mut changes = None;
         loop {
-            // Subscribed before the attempt, so that no change falls in between.
-            let changes = connection.credit_changes();
-            let attempt = connection.command_frame(packet.len(), |machine, now| {
+            let attempt = connection.command_frame(bytes, |machine, now| {
                 machine.check_credit(now, class)?;
-                machine.submit(now, packet.clone())
+                packet.take().map_or(Ok(()), |packet| machine.submit(now, packet))
             });
             let sent = tokio::select! {
                 biased;
@@ -58,11 +59,13 @@ impl Waiting {
                 }
             };
             match sent {
-                Err(SendError::Command(CommandError::Held(hold))) => {
-                    patience.wait(connection, changes, hold).await?;
-                }
+                Err(SendError::Command(CommandError::Held(hold))) => match changes.take() {
+                    Some(changes) => patience.wait(connection, changes, hold).await?,
+                    // Subscribed before the next attempt, so that no change falls in between.
+                    None => changes = Some(connection.credit_changes()),
+                },
                 done => {
-                    log_sent(connection, packet.header(), &done);
+                    log_sent(connection, &header, &done);
                     return done;
                 }
             }

@@ -265,7 +265,7 @@ impl ServerSession {
         let tiles = result.sections.first().map_or(0, |section| section.tiles.len());
         if result.tile_ids.is_empty() && tiles > 0 {
             let key = FrameKey { view_id: result.view_id, frame_id: result.frame_id };
-            let asked = self.0.connection.with(|machine, _| machine.submitted_tiles(key));
+            let asked = self.0.connection.look(|machine| machine.submitted_tiles(key));
             result.tile_ids = tile_ids(asked.as_ref(), tiles, result.tile_base_id);
         }
         let packet = result.encode(self.id(), Revision::Current);
@@ -322,16 +322,16 @@ impl ServerSession {
 
     /// Whether the client cancelled a frame.
     pub fn frame_cancelled(&self, key: FrameKey) -> bool {
-        self.0.connection.with(|machine, _| machine.is_cancelled(key))
+        self.0.connection.look(|machine| machine.is_cancelled(key))
     }
 
     fn is_expired(&self, key: FrameKey) -> bool {
-        self.0.connection.with(|machine, _| machine.is_expired(key))
+        self.0.connection.look(|machine| machine.is_expired(key))
     }
 
     /// Where a frame stands; `None` for one that is not known any more.
     pub fn frame_state(&self, key: FrameKey) -> Option<FrameState> {
-        self.0.connection.with(|machine, _| machine.frame_state(key))
+        self.0.connection.look(|machine| machine.frame_state(key))
     }
 
     /// Waits until nobody wants a frame any more: its client cancelled it, it expired, or the session ended.
@@ -349,7 +349,7 @@ impl ServerSession {
 
     /// Whether a frame still waits for its answer.
     pub fn owes_answer(&self, key: FrameKey) -> bool {
-        self.0.connection.with(|machine, _| machine.owes_answer(key))
+        self.0.connection.look(|machine| machine.owes_answer(key))
     }
 
     /// Ends the session: frames still unanswered are dropped, CLOSE is sent, and everything sent before has left

@@ -16,6 +16,7 @@ mod api {
     pub(crate) mod certificates;
     pub(crate) mod client_certificates;
     pub(crate) mod closing;
+    pub(crate) mod corked;
     pub(crate) mod counting;
     pub(crate) mod credit;
     pub(crate) mod crowd;
@@ -124,6 +125,9 @@ over_every_transport! {
     closing::every_result_sent_before_the_close_arrives,
     closing::a_server_that_closes_ends_every_wait,
     closing::losing_the_client_ends_the_session,
+    closing::a_server_closes_though_it_owes_more_drops_than_may_wait,
+    corked::what_is_corked_arrives_in_order_though_the_cork_stays,
+    corked::what_is_corked_leaves_when_the_cork_is_out,
     closing::closing_after_the_peer_has_gone_takes_no_time,
     rules::a_first_packet_that_breaks_a_rule_ends_the_connection,
     rules::a_message_that_breaks_a_rule_costs_itself_only,

@@ -72,6 +72,13 @@ pub struct FailedFrame {
     pub packet: Option<Packet>,
 }
 
+impl FailedFrame {
+    /// A frame that this client gave up.
+    pub fn given_up(key: FrameKey) -> Self {
+        FailedFrame { key, fault: Fault::given_up(key), packet: None }
+    }
+}
+
 /// A packet that was refused. The answer the rules ask for is already on its way; the session goes on.
 #[derive(Clone, Debug)]
 pub struct RejectedPacket {

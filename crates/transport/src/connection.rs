@@ -12,6 +12,7 @@ use tokio::sync::{broadcast, watch};
 
 use crate::error::{Closed, ReceiveError, SendError};
 use crate::inbox::{Filter, Item, Receive};
+use crate::leaving::Cork;
 use crate::path::Path;
 use crate::quic_link;
 use crate::shared::{Parts, Shared};
@@ -235,6 +236,18 @@ impl Connection {
     /// Changes whenever a submit that is held back may be worth another try.
     pub fn credit_changes(&self) -> watch::Receiver<u64> {
         self.shared().credit.subscribe()
+    }
+
+    /// Keeps back what commands queue from now on until the [`Cork`] is dropped, so that it leaves in one write, on the thread
+    /// that drops it and without waiting there. For event loops that know when their turn ends. No promise: what is alone
+    /// leaves at once, so does everything beyond 64 KiB, and nothing stays for longer than two milliseconds.
+    pub fn cork(&self) -> Cork {
+        Cork::of(self.shared())
+    }
+
+    /// Looks at the machine, which is left as it is.
+    pub fn look<R>(&self, at: impl FnOnce(&Machine) -> R) -> R {
+        at(&self.shared().lock())
     }
 
     /// Waits until everything sent so far has left: written to the socket (TCP), acknowledged by the peer

@@ -166,11 +166,15 @@ impl Filter {
         }
         match self {
             Filter::Message(wanted) => item.packet().is_some_and(|packet| packet.header.msg_type == wanted),
-            Filter::ResultOf { frame_id, view_id } => item.key().is_some_and(|key| {
-                key.frame_id == frame_id && view_id.is_none_or(|view| view == key.view_id)
-            }),
+            Filter::ResultOf { .. } => item.key().is_some_and(|key| self.is_for(key)),
             _ => true,
         }
+    }
+
+    /// Whether it is for this frame, and for no other.
+    fn is_for(self, key: FrameKey) -> bool {
+        matches!(self, Filter::ResultOf { frame_id, view_id }
+            if key.frame_id == frame_id && view_id.is_none_or(|view| view == key.view_id))
     }
 }
 
@@ -202,6 +206,14 @@ struct Waiter {
     filter: Filter,
     waker: Waker,
     slot: Option<Entry>,
+    /// The frame it waits for has been given up.
+    given_up: Option<FrameKey>,
+}
+
+impl Waiter {
+    fn is_served(&self) -> bool {
+        self.slot.is_some() || self.given_up.is_some()
+    }
 }
 
 #[derive(Debug, Default)]
@@ -231,14 +243,17 @@ impl Inbox {
 
     /// Delivers an item to the first receiver that wants it, or keeps it.
     pub(crate) fn push(&self, item: Item, room: Room) {
+        if let Some(waker) = self.place(item, room) {
+            waker.wake();
+        }
+    }
+
+    /// The same; returns who is to be woken.
+    pub(crate) fn place(&self, item: Item, room: Room) -> Option<Waker> {
         let mut state = self.lock();
         let seq = state.next_seq;
         state.next_seq += 1;
-        let waker = state.place(Entry { seq, item, room });
-        drop(state);
-        if let Some(waker) = waker {
-            waker.wake();
-        }
+        state.place(Entry { seq, item, room })
     }
 
     /// No more frames; receivers of frames get `closed` once the queue is empty.
@@ -294,6 +309,18 @@ impl Inbox {
         removed
     }
 
+    /// A frame was given up here: who waits for it, and for no other, is told. Returns whom to wake.
+    pub(crate) fn give_up(&self, key: FrameKey) -> Vec<Waker> {
+        let mut told = Vec::new();
+        for waiter in self.lock().waiters.values_mut() {
+            if !waiter.is_served() && waiter.filter.is_for(key) {
+                waiter.given_up = Some(key);
+                told.push(waiter.waker.clone());
+            }
+        }
+        told
+    }
+
     /// Items thrown away because nobody read them.
     pub(crate) fn discarded(&self) -> u64 {
         self.lock().discarded
@@ -308,16 +335,17 @@ impl Inbox {
         let mut state = self.lock();
         if let Some(number) = *ticket {
             if let Some(waiter) = state.waiters.get_mut(&number) {
-                if waiter.slot.is_none() {
+                if !waiter.is_served() {
                     waiter.waker.clone_from(cx.waker());
                 } else {
-                    let entry = state.waiters.remove(&number).and_then(|waiter| waiter.slot);
+                    let waiter = state.waiters.remove(&number);
                     *ticket = None;
                     drop(state);
-                    if let Some(entry) = entry {
-                        return Poll::Ready(Ok(entry.item));
-                    }
-                    return Poll::Pending;
+                    let given_up = waiter.as_ref().and_then(|waiter| waiter.given_up);
+                    let item = waiter.and_then(|waiter| waiter.slot).map(|entry| entry.item);
+                    let failed =
+                        || given_up.map(|key| Item::FrameFailed(Box::new(FailedFrame::given_up(key))));
+                    return item.or_else(failed).map_or(Poll::Pending, |item| Poll::Ready(Ok(item)));
                 }
             }
         } else if let Some(entry) = state.take(filter) {
@@ -333,7 +361,9 @@ impl Inbox {
         if ticket.is_none() {
             let number = state.next_ticket;
             state.next_ticket += 1;
-            state.waiters.insert(number, Waiter { filter, waker: cx.waker().clone(), slot: None });
+            state
+                .waiters
+                .insert(number, Waiter { filter, waker: cx.waker().clone(), slot: None, given_up: None });
             *ticket = Some(number);
         }
         Poll::Pending
@@ -362,7 +392,7 @@ impl State {
     /// Gives the entry to the longest waiting receiver that wants it, else queues it in order of arrival.
     fn place(&mut self, entry: Entry) -> Option<Waker> {
         for waiter in self.waiters.values_mut() {
-            if waiter.slot.is_none() && waiter.filter.matches(&entry.item) {
+            if !waiter.is_served() && waiter.filter.matches(&entry.item) {
                 waiter.slot = Some(entry);
                 return Some(waiter.waker.clone());
             }

@@ -27,14 +27,19 @@
 )]
 
 pub mod buffer;
+mod buffered;
 pub mod clock;
 mod connection;
 mod error;
 mod inbox;
+mod leaving;
+mod link;
 pub mod memory;
 mod migrate;
 pub mod order;
 mod path;
+mod pen;
+mod publish;
 #[cfg(feature = "quic")]
 mod qlog;
 #[cfg(feature = "quic")]
@@ -43,8 +48,10 @@ pub mod quic;
 mod quic_driver;
 mod quic_link;
 mod shared;
+mod silence;
 mod stats;
 mod stream_driver;
+mod stream_reader;
 #[cfg(feature = "tcp")]
 pub mod tcp;
 #[cfg(feature = "tcp")]
@@ -54,6 +61,7 @@ pub mod tls;
 pub use connection::{Connection, Sent, WeakConnection};
 pub use error::{BindError, Closed, ConnectError, ReceiveError, SendError};
 pub use inbox::{Filter, Item, Receive};
+pub use leaving::Cork;
 pub use migrate::MoveError;
 pub use shared::{MAX_LATE_BYTES, MAX_UNREAD_FRAMES, UNREAD_BODIES, WRITE_BUFFER_BYTES};
 pub use stats::{ConnectionStats, Ledger, Totals};

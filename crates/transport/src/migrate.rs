@@ -10,6 +10,7 @@ use crate::clock;
 use crate::connection::Connection;
 use crate::inbox::Room;
 use crate::order::ORDER_PATIENCE;
+use crate::publish::Wakes;
 use crate::shared::Shared;
 
 /// Why a session did not move.
@@ -99,9 +100,9 @@ fn join<E: From<CommandError>>(
     let (room, replies) = old.leave(now + linger);
     session.give_back_room(room, &moved.withdrawn);
     machine.handle_replies_written(replies);
-    session.publish(&mut machine, &mut Room::default());
-    session.close_left_if_idle(&machine, now);
-    drop(machine);
+    let mut wakes = Wakes::default();
+    session.publish(&mut machine, &mut Room::default(), &mut wakes);
+    session.finish(machine, now, wakes);
     drop(new_machine);
     if session.side() == Side::Server {
         // Admitted: it may send as much as a session does.

@@ -102,7 +102,7 @@ struct Driver {
 impl Driver {
     /// The control stream: opened by the client, both directions, packets back to back.
     async fn run_control(self, sender: tokio::sync::oneshot::Sender<SendStream>) {
-        self.path.until_claimed().await;
+        self.path.link.until_claimed().await;
         let opened = match self.path.side() {
             Side::Client => self.quic.open_bi().await,
             Side::Server => self.quic.accept_bi().await,
@@ -131,7 +131,7 @@ impl Driver {
 
     async fn read_control(&self, receive: &mut RecvStream) -> ControlEnd {
         loop {
-            self.path.control_released().await;
+            self.path.link.control_released().await;
             self.path.replies_fit().await;
             let mut bytes = [0; Header::LEN];
             match receive.read_exact(&mut bytes).await {
@@ -180,7 +180,7 @@ impl Driver {
 
     /// One task for each frame, as many as the application has room for.
     async fn accept_frames(self) {
-        self.path.until_claimed().await;
+        self.path.link.until_claimed().await;
         let order = Arc::new(SharedOrder::default());
         let mut streams = JoinSet::new();
         let mut drained = false;
@@ -197,7 +197,7 @@ impl Driver {
             tokio::select! {
                 accepted = accepted => {
                     let Some((receive, room)) = accepted else { break };
-                    self.path.frames_released().await;
+                    self.path.link.frames_released().await;
                     self.begin_frame(&mut streams, receive, &order, room);
                 }
                 Some(_) = streams.join_next() => {}
@@ -324,7 +324,7 @@ impl Driver {
     }
 
     async fn accept_datagrams(self) {
-        self.path.until_claimed().await;
+        self.path.link.until_claimed().await;
         while let Ok(payload) = self.quic.read_datagram().await {
             if self.path.is_raw() {
                 // A copy of its own: what quinn hands out is a view of all that came from the socket with it.
@@ -525,7 +525,7 @@ impl Driver {
         let mut opening = true;
         loop {
             if outbox.held.is_empty() {
-                outbox.held.extend(self.path.take_transmits(WRITE_BATCH).0);
+                outbox.held.extend(self.path.take_transmits(WRITE_BATCH));
             }
             outbox.sort(&self.path, &self.quic, !frames.is_empty());
             if control_write.is_none()

@@ -3,19 +3,22 @@
 use std::net::SocketAddr;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
+use std::time::Instant;
 
 use bytes::Bytes;
-use nnrp_session::{
-    CommandError, Ended, EndedBy, Event, FrameKey, MAX_QUEUED_REPLIES, Machine, Origin, RejectedPacket, Side,
-};
+use nnrp_session::{CommandError, FrameKey, MAX_QUEUED_REPLIES, Machine, Side};
 use nnrp_wire::{FlowUpdateMetadata, Packet, ResultHintMetadata, TransportId};
 use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore, broadcast, watch};
 
 use crate::buffer::BufferPool;
 use crate::clock;
 use crate::error::{Closed, SendError};
-use crate::inbox::{Inbox, Item, Room};
-use crate::path::{Link, Path, Standing};
+use crate::inbox::{Inbox, Room};
+use crate::leaving::Corks;
+use crate::link::Link;
+use crate::path::{Path, Standing};
+use crate::pen::Written;
+use crate::publish::Wakes;
 use crate::quic_link::QuicConnection;
 use crate::stats::{Book, ConnectionStats};
 use crate::tls::TlsFault;
@@ -54,7 +57,7 @@ pub(crate) struct Counters {
 pub(crate) struct Shared {
     machine: Mutex<Machine>,
     pub(crate) inbox: Arc<Inbox>,
-    write_room: Semaphore,
+    pub(crate) write_room: Semaphore,
     pub(crate) receive_frames: Arc<Semaphore>,
     receive_bytes: Mutex<BodyBudget>,
     /// The same for what comes on paths the session has left.
@@ -73,10 +76,11 @@ pub(crate) struct Shared {
     link: watch::Sender<Arc<Link>>,
     /// The one it has left last, as long as something may still come from there.
     left: Mutex<Option<Arc<Link>>>,
+    pub(crate) corks: Corks,
     pub(crate) counters: Counters,
     pub(crate) side: Side,
     pub(crate) certificates: Vec<Bytes>,
-    tls_fault: OnceLock<TlsFault>,
+    pub(crate) tls_fault: OnceLock<TlsFault>,
     /// Where what was counted goes in the end.
     pub(crate) book: OnceLock<Arc<Book>>,
 }
@@ -104,7 +108,7 @@ impl<T: Clone> Subscribers<T> {
         self.0.get_or_init(|| broadcast::Sender::new(SUBSCRIPTION_BACKLOG)).subscribe()
     }
 
-    fn send(&self, news: impl FnOnce() -> T) {
+    pub(crate) fn send(&self, news: impl FnOnce() -> T) {
         if let Some(sender) = self.0.get() {
             let _ = sender.send(news());
         }
@@ -167,6 +171,7 @@ impl Shared {
             ended: watch::Sender::new(None),
             link: watch::Sender::new(link.clone()),
             left: Mutex::default(),
+            corks: Corks::default(),
             counters: Counters::default(),
             side,
             certificates,
@@ -182,6 +187,11 @@ impl Shared {
         self.link.borrow().clone()
     }
 
+    /// Whether this transport connection carries the session.
+    pub(crate) fn is_on(&self, link: &Arc<Link>) -> bool {
+        Arc::ptr_eq(&*self.link.borrow(), link)
+    }
+
     /// Another one carries it from now on. Returns the one that did. Under the machine's lock.
     pub(crate) fn change_link(&self, link: Arc<Link>) -> Arc<Link> {
         let old = self.link.send_replace(link);
@@ -194,7 +204,7 @@ impl Shared {
 
     /// What this transport connection is to the session. Under the machine's lock.
     pub(crate) fn standing(&self, link: &Arc<Link>) -> Standing {
-        if Arc::ptr_eq(&*self.link.borrow(), link) {
+        if self.is_on(link) {
             Standing::InUse
         } else if self.left_link().as_ref().is_some_and(|left| Arc::ptr_eq(left, link)) {
             Standing::Left
@@ -208,7 +218,7 @@ impl Shared {
     }
 
     /// A client has nothing to wait for on the path its session has left once no frame is live.
-    pub(crate) fn close_left_if_idle(&self, machine: &Machine, now: std::time::Instant) {
+    pub(crate) fn close_left_if_idle(&self, machine: &Machine, now: Instant) {
         if self.side == Side::Client
             && machine.live_frames() == 0
             && let Some(left) = self.left_link().take()
@@ -246,7 +256,7 @@ impl Shared {
     }
 
     /// Runs `act` on the machine, then passes on what it has to say.
-    pub(crate) fn with<R>(&self, act: impl FnOnce(&mut Machine, std::time::Instant) -> R) -> R {
+    pub(crate) fn with<R>(&self, act: impl FnOnce(&mut Machine, Instant) -> R) -> R {
         self.run(self.lock(), &mut Room::default(), act)
     }
 
@@ -255,147 +265,64 @@ impl Shared {
         &self,
         mut machine: MutexGuard<'_, Machine>,
         room: &mut Room,
-        act: impl FnOnce(&mut Machine, std::time::Instant) -> R,
+        act: impl FnOnce(&mut Machine, Instant) -> R,
     ) -> R {
         let now = clock::now();
-        let deadline = machine.poll_timeout();
+        let mut wakes = Wakes::default();
         let result = act(&mut machine, now);
-        self.publish(&mut machine, room);
-        self.close_left_if_idle(&machine, now);
-        let wants_writer = machine.has_transmits() || machine.poll_timeout() != deadline;
-        let link = wants_writer.then(|| self.link());
-        drop(machine);
-        if let Some(link) = link {
-            link.wake_writer.notify_one();
-        }
+        self.publish(&mut machine, room, &mut wakes);
+        self.finish(machine, now, wakes);
         result
     }
 
-    pub(crate) fn adopt<R>(&self, act: impl FnOnce(&mut Machine, std::time::Instant) -> R) -> R {
+    /// The end of a turn on the machine, everything it had to say being published: calls the writer if it has something to
+    /// do, and those who wait for what has arrived.
+    pub(crate) fn finish(&self, machine: MutexGuard<'_, Machine>, now: Instant, wakes: Wakes) {
+        let link = self.link();
+        let calls_writer = self.note_state(&machine, &link, now) | machine.has_transmits();
+        drop(machine);
+        if calls_writer {
+            link.wake_writer.notify_one();
+        }
+        wakes.wake();
+    }
+
+    /// Passes on what of the machine's state others look at. True when the writer has to be told of an earlier deadline.
+    fn note_state(&self, machine: &Machine, link: &Link, now: Instant) -> bool {
+        self.note_replies(machine);
+        let credit = machine.credit_changes();
+        // Only ever changed under the machine's lock.
+        if *self.credit.borrow() != credit {
+            self.credit.send_replace(credit);
+        }
+        self.close_left_if_idle(machine, now);
+        link.rearm(machine.poll_timeout())
+    }
+
+    pub(crate) fn note_replies(&self, machine: &Machine) {
+        let before = self.unwritten_replies.swap(machine.unwritten_replies(), Ordering::Relaxed);
+        if before > machine.unwritten_replies() {
+            self.replies_written.notify_waiters();
+        }
+    }
+
+    pub(crate) fn adopt<R>(&self, act: impl FnOnce(&mut Machine, Instant) -> R) -> R {
         let now = clock::now();
+        let mut wakes = Wakes::default();
         let mut machine = self.lock();
         let result = act(&mut machine, now);
         // The session brings its own limits.
         let budget = BodyBudget::of(&machine);
         *self.receive_bytes.lock().unwrap_or_else(PoisonError::into_inner) = budget;
-        self.publish(&mut machine, &mut Room::default());
+        self.publish(&mut machine, &mut Room::default(), &mut wakes);
         // Under the machine's lock no reader can deliver anything newer.
         for (packet, mut room) in self.inbox.take_packets() {
             machine.handle_packet(now, packet, nnrp_session::Arrival::Control);
-            self.publish(&mut machine, &mut room);
+            self.publish(&mut machine, &mut room, &mut wakes);
         }
-        drop(machine);
+        self.finish(machine, now, wakes);
         self.link().wake_writer.notify_one();
         result
-    }
-
-    pub(crate) fn publish(&self, machine: &mut Machine, room: &mut Room) {
-        self.unwritten_replies.store(machine.unwritten_replies(), Ordering::Relaxed);
-        let credit = machine.credit_changes();
-        self.credit.send_if_modified(|last| std::mem::replace(last, credit) != credit);
-        while let Some(event) = machine.poll_event() {
-            let item = match event {
-                Event::Packet(packet, _) | Event::Control(packet) => Item::Packet(packet),
-                Event::Hello(mut hello) => {
-                    hello.peer_certificates.clone_from(&self.certificates);
-                    Item::Hello(hello)
-                }
-                Event::Migrate(migration) => Item::Migrate(migration),
-                Event::MigrationAnswered(answer) => {
-                    // What follows is for the session, which is not here yet.
-                    self.link().hold_control();
-                    Item::MigrationAnswered(answer)
-                }
-                Event::Established(established) => Item::Established(established),
-                Event::HandshakeFailed(failure) => Item::HandshakeFailed(failure),
-                Event::Submit(submit) => {
-                    self.log_frame(&submit.packet, "a frame arrived");
-                    Item::Submit(submit)
-                }
-                Event::Result(result) => {
-                    let drop = result.push.is_none();
-                    self.log_frame(&result.packet, if drop { "a drop arrived" } else { "a result arrived" });
-                    Item::Result(result)
-                }
-                Event::FrameFailed(failed) => Item::FrameFailed(failed),
-                Event::Rejected(rejected) => {
-                    self.counters.packets_refused.fetch_add(1, Ordering::Relaxed);
-                    let limit = rejected.fault.rule.is_some_and(|rule| rule.as_str().starts_with("R-LIM-"));
-                    self.counters.limits_hit.fetch_add(u64::from(limit), Ordering::Relaxed);
-                    if self.side == Side::Client {
-                        // Nobody receives these on a client: what they concern has failed by itself.
-                        self.log_refused(machine.session_id(), &rejected);
-                        continue;
-                    }
-                    Item::Rejected(rejected)
-                }
-                Event::Hint(packet, hint) => {
-                    self.hints.send(|| (packet.clone(), hint));
-                    Item::Packet(packet)
-                }
-                Event::FlowUpdate(packet, update) => {
-                    self.flow_updates.send(|| (packet.clone(), update));
-                    Item::Packet(packet)
-                }
-                Event::Cancelled(key) => {
-                    self.log_unwanted(machine.session_id(), key, "a frame was cancelled");
-                    self.cancels.send(|| key);
-                    continue;
-                }
-                Event::Expired(key) => {
-                    self.log_unwanted(machine.session_id(), key, "a frame expired");
-                    self.cancels.send(|| key);
-                    continue;
-                }
-                Event::PeerClosing(reason) => {
-                    let ended = Ended { by: EndedBy::Peer, fault: None, reason };
-                    self.inbox.end_frames(Closed(Arc::new(ended), None));
-                    continue;
-                }
-                Event::Ended(mut ended) => {
-                    // The machine knows no addresses; whoever waits wants to know whom it has lost.
-                    let peer = self.link().peer;
-                    if ended.by == EndedBy::Transport && peer.port() != 0 {
-                        ended.reason = format!("{peer}: {}", ended.reason);
-                    }
-                    let closed = Closed(Arc::new(ended), self.tls_fault.get().copied());
-                    let session = machine.session_id();
-                    if session == 0 {
-                        tracing::debug!(%peer, "a connection without a session is over: {closed}");
-                    } else {
-                        tracing::info!(session, %peer, "the session is over: {closed}");
-                    }
-                    self.inbox.close(closed.clone());
-                    self.write_room.close();
-                    self.ended.send_replace(Some(closed));
-                    continue;
-                }
-                _ => continue,
-            };
-            self.inbox.push(item, std::mem::take(room));
-        }
-    }
-
-    fn log_frame(&self, packet: &Packet, what: &str) {
-        let (header, peer) = (&packet.header, || self.link().peer);
-        tracing::debug!(
-            session = header.session_id, frame = header.frame_id, view = header.view_id, trace = header.trace_id,
-            peer = %peer(), bytes = packet.body.len(), "{what}"
-        );
-    }
-
-    fn log_unwanted(&self, session: u32, key: FrameKey, what: &str) {
-        let peer = || self.link().peer;
-        tracing::debug!(session, frame = key.frame_id, view = key.view_id, peer = %peer(), "{what}");
-    }
-
-    fn log_refused(&self, session: u32, rejected: &RejectedPacket) {
-        let trace = rejected.packet.as_ref().map_or(0, |packet| packet.header.trace_id);
-        let (fault, peer) = (&rejected.fault, || self.link().peer);
-        tracing::debug!(
-            session, frame = fault.frame_id, view = fault.view_id, trace, peer = %peer(), %fault,
-            "a packet of the server was refused"
-        );
     }
 
     pub(crate) async fn until_ended(&self) -> Closed {
@@ -434,21 +361,35 @@ impl Shared {
 
     /// Waits for room for a body of `len` bytes. `None` when there will never be any.
     pub(crate) async fn body_permit(&self, len: usize) -> Option<OwnedSemaphorePermit> {
-        let budget = self.receive_bytes.lock().unwrap_or_else(PoisonError::into_inner).clone();
-        // No body may wait for more than there can ever be.
-        let wanted = u32::try_from(len.min(budget.total)).unwrap_or(u32::MAX);
-        budget.permits.acquire_many_owned(wanted).await.ok()
+        let (budget, wanted) = self.body_budget(len);
+        budget.acquire_many_owned(wanted).await.ok()
     }
 
-    /// Waits while the peer owes us the reading of too many answers. Reading on would only make more of them. Half of
-    /// what may be queued is left for what is under way: no answer is thrown away because a peer is slow.
+    /// Room for a body of `len` bytes, if there is any now.
+    pub(crate) fn body_permit_now(&self, len: usize) -> Option<OwnedSemaphorePermit> {
+        let (budget, wanted) = self.body_budget(len);
+        budget.try_acquire_many_owned(wanted).ok()
+    }
+
+    /// The budget of bodies, and how much of it one of `len` bytes takes: none may wait for more than there can ever be.
+    fn body_budget(&self, len: usize) -> (Arc<Semaphore>, u32) {
+        let budget = self.receive_bytes.lock().unwrap_or_else(PoisonError::into_inner);
+        (budget.permits.clone(), u32::try_from(len.min(budget.total)).unwrap_or(u32::MAX))
+    }
+
+    /// Whether the peer owes us the reading of too many answers: half of what may be queued. The other half is for what is
+    /// under way: no answer is thrown away because a peer is slow.
+    pub(crate) fn is_full_of_replies(&self) -> bool {
+        self.unwritten_replies.load(Ordering::Relaxed) > MAX_QUEUED_REPLIES / 2
+    }
+
+    /// Waits while it is full of them. Reading on would only make more.
     pub(crate) async fn replies_fit(&self) {
-        let full = || self.unwritten_replies.load(Ordering::Relaxed) > MAX_QUEUED_REPLIES / 2;
-        while full() {
+        while self.is_full_of_replies() {
             let written = self.replies_written.notified();
             tokio::pin!(written);
             written.as_mut().enable();
-            if !full() {
+            if !self.is_full_of_replies() {
                 return;
             }
             tokio::select! {
@@ -461,59 +402,83 @@ impl Shared {
     pub(crate) async fn command<R>(
         &self,
         bytes: usize,
-        act: impl FnOnce(&mut Machine, std::time::Instant) -> Result<R, CommandError>,
+        act: impl FnOnce(&mut Machine, Instant) -> Result<R, CommandError>,
     ) -> Result<R, SendError> {
         let permit = match self.write_room.acquire_many(write_cost(bytes)).await {
             Ok(permit) => permit,
             Err(_) => return Err(self.until_ended().await.into()),
         };
-        let done = self.with(|machine, now| {
-            let before = machine.waiting_transmits();
-            act(machine, now).map(|result| (result, machine.waiting_transmits() > before))
-        });
+        let (done, sends) = self.queue(bytes, act);
+        if sends {
+            permit.forget();
+        }
         match done {
-            Ok((result, sends)) => {
-                // What is not to be sent, a late answer for instance, is never written either.
-                if sends {
-                    permit.forget();
-                }
-                Ok(result)
-            }
-            Err(CommandError::State { .. }) if self.ended.borrow().is_some() => {
-                drop(permit);
-                Err(self.until_ended().await.into())
-            }
-            Err(error) => Err(error.into()),
+            Err(CommandError::State { .. }) if self.is_ended() => Err(self.until_ended().await.into()),
+            done => Ok(done?),
         }
     }
 
-    /// A packet of `bytes` has been written, or never will be; `settled` when the session has left the path it was
-    /// written on, and its room was given back then.
-    pub(crate) fn written(&self, bytes: usize, origin: Origin, settled: bool) {
-        match origin {
-            Origin::Application if !settled => self.write_room.add_permits(write_cost(bytes) as usize),
-            Origin::Library if !settled => {
-                self.with(|machine, _| machine.handle_replies_written(1));
-                self.replies_written.notify_waiters();
-            }
-            _ => {}
+    /// Gives the machine a command that sends about `bytes`, and lets that leave. Tells whether it sends anything: a late
+    /// answer, for instance, is never written.
+    fn queue<R>(
+        &self,
+        bytes: usize,
+        act: impl FnOnce(&mut Machine, Instant) -> Result<R, CommandError>,
+    ) -> (Result<R, CommandError>, bool) {
+        let now = clock::now();
+        let mut wakes = Wakes::default();
+        let mut machine = self.lock();
+        let before = machine.waiting_transmits();
+        let done = act(&mut machine, now);
+        self.publish(&mut machine, &mut Room::default(), &mut wakes);
+        let link = self.link();
+        let earlier = self.note_state(&machine, &link, now);
+        let sends = done.is_ok() && machine.waiting_transmits() > before;
+        if machine.has_transmits() {
+            self.leave(machine, &link, bytes);
+        } else {
+            drop(machine);
         }
-        self.counters.packets_sent.fetch_add(1, Ordering::Relaxed);
-        self.counters.bytes_sent.fetch_add(bytes as u64, Ordering::Relaxed);
+        if earlier {
+            link.wake_writer.notify_one();
+        }
+        wakes.wake();
+        (done, sends)
+    }
+
+    /// What has been written on `link`, or never will be. Returns how many of the library's replies the machine has to be
+    /// told of: none where the session has left that path, and had its room given back then.
+    pub(crate) fn settle(&self, link: &Link, written: Written) -> usize {
+        if written.moved {
+            link.note_life();
+        }
+        if written.transmits == 0 && written.packets == 0 {
+            return 0;
+        }
+        self.counters.packets_sent.fetch_add(written.packets, Ordering::Relaxed);
+        self.counters.bytes_sent.fetch_add(written.bytes, Ordering::Relaxed);
+        let settled = link.note_written(written.room, written.replies);
+        if !settled && written.room > 0 {
+            self.write_room.add_permits(written.room);
+        }
+        link.done(written.transmits);
+        if settled { 0 } else { written.replies }
     }
 
     pub(crate) async fn flush(&self) {
+        self.write_out();
         let mut links = self.link.subscribe();
         loop {
             let link = links.borrow_and_update().clone();
-            let mut in_progress = link.in_progress();
             let idle = async {
                 loop {
-                    let busy = *in_progress.borrow_and_update() != 0;
-                    let empty = !self.lock().holds_transmits() && !busy;
-                    if empty || in_progress.changed().await.is_err() {
+                    let settled = link.settled();
+                    tokio::pin!(settled);
+                    settled.as_mut().enable();
+                    if !self.lock().holds_transmits() && link.is_settled() {
                         return;
                     }
+                    settled.await;
                 }
             };
             tokio::select! {

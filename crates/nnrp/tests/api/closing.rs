@@ -134,3 +134,19 @@ pub(crate) async fn closing_after_the_peer_has_gone_takes_no_time(kind: Kind) {
     let closing = tokio::time::timeout(std::time::Duration::from_secs(2), ends.client.close(""));
     assert!(closing.await.is_ok(), "it waited for a peer that had gone");
 }
+
+pub(crate) async fn a_server_closes_though_it_owes_more_drops_than_may_wait(kind: Kind) {
+    // A hint and a drop for each: more than half of what may be queued before reading waits.
+    const FRAMES: u32 = 400;
+    let ends = session(kind).await;
+    for frame_id in 1..=FRAMES {
+        ends.client.send(&frame(frame_id)).await.unwrap();
+        soon("a frame", ends.server.receive()).await.unwrap();
+    }
+    soon("the close", ends.server.close("enough")).await;
+    for _ in 0..FRAMES {
+        let reply = soon("a drop", ends.client.receive()).await.unwrap();
+        assert!(matches!(reply, Reply::Result(result) if result.push.is_none()));
+    }
+    soon("the end of the transport", ends.server.connection().gone()).await;
+}

@@ -138,10 +138,13 @@ pub(crate) async fn results_nobody_takes_hold_the_server_back_and_are_not_lost(k
     ends.client.send(&bulky(1, 1000)).await.unwrap();
     takes(&ends, 1).await;
     let mut seen = Vec::new();
-    for _ in 0..sent {
+    while seen.len() < sent as usize {
         let reply = soon("a result", ends.client.receive()).await.unwrap();
         let Reply::Result(result) = reply else { panic!("{reply:?}") };
-        seen.push(result.packet.header.frame_id);
+        // Nobody answers the frame: its drop is small, and on QUIC it may be here before the last results.
+        if result.push.is_some() {
+            seen.push(result.packet.header.frame_id);
+        }
     }
     seen.sort_unstable();
     assert_eq!(seen, (1..=sent).collect::<Vec<u32>>());

@@ -1,0 +1,53 @@
+use nnrp::Received;
+
+use super::harness::{Kind, bulky, frame, session, soon};
+
+pub(crate) async fn what_is_corked_arrives_in_order_though_the_cork_stays(kind: Kind) {
+    const FRAMES: u32 = 100;
+    let ends = session(kind).await;
+    let cork = ends.client.connection().cork();
+    for frame_id in 1..=FRAMES {
+        ends.client.send(&frame(frame_id)).await.unwrap();
+    }
+    let mut seen = Vec::new();
+    for _ in 1..=FRAMES {
+        let Received::Submit(submit) = soon("a frame", ends.server.receive()).await.unwrap() else {
+            panic!()
+        };
+        seen.push(submit.packet.header.frame_id);
+    }
+    if kind == Kind::Quic {
+        // Each has a stream of its own.
+        seen.sort_unstable();
+    }
+    assert_eq!(seen, (1..=FRAMES).collect::<Vec<u32>>());
+    drop(cork);
+    ends.client.connection().flush().await;
+    assert_eq!(ends.client.connection().stats().packets_sent, u64::from(FRAMES) + 1, "and a hello");
+}
+
+pub(crate) async fn what_is_corked_leaves_when_the_cork_is_out(kind: Kind) {
+    // The write buffer holds four of them.
+    const FRAMES: u32 = 20;
+    let ends = session(kind).await;
+    let client = ends.client.clone();
+    let sending = tokio::spawn(async move {
+        for frame_id in 1..=FRAMES {
+            let _cork = client.connection().cork();
+            client.send(&bulky(frame_id, 1 << 20)).await.unwrap();
+            client.send(&frame(FRAMES + frame_id)).await.unwrap();
+        }
+        client
+    });
+    let mut seen = Vec::new();
+    for _ in 1..=2 * FRAMES {
+        let Received::Submit(submit) = soon("a frame", ends.server.receive()).await.unwrap() else {
+            panic!()
+        };
+        seen.push(submit.packet.header.frame_id);
+    }
+    let client = sending.await.unwrap();
+    soon("the flush", client.connection().flush()).await;
+    seen.sort_unstable();
+    assert_eq!(seen, (1..=2 * FRAMES).collect::<Vec<u32>>());
+}

@@ -1,0 +1,161 @@
+//! How packets leave that an application has queued: at once, with others, or when it has queued all it has.
+//!
+//! A packet that is alone leaves in the call that makes it ([`pen`](crate::pen)): an answer nothing else is due with, a
+//! submit nothing else is under way with. Otherwise more of its kind are likely to follow before the calling task gives up
+//! its turn, and the writer task, which runs then, sends them together.
+//!
+//! An event loop outside the runtime knows better when its turn ends. It corks the connection: what it queues stays there
+//! until it takes the [`Cork`] out.
+
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::{Arc, MutexGuard};
+use std::time::{Duration, Instant};
+
+use nnrp_session::{Machine, Side};
+
+use crate::link::Link;
+use crate::pen::Attempt;
+use crate::shared::Shared;
+
+/// How often a thread of the application goes on writing what others have queued meanwhile, before it leaves that to the
+/// writer task.
+const TURNS: usize = 4;
+
+/// Bytes a cork keeps back at most: a read of the peer's and a write of ours are worth their system calls by then.
+const CORKED_BYTES: usize = 64 * 1024;
+
+/// How long a cork keeps anything back at most, twice over: the shortest time the runtime's timers know. A handler that
+/// computes for seconds after it has queued an answer does not hold the answer up.
+const CORKED_TIME: Duration = Duration::from_millis(1);
+
+/// What corks keep back.
+#[derive(Debug, Default)]
+pub(crate) struct Corks {
+    held: AtomicUsize,
+    /// Bytes kept back.
+    bytes: AtomicUsize,
+    /// The writer looks every [`CORKED_TIME`]: without that, nothing is kept back.
+    watched: AtomicBool,
+    /// Something has been kept back since it looked last.
+    used: AtomicBool,
+}
+
+impl Corks {
+    /// What to do with a packet of `bytes`. Under the machine's lock.
+    fn verdict(&self, bytes: usize) -> Verdict {
+        if self.held.load(Ordering::Relaxed) == 0 {
+            return Verdict::Open;
+        }
+        self.used.store(true, Ordering::Relaxed);
+        if !self.watched.swap(true, Ordering::Relaxed) {
+            return Verdict::Watch;
+        }
+        let kept = self.bytes.fetch_add(bytes, Ordering::Relaxed) + bytes;
+        if kept < CORKED_BYTES { Verdict::Keep } else { Verdict::Write }
+    }
+
+    /// When the writer looks again. It has taken everything, or is busy with it. Under the machine's lock.
+    pub(crate) fn look(&self, now: impl FnOnce() -> Instant) -> Option<Instant> {
+        if !self.watched.load(Ordering::Relaxed) {
+            return None;
+        }
+        let used = self.used.swap(false, Ordering::Relaxed);
+        self.watched.store(used, Ordering::Relaxed);
+        used.then(|| now() + CORKED_TIME)
+    }
+}
+
+enum Verdict {
+    /// There is no cork.
+    Open,
+    /// It stays for the moment.
+    Keep,
+    /// Too much is kept back.
+    Write,
+    /// It leaves, and the writer is called to look after those that follow.
+    Watch,
+}
+
+/// Keeps back what is queued on a connection, for the time of a few calls, so that it leaves together. See
+/// [`Connection::cork`](crate::Connection::cork).
+#[derive(Debug)]
+#[must_use = "the cork is out as soon as it is dropped"]
+pub struct Cork(Arc<Shared>);
+
+impl Cork {
+    pub(crate) fn of(session: &Arc<Shared>) -> Self {
+        session.corks.held.fetch_add(1, Ordering::Relaxed);
+        Cork(session.clone())
+    }
+}
+
+impl Drop for Cork {
+    fn drop(&mut self) {
+        if self.0.corks.held.fetch_sub(1, Ordering::Relaxed) == 1 {
+            self.0.write_out();
+        }
+    }
+}
+
+impl Shared {
+    /// Sends what the application has just queued, `bytes` of it, in the way that fits. `machine` is locked, and is not any
+    /// more when this returns.
+    pub(crate) fn leave<'a>(&'a self, machine: MutexGuard<'a, Machine>, link: &Arc<Link>, bytes: usize) {
+        let alone = !machine.is_raw() && machine.live_frames() <= usize::from(self.side == Side::Client);
+        if alone {
+            return self.write(machine, link);
+        }
+        match self.corks.verdict(bytes) {
+            Verdict::Keep => {}
+            Verdict::Write => self.write(machine, link),
+            Verdict::Watch => {
+                self.write(machine, link);
+                link.wake_writer.notify_one();
+            }
+            Verdict::Open => {
+                drop(machine);
+                link.wake_writer.notify_one();
+            }
+        }
+    }
+
+    /// Writes what is queued, as far as that goes without waiting.
+    pub(crate) fn write_out(&self) {
+        let machine = self.lock();
+        self.corks.bytes.store(0, Ordering::Relaxed);
+        if machine.has_transmits() {
+            let link = self.link();
+            self.write(machine, &link);
+        }
+    }
+
+    fn write<'a>(&'a self, mut machine: MutexGuard<'a, Machine>, link: &Arc<Link>) {
+        if link.quic.is_some() {
+            drop(machine);
+            link.wake_writer.notify_one();
+            return;
+        }
+        // Who has it looks again before laying it down.
+        let Some(mut pen) = link.pen.take() else { return };
+        self.corks.bytes.store(0, Ordering::Relaxed);
+        for _ in 0..TURNS {
+            pen.fill(&mut machine, link);
+            drop(machine);
+            let attempt = pen.attempt();
+            let replies = self.settle(link, pen.written());
+            machine = self.lock();
+            machine.handle_replies_written(replies);
+            self.note_replies(&machine);
+            // The session may have moved meanwhile, and takes what is queued along.
+            if attempt == Attempt::Rest || !machine.has_transmits() || !self.is_on(link) {
+                break;
+            }
+        }
+        let more = pen.has_rest() || machine.has_transmits();
+        link.pen.lay_down(pen);
+        drop(machine);
+        if more {
+            link.wake_writer.notify_one();
+        }
+    }
+}

@@ -1,0 +1,341 @@
+//! One transport connection, whatever session it carries.
+
+use std::any::Any;
+use std::fmt;
+use std::net::SocketAddr;
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError, Weak};
+use std::time::Instant;
+
+use nnrp_session::{Arrival, Origin, Transmit};
+use nnrp_wire::TransportId;
+use tokio::sync::futures::Notified;
+use tokio::sync::{Notify, watch};
+
+use crate::buffer::BufferPool;
+use crate::clock;
+use crate::path::Path;
+use crate::pen::PenRest;
+use crate::quic_link::{self, QuicConnection};
+use crate::shared::{Parts, write_cost};
+
+/// One transport connection: facts and signals, without what it carries.
+#[derive(Debug)]
+pub(crate) struct Link {
+    pub(crate) transport: TransportId,
+    pub(crate) peer: SocketAddr,
+    pub(crate) local: SocketAddr,
+    pub(crate) quic: Option<QuicConnection>,
+    encrypted: bool,
+    pub(crate) pool: BufferPool,
+    pub(crate) wake_writer: Notify,
+    pub(crate) last_frame_stream: AtomicU64,
+    frames_received: AtomicU64,
+    gone: watch::Sender<bool>,
+    claimed: watch::Sender<bool>,
+    /// Packets taken from the machine and not yet written (TCP) or acknowledged (QUIC).
+    in_progress: AtomicUsize,
+    /// The call when there are none.
+    settled: Notify,
+    taken: Mutex<Taken>,
+    /// What an ordered stream is written with, when nobody writes.
+    pub(crate) pen: PenRest,
+    /// When the writer wants to be woken at the latest; nobody has to tell it of anything later than that.
+    armed: Mutex<Option<Instant>>,
+    /// The session has left; when this connection closes at the latest.
+    left: watch::Sender<Option<Instant>>,
+    /// Reading stops until it is known which session what comes is for.
+    hold: watch::Sender<Hold>,
+    /// Everything that had arrived when the session left has been passed on.
+    drained: watch::Sender<bool>,
+    pub(crate) path: OnceLock<Weak<Path>>,
+    /// Moves on with every sign of life on an ordered stream; QUIC counts by itself.
+    life: AtomicU64,
+    looked: Mutex<Look>,
+    /// What somebody wants to live as long as this connection.
+    kept: Mutex<Kept>,
+}
+
+struct Kept(Option<Box<dyn Any + Send>>);
+
+impl fmt::Debug for Kept {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("Kept").field(&self.0.is_some()).finish()
+    }
+}
+
+/// When it was last looked for signs of life, and what was seen.
+#[derive(Debug)]
+struct Look {
+    at: Instant,
+    life: u64,
+}
+
+/// What the writer has taken and not written.
+#[derive(Debug, Default)]
+struct Taken {
+    room: usize,
+    replies: usize,
+    /// Given back already: the session has left.
+    settled: bool,
+}
+
+#[derive(Clone, Copy, Debug, Default)]
+struct Hold {
+    control: bool,
+    frames: bool,
+}
+
+impl Link {
+    pub(crate) fn new(parts: Parts) -> Arc<Self> {
+        Arc::new(Link {
+            transport: parts.transport,
+            peer: parts.peer,
+            local: parts.local,
+            quic: parts.quic,
+            encrypted: parts.encrypted,
+            pool: parts.pool,
+            wake_writer: Notify::new(),
+            last_frame_stream: AtomicU64::new(u64::MAX),
+            frames_received: AtomicU64::new(0),
+            gone: watch::Sender::new(false),
+            claimed: watch::Sender::new(parts.claimed),
+            in_progress: AtomicUsize::new(0),
+            settled: Notify::new(),
+            taken: Mutex::default(),
+            pen: PenRest::default(),
+            armed: Mutex::default(),
+            left: watch::Sender::new(None),
+            hold: watch::Sender::new(Hold::default()),
+            drained: watch::Sender::new(false),
+            path: OnceLock::new(),
+            kept: Mutex::new(Kept(None)),
+            life: AtomicU64::new(0),
+            looked: Mutex::new(Look { at: clock::now(), life: 0 }),
+        })
+    }
+
+    /// Something moved.
+    pub(crate) fn note_life(&self) {
+        self.life.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// The last look, if there was any sign of life since.
+    pub(crate) fn heard_since(&self, now: Instant) -> Option<Instant> {
+        let life = match &self.quic {
+            Some(quic) => quic_link::datagrams_received(quic),
+            None => self.life.load(Ordering::Relaxed),
+        };
+        let mut looked = self.looked.lock().unwrap_or_else(PoisonError::into_inner);
+        let before = std::mem::replace(&mut *looked, Look { at: now, life });
+        (before.life != life).then_some(before.at)
+    }
+
+    fn taken(&self) -> std::sync::MutexGuard<'_, Taken> {
+        self.taken.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    pub(crate) fn keep(&self, what: Box<dyn Any + Send>) {
+        let mut kept = self.kept.lock().unwrap_or_else(PoisonError::into_inner);
+        *kept = Kept(Some(what).filter(|_| !self.is_gone()));
+    }
+
+    /// The last thing that happens to it.
+    pub(crate) fn go(&self) {
+        self.pen.close();
+        self.done(usize::MAX);
+        self.settled.notify_waiters();
+        self.gone.send_replace(true);
+        let kept =
+            std::mem::replace(&mut *self.kept.lock().unwrap_or_else(PoisonError::into_inner), Kept(None));
+        drop(kept);
+    }
+
+    pub(crate) fn path(&self) -> Option<Arc<Path>> {
+        self.path.get().and_then(Weak::upgrade)
+    }
+
+    /// Whether nobody on the way can read along: it is encrypted, or does not leave this host.
+    pub(crate) fn is_private(&self) -> bool {
+        self.encrypted || self.peer.ip().to_canonical().is_loopback()
+    }
+
+    pub(crate) fn claim(&self) {
+        self.claimed.send_replace(true);
+    }
+
+    pub(crate) fn is_gone(&self) -> bool {
+        *self.gone.borrow()
+    }
+
+    pub(crate) async fn until_gone(&self) {
+        let _ = self.gone.subscribe().wait_for(|gone| *gone).await;
+    }
+
+    /// Whether nothing that was taken from the machine is still on its way.
+    pub(crate) fn is_settled(&self) -> bool {
+        self.in_progress.load(Ordering::Acquire) == 0
+    }
+
+    /// Tells that the last packet in progress has arrived. Ask [`Link::is_settled`] once it is enabled.
+    pub(crate) fn settled(&self) -> Notified<'_> {
+        self.settled.notified()
+    }
+
+    /// The writer waits until `deadline`, or is about to.
+    pub(crate) fn arm(&self, deadline: Option<Instant>) {
+        *self.armed.lock().unwrap_or_else(PoisonError::into_inner) = deadline;
+    }
+
+    /// Whether the writer would sleep beyond `deadline`, and is to be woken.
+    pub(crate) fn rearm(&self, deadline: Option<Instant>) -> bool {
+        let Some(deadline) = deadline else { return false };
+        let mut armed = self.armed.lock().unwrap_or_else(PoisonError::into_inner);
+        let earlier = armed.is_none_or(|at| deadline < at);
+        if earlier {
+            *armed = Some(deadline);
+        }
+        earlier
+    }
+
+    /// These are taken from the machine, under its lock: flush() never sees a packet in neither place. They count as in
+    /// progress until [`Link::done`].
+    pub(crate) fn note_taken<'a>(&self, transmits: impl IntoIterator<Item = &'a Transmit>) {
+        let mut taken = self.taken();
+        let mut count = 0;
+        for transmit in transmits {
+            count += 1;
+            match transmit {
+                Transmit::Packet { origin: Origin::Application, packet, .. } => {
+                    taken.room += write_cost(packet.len()) as usize;
+                }
+                Transmit::Packet { origin: Origin::Library, .. } => taken.replies += 1,
+                _ => {}
+            }
+        }
+        self.in_progress.fetch_add(count, Ordering::AcqRel);
+    }
+
+    /// Takes what was written off what was taken; true when the session has left, and was given it back then.
+    pub(crate) fn note_written(&self, room: usize, replies: usize) -> bool {
+        let mut taken = self.taken();
+        if !taken.settled {
+            taken.room = taken.room.saturating_sub(room);
+            taken.replies = taken.replies.saturating_sub(replies);
+        }
+        taken.settled
+    }
+
+    /// `count` transmits are not in progress any more.
+    pub(crate) fn done(&self, count: usize) {
+        let less = |in_progress: usize| Some(in_progress.saturating_sub(count));
+        if self.in_progress.fetch_update(Ordering::AcqRel, Ordering::Acquire, less) == Ok(count) {
+            self.settled.notify_waiters();
+        }
+    }
+
+    /// A frame has arrived. On one stream they are numbered as if each had one of its own.
+    pub(crate) fn count_frame(&self, arrival: Arrival) {
+        let number = self.frames_received.fetch_add(1, Ordering::Relaxed);
+        let stream = match arrival {
+            Arrival::Stream(id) => id,
+            _ => 2 + 4 * number,
+        };
+        self.last_frame_stream.store(stream, Ordering::Relaxed);
+    }
+
+    /// The session leaves: the connection closes at `at`, or earlier if it was told so before. Returns the write room
+    /// and the number of replies that were taken and not written.
+    pub(crate) fn leave(&self, at: Instant) -> (usize, usize) {
+        let mut taken = self.taken();
+        taken.settled = true;
+        let rest = (std::mem::take(&mut taken.room), std::mem::take(&mut taken.replies));
+        drop(taken);
+        self.close_at(at);
+        rest
+    }
+
+    /// Closes a connection that its session has left at `at`, if not before.
+    pub(crate) fn close_at(&self, at: Instant) {
+        let sooner = self.left.send_if_modified(|left| {
+            let sooner = left.is_none_or(|before| at < before);
+            if sooner {
+                *left = Some(at);
+            }
+            sooner
+        });
+        if sooner {
+            self.wake_writer.notify_one();
+        }
+    }
+
+    /// Whether the session has left.
+    pub(crate) fn is_left(&self) -> bool {
+        self.left.borrow().is_some()
+    }
+
+    pub(crate) fn closing_at(&self) -> Option<Instant> {
+        *self.left.borrow()
+    }
+
+    /// Waits until the session has left, and the time of what it left behind is over.
+    pub(crate) async fn until_abandoned(&self) {
+        let mut left = self.left.subscribe();
+        loop {
+            let at = *left.borrow_and_update();
+            tokio::select! {
+                () = clock::sleep_until(at) => return,
+                changed = left.changed() => if changed.is_err() { std::future::pending::<()>().await },
+            }
+        }
+    }
+
+    pub(crate) async fn until_left(&self) {
+        let _ = self.left.subscribe().wait_for(Option::is_some).await;
+    }
+
+    /// Frames wait: it is not known yet for which session they are.
+    pub(crate) fn hold_frames(&self) {
+        self.hold.send_modify(|hold| hold.frames = true);
+    }
+
+    pub(crate) fn hold_control(&self) {
+        self.hold.send_modify(|hold| hold.control = true);
+    }
+
+    /// Whether the next control packet (or, on one stream, any packet) has to wait.
+    pub(crate) fn holds_control(&self) -> bool {
+        self.hold.borrow().control
+    }
+
+    /// Waits while it is not known for which session the next control packet (or, on one stream, any packet) is.
+    pub(crate) async fn control_released(&self) {
+        if self.holds_control() {
+            let _ = self.hold.subscribe().wait_for(|hold| !hold.control).await;
+        }
+    }
+
+    /// The same for frames on streams of their own.
+    pub(crate) async fn frames_released(&self) {
+        if self.hold.borrow().frames {
+            let _ = self.hold.subscribe().wait_for(|hold| !hold.frames).await;
+        }
+    }
+
+    pub(crate) async fn until_claimed(&self) {
+        let _ = self.claimed.subscribe().wait_for(|claimed| *claimed).await;
+    }
+
+    pub(crate) fn release(&self) {
+        self.hold.send_replace(Hold::default());
+    }
+
+    /// What had arrived is passed on.
+    pub(crate) fn say_drained(&self) {
+        self.drained.send_replace(true);
+    }
+
+    pub(crate) async fn until_drained(&self) {
+        let _ = self.drained.subscribe().wait_for(|drained| *drained).await;
+    }
+}

@@ -1,0 +1,372 @@
+//! What an ordered stream is written with.
+//!
+//! There is one [`Pen`] for each stream, and whoever holds it writes: the writer task, which can wait for the socket, or an
+//! application's thread that has just queued something and finds the pen free. That thread never waits: what the socket
+//! does not take at once stays with the pen, and the writer task is called. So a lone answer leaves in the call that makes
+//! it, without a task or a thread to be woken for it first.
+//!
+//! The pen is taken and laid down under the machine's lock, and laid down only when nothing is queued any more (or the
+//! writer task was called): who finds it taken may go away, because whoever has it looks again.
+
+use std::collections::VecDeque;
+use std::fmt;
+use std::io::{self, IoSlice};
+use std::pin::Pin;
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::task::{Context, Poll, Waker};
+
+use bytes::{Buf, Bytes};
+use nnrp_session::{Machine, Origin, Transmit};
+use tokio::io::AsyncWrite;
+
+use crate::link::Link;
+use crate::shared::write_cost;
+
+/// Transmits taken at once: bounds what is in nobody's reach, not the throughput.
+const BATCH: usize = 64;
+
+/// Slices handed to the kernel at once; its own limit is 1024, and beyond this there is nothing to gain.
+const SLICES: usize = 64;
+
+/// Any byte stream's writing end.
+type Stream = Box<dyn AsyncWrite + Send + Unpin>;
+
+/// The writing end of an ordered stream, with what was taken to be written and has not left yet.
+pub(crate) struct Pen {
+    stream: Stream,
+    pieces: VecDeque<Bytes>,
+    packets: VecDeque<Due>,
+    unflushed: bool,
+    goodbye: bool,
+    /// Why nothing can be written any more.
+    failure: Option<io::Error>,
+    written: Written,
+}
+
+/// A packet of which some bytes have not left.
+struct Due {
+    missing: usize,
+    bytes: usize,
+    origin: Option<Origin>,
+}
+
+/// What has left since it was asked last.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Written {
+    /// Any byte did.
+    pub(crate) moved: bool,
+    /// Transmits that are done with.
+    pub(crate) transmits: usize,
+    /// Packets among them.
+    pub(crate) packets: u64,
+    /// Their bytes.
+    pub(crate) bytes: u64,
+    /// Room they had taken in the write buffer.
+    pub(crate) room: usize,
+    /// Replies of the library among them.
+    pub(crate) replies: usize,
+}
+
+impl Written {
+    /// One packet of `bytes`.
+    pub(crate) fn packet(bytes: usize, origin: Origin) -> Self {
+        let mut written = Written { moved: true, ..Written::default() };
+        written.add(bytes, origin);
+        written
+    }
+
+    fn add(&mut self, bytes: usize, origin: Origin) {
+        self.packets += 1;
+        self.bytes += bytes as u64;
+        match origin {
+            Origin::Application => self.room += write_cost(bytes) as usize,
+            Origin::Library => self.replies += 1,
+            Origin::Repetition => {}
+        }
+    }
+}
+
+/// How far an attempt to write has come.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Attempt {
+    /// Everything has left.
+    Done,
+    /// The rest is for the writer task: the socket takes no more now, or has failed, or is to be closed.
+    Rest,
+}
+
+impl Pen {
+    pub(crate) fn new(stream: impl AsyncWrite + Send + Unpin + 'static) -> Box<Self> {
+        Box::new(Pen {
+            stream: Box::new(stream),
+            pieces: VecDeque::new(),
+            packets: VecDeque::new(),
+            unflushed: false,
+            goodbye: false,
+            failure: None,
+            written: Written::default(),
+        })
+    }
+
+    /// Takes what is queued, as much as goes at once. Under the machine's lock.
+    pub(crate) fn fill(&mut self, machine: &mut Machine, link: &Link) {
+        let mut taken = Vec::new();
+        while taken.len() < BATCH && !self.goodbye {
+            let Some(transmit) = machine.poll_transmit() else { break };
+            taken.push(transmit);
+        }
+        link.note_taken(&taken);
+        for transmit in taken {
+            self.take(transmit);
+        }
+    }
+
+    /// Takes one thing to do.
+    pub(crate) fn take(&mut self, transmit: Transmit) {
+        let due = match transmit {
+            Transmit::Packet { origin, packet, .. } => {
+                let bytes = packet.len();
+                self.pieces.extend(packet.into_pieces());
+                Due { missing: bytes, bytes, origin: Some(origin) }
+            }
+            // One ordered stream keeps the order by itself.
+            Transmit::Barrier => Due { missing: 0, bytes: 0, origin: None },
+            Transmit::Shutdown { .. } => {
+                self.goodbye = true;
+                Due { missing: 0, bytes: 0, origin: None }
+            }
+        };
+        self.packets.push_back(due);
+    }
+
+    /// Whether the writer task has something to do with it.
+    pub(crate) fn has_rest(&self) -> bool {
+        !self.packets.is_empty() || self.unflushed || self.goodbye || self.failure.is_some()
+    }
+
+    /// Whether the stream is to be ended now.
+    pub(crate) fn is_goodbye(&self) -> bool {
+        self.goodbye
+    }
+
+    /// What has left since this was asked last.
+    pub(crate) fn written(&mut self) -> Written {
+        std::mem::take(&mut self.written)
+    }
+
+    /// Writes what the stream takes without waiting.
+    pub(crate) fn attempt(&mut self) -> Attempt {
+        // Nobody is to be woken: the writer task tries again, and waits then.
+        let mut context = Context::from_waker(Waker::noop());
+        match self.poll_write(&mut context) {
+            Poll::Ready(Ok(())) if !self.goodbye => Attempt::Done,
+            Poll::Ready(Ok(())) | Poll::Pending => Attempt::Rest,
+            Poll::Ready(Err(error)) => {
+                self.failure = Some(error);
+                Attempt::Rest
+            }
+        }
+    }
+
+    /// Writes everything that was taken.
+    pub(crate) fn poll_write(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        if let Some(failure) = self.failure.take() {
+            return Poll::Ready(Err(failure));
+        }
+        loop {
+            self.settle();
+            if self.pieces.is_empty() {
+                break;
+            }
+            let mut slices = [IoSlice::new(&[]); SLICES];
+            let count = slices
+                .iter_mut()
+                .zip(&self.pieces)
+                .map(|(slice, piece)| *slice = IoSlice::new(piece))
+                .count();
+            let wanted = slices.get(..count).unwrap_or_default();
+            let Poll::Ready(written) = Pin::new(&mut self.stream).poll_write_vectored(cx, wanted) else {
+                return Poll::Pending;
+            };
+            let written = written?;
+            if written == 0 {
+                return Poll::Ready(Err(io::ErrorKind::WriteZero.into()));
+            }
+            self.unflushed = true;
+            self.advance(written);
+        }
+        if self.unflushed {
+            match Pin::new(&mut self.stream).poll_flush(cx) {
+                Poll::Pending => return Poll::Pending,
+                Poll::Ready(flushed) => flushed?,
+            }
+            self.unflushed = false;
+        }
+        Poll::Ready(Ok(()))
+    }
+
+    /// Ends our half of the stream.
+    pub(crate) async fn shutdown(&mut self) -> io::Result<()> {
+        std::future::poll_fn(|cx| Pin::new(&mut self.stream).poll_shutdown(cx)).await
+    }
+
+    /// `written` bytes have left.
+    fn advance(&mut self, mut written: usize) {
+        self.written.moved = true;
+        let mut left = written;
+        for due in &mut self.packets {
+            let step = left.min(due.missing);
+            due.missing -= step;
+            left -= step;
+            if left == 0 {
+                break;
+            }
+        }
+        while let Some(piece) = self.pieces.front_mut() {
+            if written < piece.len() {
+                piece.advance(written);
+                break;
+            }
+            written -= piece.len();
+            self.pieces.pop_front();
+        }
+    }
+
+    /// Takes note of the packets that have left.
+    fn settle(&mut self) {
+        while self.packets.front().is_some_and(|due| due.missing == 0)
+            && let Some(due) = self.packets.pop_front()
+        {
+            self.written.transmits += 1;
+            if let Some(origin) = due.origin {
+                self.written.add(due.bytes, origin);
+            }
+        }
+    }
+}
+
+/// Where the pen lies when nobody writes.
+#[derive(Default)]
+pub(crate) struct PenRest(Mutex<Lying>);
+
+#[derive(Default)]
+enum Lying {
+    /// Somebody has it; or there is none, as on QUIC.
+    #[default]
+    Taken,
+    Here(Box<Pen>),
+    /// Nobody writes any more.
+    Closed,
+}
+
+impl fmt::Debug for PenRest {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("PenRest").finish_non_exhaustive()
+    }
+}
+
+impl PenRest {
+    fn lock(&self) -> MutexGuard<'_, Lying> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The pen, if nobody has it. Under the machine's lock.
+    pub(crate) fn take(&self) -> Option<Box<Pen>> {
+        let mut lying = self.lock();
+        match std::mem::take(&mut *lying) {
+            Lying::Here(pen) => Some(pen),
+            other => {
+                *lying = other;
+                None
+            }
+        }
+    }
+
+    /// Lays the pen down. Under the machine's lock.
+    pub(crate) fn lay_down(&self, pen: Box<Pen>) {
+        let mut lying = self.lock();
+        if !matches!(*lying, Lying::Closed) {
+            *lying = Lying::Here(pen);
+        }
+    }
+
+    /// Nobody writes any more.
+    pub(crate) fn close(&self) {
+        let closed = std::mem::replace(&mut *self.lock(), Lying::Closed);
+        drop(closed);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    use nnrp_session::Lane;
+    use nnrp_wire::{Header, MessageType, Packet};
+    use tokio::io::AsyncReadExt;
+
+    fn packet(body: usize) -> Transmit {
+        let header = Header::new(MessageType::ResultPush);
+        let packet = Packet::build(header, Bytes::new(), Bytes::from(vec![7; body])).encode();
+        Transmit::Packet { lane: Lane::Frame, origin: Origin::Application, packet, ticket: 0 }
+    }
+
+    #[tokio::test]
+    async fn what_the_stream_does_not_take_stays_with_the_pen() {
+        const PIPE: usize = 1000;
+        let (ours, mut theirs) = tokio::io::duplex(PIPE);
+        let mut pen = Pen::new(ours);
+        pen.take(packet(100));
+        assert_eq!(pen.attempt(), Attempt::Done);
+        assert_eq!(pen.written(), Written::packet(140, Origin::Application).of(1));
+        pen.take(packet(300));
+        pen.take(packet(2000));
+        assert_eq!(pen.attempt(), Attempt::Rest);
+        assert!(pen.has_rest());
+        assert_eq!(pen.written(), Written::packet(340, Origin::Application).of(1), "the first is out");
+        let writing = async {
+            std::future::poll_fn(|cx| pen.poll_write(cx)).await.unwrap();
+            drop(std::mem::replace(&mut pen.stream, Box::new(tokio::io::sink())));
+        };
+        let mut all = Vec::new();
+        let (_, read) = tokio::join!(writing, theirs.read_to_end(&mut all));
+        assert_eq!(read.unwrap(), 140 + 340 + 2040);
+        assert_eq!(pen.written(), Written::packet(2040, Origin::Application).of(1));
+        assert!(!pen.has_rest());
+    }
+
+    #[tokio::test]
+    async fn a_broken_stream_and_a_goodbye_are_for_the_writer() {
+        let (ours, theirs) = tokio::io::duplex(1000);
+        let mut pen = Pen::new(ours);
+        drop(theirs);
+        pen.take(packet(1));
+        assert_eq!(pen.attempt(), Attempt::Rest);
+        assert!(pen.has_rest());
+        let failed = std::future::poll_fn(|cx| pen.poll_write(cx)).await;
+        assert_eq!(failed.unwrap_err().kind(), io::ErrorKind::BrokenPipe);
+
+        let mut pen = Pen::new(tokio::io::sink());
+        pen.take(Transmit::Shutdown { code: 0, reason: String::new() });
+        assert_eq!(pen.attempt(), Attempt::Rest);
+        assert!(pen.is_goodbye());
+    }
+
+    #[test]
+    fn a_pen_that_is_laid_down_after_the_end_is_gone() {
+        let rest = PenRest::default();
+        assert!(rest.take().is_none());
+        rest.lay_down(Pen::new(tokio::io::sink()));
+        let pen = rest.take().unwrap();
+        assert!(rest.take().is_none(), "somebody has it");
+        rest.close();
+        rest.lay_down(pen);
+        assert!(rest.take().is_none());
+    }
+
+    impl Written {
+        fn of(self, transmits: usize) -> Self {
+            Written { transmits, ..self }
+        }
+    }
+}

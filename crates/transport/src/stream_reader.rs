@@ -1,0 +1,327 @@
+//! Reads packets from one ordered byte stream.
+
+use std::io;
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::{Buf, BufMut, Bytes, BytesMut};
+use nnrp_session::{Arrival, DRAIN_TIME, HeaderVerdict, Lane, TransportEnd};
+use nnrp_wire::{Header, Packet};
+use tokio::io::{AsyncRead, AsyncReadExt, Interest, ReadHalf};
+use tokio::net::TcpStream;
+use tokio::net::tcp::OwnedReadHalf;
+
+use crate::buffered::{Next, SHARED_BODY, keep};
+use crate::clock;
+use crate::inbox::Room;
+use crate::path::Path;
+use crate::silence::Silence;
+use crate::tls::{self, Failure};
+
+/// Packets of a busy peer are cut out of a buffer of this size: some hundred small ones per system call.
+const READ_BUFFER: usize = 64 * 1024;
+
+/// What a peer that says nothing is waited for with: thousands of sessions are idle at any time. Two or three small packets;
+/// who sends more gets [`READ_BUFFER`].
+const IDLE_BUFFER: usize = 1024;
+
+/// How long a peer that was busy has to say nothing until it counts as idle.
+const BUSY_PAUSE: Duration = Duration::from_millis(100);
+
+/// How often it is looked whether a peer is still there whose bytes nobody takes.
+const PAUSED_LOOK: Duration = Duration::from_secs(1);
+
+/// Where bytes come from.
+pub(crate) trait Source: AsyncRead + Send + Unpin + 'static {
+    /// The socket, where the end of the peer can be seen on it although what it sent before is still unread.
+    fn socket(&self) -> Option<&TcpStream> {
+        None
+    }
+}
+
+impl Source for OwnedReadHalf {
+    fn socket(&self) -> Option<&TcpStream> {
+        Some(self.as_ref())
+    }
+}
+
+impl<T: AsyncRead + Send + 'static> Source for ReadHalf<T> {}
+
+/// Why reading stopped.
+pub(crate) enum ReadEnd {
+    /// The stream ended.
+    Transport(TransportEnd),
+    /// It broke.
+    Failed(Failure),
+    /// The machine wants no more bytes; what still came was thrown away until the peer closed or the writer
+    /// is done with its goodbye.
+    Refused,
+}
+
+pub(crate) struct Reader<R> {
+    path: Arc<Path>,
+    read: R,
+    buffer: BytesMut,
+    /// A header has been handled, and the rest of its packet has not arrived.
+    inside: bool,
+    /// How much room the next reads get.
+    chunk: usize,
+    /// The last body was large. The next one is likely to be, and what is read of it together with its header has to be
+    /// copied.
+    large: bool,
+    silence: Silence,
+    idle_timeout: Option<Duration>,
+}
+
+impl<R: Source> Reader<R> {
+    pub(crate) fn new(path: Arc<Path>, read: R, idle_timeout: Option<Duration>) -> Self {
+        Reader {
+            path,
+            read,
+            buffer: BytesMut::new(),
+            inside: false,
+            chunk: IDLE_BUFFER,
+            large: false,
+            silence: Silence::default(),
+            idle_timeout,
+        }
+    }
+
+    pub(crate) async fn run(mut self) -> ReadEnd {
+        tokio::select! {
+            () = self.path.link.until_claimed() => {}
+            () = self.path.until_gone() => return ReadEnd::Refused,
+        }
+        match self.read_packets().await {
+            Ok(Stopped::Refused) => {
+                // A reset would destroy the ERROR that is on its way: read on until the peer has closed.
+                let _ = tokio::time::timeout(DRAIN_TIME, self.discard(u64::MAX)).await;
+                ReadEnd::Refused
+            }
+            Ok(Stopped::EndOfStream) => match Failure::of_plain_end(&self.buffer) {
+                Some(failure) => ReadEnd::Failed(failure),
+                None => ReadEnd::Transport(TransportEnd {
+                    clean: self.buffer.is_empty() && !self.inside,
+                    text: match self.buffer.len() {
+                        0 if self.inside => "closed by peer inside a packet".into(),
+                        0 => "closed by peer without CLOSE".into(),
+                        bytes => {
+                            format!("closed by peer inside a packet: incomplete packet of {bytes} bytes")
+                        }
+                    },
+                }),
+            },
+            Err(error) => {
+                ReadEnd::Failed(Failure::of_plain_end(&self.buffer).unwrap_or_else(|| Failure::of_io(&error)))
+            }
+        }
+    }
+
+    async fn read_packets(&mut self) -> io::Result<Stopped> {
+        loop {
+            self.path.link.control_released().await;
+            self.path.replies_fit().await;
+            let known = self.buffer.len();
+            let next = self.path.handle_buffered(&mut self.buffer);
+            self.large &= self.buffer.len() == known;
+            self.inside = true;
+            let complete = match next {
+                Next::Packets => true,
+                Next::Bytes => {
+                    self.inside = false;
+                    self.fill(Header::LEN).await?
+                }
+                Next::Refused => {
+                    if tls::is_handshake(&self.buffer) {
+                        tracing::warn!(peer = %self.path.link.peer, "a client speaks TLS to a plain listener");
+                    }
+                    return Ok(Stopped::Refused);
+                }
+                Next::Rest(HeaderVerdict::Read(lane), header) => self.read_packet(header, lane).await?,
+                Next::Rest(HeaderVerdict::ReadHead, header) => self.read_head(header).await?,
+                Next::Rest(_, header) => {
+                    self.buffer.advance(Header::LEN);
+                    self.discard(u64::from(header.meta_len) + u64::from(header.body_len)).await?
+                }
+            };
+            if !complete {
+                return Ok(Stopped::EndOfStream);
+            }
+            self.inside = false;
+        }
+    }
+
+    /// Metadata of an accepted header whose body does not matter. False at the end of the stream.
+    async fn read_head(&mut self, header: Header) -> io::Result<bool> {
+        let head = Header::LEN + header.meta_len as usize;
+        if !self.fill(head).await? {
+            return Ok(false);
+        }
+        self.buffer.advance(Header::LEN);
+        let metadata = self.buffer.split_to(header.meta_len as usize).freeze();
+        let complete = self.discard(u64::from(header.body_len)).await?;
+        self.path.handle_packet(
+            Packet { header, metadata, body: Bytes::new() },
+            Arrival::Control,
+            Room::default(),
+        );
+        Ok(complete)
+    }
+
+    /// Metadata and body of an accepted header. False at the end of the stream.
+    async fn read_packet(&mut self, header: Header, lane: Lane) -> io::Result<bool> {
+        let meta_len = header.meta_len as usize;
+        let body_len = header.body_len as usize;
+        let room = match lane {
+            Lane::Frame => match self.room(body_len).await? {
+                Some(room) => room,
+                // The connection ended while the application was not reading: the frame has no receiver.
+                None => {
+                    self.buffer.advance(Header::LEN);
+                    return self.discard(meta_len as u64 + body_len as u64).await;
+                }
+            },
+            _ => Room::default(),
+        };
+        let head = Header::LEN + meta_len;
+        let shared_body = body_len <= SHARED_BODY;
+        if !self.fill(if shared_body { head + body_len } else { head }).await? {
+            return Ok(false);
+        }
+        self.buffer.advance(Header::LEN);
+        let metadata = keep(lane, self.buffer.split_to(meta_len));
+        let body = if shared_body {
+            keep(lane, self.buffer.split_to(body_len))
+        } else {
+            match self.read_large_body(body_len).await? {
+                Some(body) => body,
+                None => return Ok(false),
+            }
+        };
+        self.path.handle_packet(Packet::build(header, metadata, body), Arrival::Control, room);
+        Ok(true)
+    }
+
+    /// Waits for room for a frame, as long as the peer is there.
+    async fn room(&mut self, body_len: usize) -> io::Result<Option<Room>> {
+        let Reader { path, read, idle_timeout, .. } = self;
+        tokio::select! {
+            biased;
+            room = path.receive_room_pausing(body_len) => Ok(room),
+            gone = gone(read, *idle_timeout) => Err(gone),
+        }
+    }
+
+    async fn read_large_body(&mut self, len: usize) -> io::Result<Option<Bytes>> {
+        let mut body = self.path.link.pool.take(len);
+        let already = self.buffer.len().min(len);
+        body.put(&self.buffer.split_to(already));
+        self.large = true;
+        while body.missing() > 0 {
+            let mut spare = body.spare();
+            let read = self.read.read_buf(&mut spare);
+            let Some(received) = self.silence.limit(self.idle_timeout, read).await else {
+                return Err(silent());
+            };
+            if received? == 0 {
+                return Ok(None);
+            }
+            self.path.link.note_life();
+        }
+        Ok(Some(body.freeze()))
+    }
+
+    /// Waits until the buffer holds `len` bytes. False at the end of the stream.
+    async fn fill(&mut self, len: usize) -> io::Result<bool> {
+        while self.buffer.len() < len {
+            if !self.read_some(len).await? {
+                return Ok(false);
+            }
+        }
+        Ok(true)
+    }
+
+    /// Reads once, with room for a packet's first `len` bytes in one piece. False at the end of the stream.
+    async fn read_some(&mut self, len: usize) -> io::Result<bool> {
+        let mut limit = self.idle_timeout;
+        loop {
+            self.make_room(len);
+            let room = self.buffer.capacity() - self.buffer.len();
+            let room = if self.large { room.min(len.max(IDLE_BUFFER)) } else { room };
+            let busy = self.chunk > IDLE_BUFFER && self.buffer.is_empty();
+            let patience = if busy { Some(BUSY_PAUSE) } else { limit };
+            let mut buffer = (&mut self.buffer).limit(room);
+            let Some(received) = self.silence.limit(patience, self.read.read_buf(&mut buffer)).await else {
+                if !busy {
+                    return Err(silent());
+                }
+                self.buffer = BytesMut::new();
+                self.chunk = IDLE_BUFFER;
+                limit = limit.map(|limit| limit.saturating_sub(BUSY_PAUSE));
+                continue;
+            };
+            let received = received?;
+            if received == room && !self.large {
+                self.chunk = READ_BUFFER;
+            }
+            self.path.link.note_life();
+            return Ok(received > 0);
+        }
+    }
+
+    /// Room for a packet's first `len` bytes in one piece, and for a read that is worth its system call.
+    fn make_room(&mut self, len: usize) {
+        let worth = self.chunk.min(READ_BUFFER / 4);
+        let wanted = if self.buffer.is_empty() { len.max(worth) } else { len.max(self.buffer.len() + 1) };
+        if self.buffer.capacity() < wanted {
+            self.buffer.reserve(self.chunk.max(len).saturating_sub(self.buffer.len()).max(1));
+        }
+    }
+
+    /// Reads `len` bytes and throws them away. False at the end of the stream.
+    async fn discard(&mut self, mut len: u64) -> io::Result<bool> {
+        while len > 0 {
+            if self.buffer.is_empty() && !self.read_some(1).await? {
+                return Ok(false);
+            }
+            let step = len.min(self.buffer.len() as u64);
+            self.buffer.advance(usize::try_from(step).unwrap_or(usize::MAX));
+            len -= step;
+        }
+        Ok(true)
+    }
+}
+
+/// Waits until the peer has gone, whose bytes nobody takes. One that has closed its half only may still want answers to
+/// what it sent before: it has the idle timeout.
+async fn gone<R: Source>(read: &mut R, idle_timeout: Option<Duration>) -> io::Error {
+    let Some(socket) = read.socket() else { return std::future::pending().await };
+    let mut closed_at = None;
+    loop {
+        clock::sleep_until(Some(clock::now() + PAUSED_LOOK)).await;
+        let ready = match socket.ready(Interest::READABLE | Interest::ERROR).await {
+            Ok(ready) => ready,
+            Err(error) => return error,
+        };
+        if ready.is_error() {
+            return io::ErrorKind::ConnectionReset.into();
+        }
+        if ready.is_read_closed() {
+            let now = clock::now();
+            let closed_for = now.saturating_duration_since(*closed_at.get_or_insert(now));
+            if idle_timeout.is_some_and(|limit| closed_for >= limit) {
+                return io::Error::new(io::ErrorKind::TimedOut, "closed by peer; idle timeout expired");
+            }
+        }
+    }
+}
+
+enum Stopped {
+    EndOfStream,
+    Refused,
+}
+
+/// R-TCP-3.
+fn silent() -> io::Error {
+    io::Error::new(io::ErrorKind::TimedOut, "idle timeout expired")
+}
