@@ -51,7 +51,7 @@ mod tests {
     const SECOND: Duration = Duration::from_secs(1);
 
     async fn after(time: Duration) {
-        tokio::time::sleep(time).await;
+        clock::sleep_until(Some(clock::now() + time)).await;
     }
 
     #[tokio::test(start_paused = true)]
