@@ -11,7 +11,7 @@ use tokio::io::{AsyncRead, AsyncReadExt, Interest, ReadHalf};
 use tokio::net::TcpStream;
 use tokio::net::tcp::OwnedReadHalf;
 
-use crate::buffered::{Next, SHARED_BODY, keep};
+use crate::buffered::{Next, SHARED_BODY, WHOLE_BODY, keep};
 use crate::clock;
 use crate::inbox::Room;
 use crate::path::Path;
@@ -216,7 +216,7 @@ impl<R: Source> Reader<R> {
         let mut body = self.path.link.pool.take(len);
         let already = self.buffer.len().min(len);
         body.put(&self.buffer.split_to(already));
-        self.large = true;
+        self.large = len > WHOLE_BODY;
         while body.missing() > 0 {
             let mut spare = body.spare();
             let read = self.read.read_buf(&mut spare);

@@ -143,7 +143,7 @@ pub(crate) async fn results_nobody_takes_hold_the_server_back_and_are_not_lost(k
         match reply {
             Reply::Result(result) => seen.push(result.packet.header.frame_id),
             // Nobody answers the frame: its drop is small, and on QUIC it may be here before the last results.
-            Reply::Dropped(_) => {}
+            Reply::Dropped { .. } => {}
             failed => panic!("{failed:?}"),
         }
     }
