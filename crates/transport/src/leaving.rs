@@ -21,6 +21,10 @@ use crate::shared::Shared;
 /// writer task.
 const TURNS: usize = 4;
 
+/// A lone packet larger than this is left to the writer task: copying it into the socket would take the caller longer than
+/// waking that task does.
+const INLINE_BYTES: usize = 128 * 1024;
+
 /// Bytes a cork keeps back at most: a read of the peer's and a write of ours are worth their system calls by then.
 const CORKED_BYTES: usize = 64 * 1024;
 
@@ -101,7 +105,9 @@ impl Shared {
     /// Sends what the application has just queued, `bytes` of it, in the way that fits. `machine` is locked, and is not any
     /// more when this returns.
     pub(crate) fn leave<'a>(&'a self, machine: MutexGuard<'a, Machine>, link: &Arc<Link>, bytes: usize) {
-        let alone = !machine.is_raw() && machine.live_frames() <= usize::from(self.side == Side::Client);
+        let alone = bytes <= INLINE_BYTES
+            && !machine.is_raw()
+            && machine.live_frames() <= usize::from(self.side == Side::Client);
         if alone {
             return self.write(machine, link);
         }
