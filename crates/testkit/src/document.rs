@@ -5,8 +5,8 @@ use std::fmt::Write;
 use nnrp_session::{ConnectionState, FRAME_TRANSITIONS, Side, TRANSITIONS, permitted};
 use nnrp_wire::codes::{CodeTable, ENUMS, MASKS};
 use nnrp_wire::{
-    Answer, BodyRule, Channel, Direction, FieldKind, FieldSpec, METADATA, MessageType, RULES, Reserved,
-    Revision, StructSpec,
+    Answer, BodyRule, Channel, Direction, FieldKind, FieldSpec, HeaderLayout, METADATA, MessageType, RULES,
+    Reserved, Revision, StructSpec,
 };
 
 /// First line of every page.
@@ -18,6 +18,7 @@ pub fn pages() -> Vec<(&'static str, String)> {
     vec![
         ("messages.md", messages()),
         ("layouts.md", layouts()),
+        ("pictures.md", pictures()),
         ("codes.md", codes()),
         ("rules.md", rules()),
         ("states.md", states()),
@@ -84,6 +85,23 @@ fn layout_table(layout: &StructSpec) -> String {
         );
     }
     table
+}
+
+fn pictures() -> String {
+    let mut page = format!("{GENERATED}# Layouts, drawn\n\n");
+    page += "Four bytes a row, in the order of the wire; the numbers count bits from the start of the layout. What fields mean is in\n\
+             [layouts.md](layouts.md), how the parts follow each other in [the protocol in pictures](../protocol.md).\n";
+    for layout in [HeaderLayout::SPEC].iter().chain(METADATA) {
+        let of = layout.message.map_or(String::new(), |message| format!(", metadata of {message}"));
+        let _ =
+            write!(page, "\n## {}\n\n{} bytes{of}.\n\n```mermaid\npacket-beta\n", layout.name, layout.len);
+        for field in layout.fields {
+            let (first, last) = (field.offset * 8, (field.offset + field.size) * 8 - 1);
+            let _ = writeln!(page, "    {first}-{last}: \"{}\"", field.name);
+        }
+        page += "```\n";
+    }
+    page
 }
 
 fn values(field: &FieldSpec) -> String {
