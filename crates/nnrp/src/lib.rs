@@ -184,7 +184,7 @@ pub use nnrp_transport::tcp::{self, TcpOptions};
 pub use nnrp_transport::tls::{
     ClientTls, DevelopmentCertificate, Identity, KeyLog, ServerTls, TlsFault, Trust, development_certificate,
 };
-pub use nnrp_transport::{Connection, ConnectionStats, Filter, Item, Receive, Sent, clock, memory};
+pub use nnrp_transport::{Connection, ConnectionStats, Cork, Filter, Item, Receive, Sent, clock, memory};
 /// The packets themselves.
 pub use nnrp_wire as wire;
 pub use outcome::Outcome;

@@ -17,6 +17,7 @@ use pyo3::prelude::*;
 use pyo3::sync::PyOnceLock;
 use pyo3::types::{PyWeakrefMethods, PyWeakrefReference};
 
+use crate::open::Held;
 use crate::runtime::lock;
 use crate::signal::{Signal, Token, Waking};
 
@@ -53,6 +54,8 @@ pub(crate) struct Bridge {
     signal: Arc<Signal>,
     waiting: Arc<Waiting>,
     next_token: AtomicU64,
+    /// What sends when this turn of the loop is over.
+    corked: Mutex<Vec<Arc<Held>>>,
 }
 
 /// What an operation keeps of the bridge it waits on.
@@ -103,6 +106,35 @@ impl Bridge {
         Registration { token, waiting: Arc::clone(&self.waiting), waker: Waker::from(waking) }
     }
 
+    /// Keeps back what the running task sends on a connection until its loop has run what is ready now, or it waits for a
+    /// frame: results that are queued in one turn leave in one write. Without a loop nothing is kept back.
+    pub(crate) fn cork(py: Python<'_>, held: &Arc<Held>) -> PyResult<()> {
+        if held.cork() {
+            return Ok(());
+        }
+        let Ok((event_loop, bridge)) = Self::current(py) else {
+            held.uncork();
+            return Ok(());
+        };
+        let first = {
+            let mut corked = lock(&bridge.get().corked);
+            corked.push(Arc::clone(held));
+            corked.len() == 1
+        };
+        if first {
+            let uncork = bridge.getattr(intern!(py, "_uncork"))?;
+            event_loop.call_method1(intern!(py, "call_soon"), (uncork,))?;
+        }
+        Ok(())
+    }
+
+    fn uncork(&self) {
+        let corked = std::mem::take(&mut *lock(&self.corked));
+        for held in corked {
+            held.uncork();
+        }
+    }
+
     fn serves(&self, event_loop: &Bound<'_, PyAny>) -> bool {
         self.event_loop.bind(event_loop.py()).upgrade().is_some_and(|own| own.is(event_loop))
     }
@@ -133,6 +165,7 @@ impl Bridge {
             signal,
             waiting: Arc::default(),
             next_token: AtomicU64::new(0),
+            corked: Mutex::default(),
         })
     }
 
@@ -203,6 +236,11 @@ impl Bridge {
         Ok(())
     }
 
+    /// Sends what was kept back. Called by the event loop once it has run what was ready.
+    fn _uncork(&self, py: Python<'_>) {
+        py.detach(|| self.uncork());
+    }
+
     fn __traverse__(&self, visit: PyVisit<'_>) -> Result<(), PyTraverseError> {
         visit.call(&self.event_loop)?;
         // The lock is only held for moments and never across Python code, so it is free while the collector runs.
@@ -223,5 +261,6 @@ impl Drop for Bridge {
     /// A bridge goes with its loop. The tasks that waited go too, although their operations share the table.
     fn drop(&mut self) {
         self.waiting.clear();
+        self.uncork();
     }
 }

@@ -9,6 +9,7 @@ use pyo3::prelude::*;
 use pyo3::types::{IntoPyDict, PyDict, PyTuple};
 use tokio::sync::Mutex;
 
+use crate::bridge::Bridge;
 use crate::codec::values::{Arguments, number};
 use crate::connection::Connection;
 use crate::errors;
@@ -99,6 +100,9 @@ impl ClientSession {
         };
         let Parts { session, held } = self.0.get()?.clone();
         let transport = held.transport();
+        if held.live_frames() > 0 {
+            Bridge::cork(py, &held)?;
+        }
         let sending = async move {
             match limit {
                 None => session.send(&frame).await,

@@ -9,7 +9,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, LazyLock, Mutex};
 use std::time::Duration;
 
-use nnrp::{Connection, ConnectionState};
+use nnrp::{Connection, ConnectionState, Cork};
 use pyo3::PyResult;
 use tokio::runtime::Handle;
 use tokio::task::JoinSet;
@@ -30,6 +30,8 @@ pub(crate) struct Held {
     id: u64,
     connection: Connection,
     handle: Handle,
+    /// What is sent in this turn of the event loop leaves together.
+    cork: Mutex<Option<Cork>>,
 }
 
 impl Held {
@@ -39,12 +41,26 @@ impl Held {
         let handle = runtime::handle()?;
         let id = NEXT_ID.fetch_add(1, Ordering::Relaxed);
         lock(&OPEN).insert(id, connection.clone());
-        Ok(Arc::new(Self { id, connection, handle }))
+        Ok(Arc::new(Self { id, connection, handle, cork: Mutex::default() }))
     }
 
     /// A clone of the connection, for the parts of the `nnrp` crate that take one.
     pub(crate) fn connection(&self) -> Connection {
         self.connection.clone()
+    }
+
+    /// Keeps back what is sent from now on until [`uncork`](Self::uncork); whether somebody else has seen to that already.
+    pub(crate) fn cork(&self) -> bool {
+        let mut cork = lock(&self.cork);
+        let corked = cork.is_some();
+        cork.get_or_insert_with(|| self.connection.cork());
+        corked
+    }
+
+    /// Sends what was kept back, as far as that goes without waiting.
+    pub(crate) fn uncork(&self) {
+        let cork = lock(&self.cork).take();
+        drop(cork); // which writes, and nobody else need wait for that
     }
 
     /// Whether neither side has begun to close it.

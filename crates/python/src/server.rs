@@ -10,6 +10,7 @@ use pyo3::intern;
 use pyo3::prelude::*;
 use pyo3::types::{IntoPyDict, PyBytes, PyDict, PyTuple};
 
+use crate::bridge::Bridge;
 use crate::codec::values::Arguments;
 use crate::connection::Connection;
 use crate::errors;
@@ -88,6 +89,8 @@ impl ServerSession {
         let received = Operation::now_or_later(py, receiving, finish)?;
         if received.bind(py).is_exact_instance_of::<Operation>() {
             self.in_a_row.store(0, Ordering::Relaxed);
+            // The client may be waiting for just that before it sends more.
+            held.uncork();
         }
         Ok(received)
     }
@@ -118,6 +121,9 @@ impl ServerSession {
         let result = frame::result(&Arguments::listed(names, values))?;
         let Parts { session, held } = self.parts.get()?.clone();
         let transport = held.transport();
+        if held.live_frames() > 1 {
+            Bridge::cork(py, &held)?;
+        }
         Operation::now_or_later(py, async move { session.send_result(result).await }, move |py, sent| {
             bytes_sent(py, transport, sent)
         })

@@ -245,6 +245,11 @@ impl Connection {
         Cork::of(self.shared())
     }
 
+    /// Frames that are owed an answer: by this end of it, or by the peer.
+    pub fn live_frames(&self) -> usize {
+        self.look(Machine::live_frames)
+    }
+
     /// Looks at the machine, which is left as it is.
     pub fn look<R>(&self, at: impl FnOnce(&Machine) -> R) -> R {
         at(&self.shared().lock())
