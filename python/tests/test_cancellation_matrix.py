@@ -141,7 +141,7 @@ async def one_result_or_none(server, client, number, got):
     assert all(len(part.sections[0].tile_payloads[0]) == 200_000 for part in results[:-1])
 
 
-@case("ServerSession.send_result", prepare=taken, settle=one_result_or_none)
+@case("ServerSession.send_result ServerSession.send_part", prepare=taken, settle=one_result_or_none)
 def send_a_result(server, client, number):
     return server.send_result(frame_id=number, sections=(section(b"x" * 200_000),))
 
