@@ -1,4 +1,4 @@
-"""Results that are sent in one turn of the loop leave together, and none of them waits for the turn to end."""
+"""Results sent in one turn of the loop leave together, and none of them waits for the turn to end."""
 
 import asyncio
 import threading
@@ -36,7 +36,7 @@ async def test_a_handler_that_blocks_its_loop_holds_no_result_up(network):
     done = threading.Event()
 
     async def serve(session):
-        for number in range(20):
+        for _ in range(20):
             received = await session.receive_submit(STEP)
             await session.send_result(frame_id=received.metadata.frame_id)
         time.sleep(BLOCKED)  # noqa: ASYNC251  # that is what it is about
