@@ -64,6 +64,7 @@ ReceiveError.Unsupported  NnrpTcpUnsupportedOperationError
 ConnectError.Io           OSError
 ConnectError.Resolve      OSError
 ConnectError.Handshake    NnrpConnectionClosedError, with ``tls_fault``
+ConnectError.NotBuilt     none: the package has every binding
 ConnectError.Timeout      TimeoutError
 ConnectError.Tls          ValueError
 BindError.Io              OSError

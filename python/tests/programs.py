@@ -9,7 +9,9 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 
 PREAMBLE = """
-import asyncio, os, sys, threading, time, warnings
+import asyncio, os, signal, sys, threading, time, warnings
+# A shell that runs the tests in the background has its children ignore Ctrl-C.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 from networks import Network
 from frames import STEP, echo, frame, section
 from nnrp.adapters import DevelopmentCertificate, create_development_certificate
