@@ -283,3 +283,29 @@ def test_a_forked_child_starts_afresh(transport):
     asyncio.run(main())
     """
     assert run(program, transport) == ["child", "0"]
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="there is no fork")
+def test_a_child_sends_nothing_of_what_its_parent_has_kept_back(transport):
+    """A fork between a send and the end of its turn: what leaves together is in both processes then."""
+    program = """
+    async def main():
+        async with network.pair() as (server, client):
+            for number in range(8):
+                await client.submit_frame(frame(number))
+            await client.ping(STEP)
+            for number in range(8):
+                received = await server.receive_submit(STEP)
+                await server.send_result(frame_id=received.metadata.frame_id)
+                if number == 5:
+                    pid = os.fork()
+                    if pid == 0:
+                        await asyncio.sleep(0)
+                        os._exit(0)
+                    assert os.waitpid(pid, 0)[1] == 0
+            got = [(await client.receive_result(STEP)).frame_id for number in range(8)]
+            await client.ping(STEP)
+            print(sorted(got) == list(range(8)))
+    asyncio.run(main())
+    """
+    assert run(program, transport) == ["True"]

@@ -18,7 +18,7 @@ use pyo3::sync::PyOnceLock;
 use pyo3::types::{PyWeakrefMethods, PyWeakrefReference};
 
 use crate::open::Held;
-use crate::runtime::lock;
+use crate::runtime::{Owned, lock};
 use crate::signal::{Signal, Token, Waking};
 
 thread_local! {
@@ -54,8 +54,21 @@ pub(crate) struct Bridge {
     signal: Arc<Signal>,
     waiting: Arc<Waiting>,
     next_token: AtomicU64,
-    /// What sends when this turn of the loop is over.
-    corked: Mutex<Vec<Arc<Held>>>,
+    /// What sends when this turn of the loop is over. Not in a forked child: its parent sends the same.
+    corked: Mutex<Vec<Owned<Arc<Held>>>>,
+}
+
+/// Connections that keep back what they send as long as this lives.
+struct Corked(Vec<Owned<Arc<Held>>>);
+
+impl Drop for Corked {
+    fn drop(&mut self) {
+        for held in &self.0 {
+            if let Ok(held) = held.get() {
+                held.uncork();
+            }
+        }
+    }
 }
 
 /// What an operation keeps of the bridge it waits on.
@@ -118,7 +131,7 @@ impl Bridge {
         };
         let first = {
             let mut corked = lock(&bridge.get().corked);
-            corked.push(Arc::clone(held));
+            corked.push(Owned::new(Arc::clone(held)));
             corked.len() == 1
         };
         if first {
@@ -128,11 +141,9 @@ impl Bridge {
         Ok(())
     }
 
-    fn uncork(&self) {
-        let corked = std::mem::take(&mut *lock(&self.corked));
-        for held in corked {
-            held.uncork();
-        }
+    /// Takes what is kept back; dropping it sends it.
+    fn take_corked(&self) -> Corked {
+        Corked(std::mem::take(&mut *lock(&self.corked)))
     }
 
     fn serves(&self, event_loop: &Bound<'_, PyAny>) -> bool {
@@ -238,7 +249,8 @@ impl Bridge {
 
     /// Sends what was kept back. Called by the event loop once it has run what was ready.
     fn _uncork(&self, py: Python<'_>) {
-        py.detach(|| self.uncork());
+        let corked = self.take_corked();
+        py.detach(move || drop(corked));
     }
 
     fn __traverse__(&self, visit: PyVisit<'_>) -> Result<(), PyTraverseError> {
@@ -261,6 +273,6 @@ impl Drop for Bridge {
     /// A bridge goes with its loop. The tasks that waited go too, although their operations share the table.
     fn drop(&mut self) {
         self.waiting.clear();
-        self.uncork();
+        drop(self.take_corked());
     }
 }
