@@ -6,6 +6,8 @@
     ...
     image = grid.scaled(2).image(result.tensor_body.sections[0], tile_ids=result.tile_ids)
 
+A server has the picture of a frame from `TileGrid.of(request).image(section, tile_ids=request.tile_ids)`.
+
 Reading needs no helper: `section.numpy()`, `numpy.asarray(section)` and `torch.from_dlpack(section)` are
 views of the received body. This module needs NumPy; the rest of the package does not.
 """
@@ -14,7 +16,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from typing import Any, cast
+from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -23,6 +25,9 @@ from nnrp.core._arrays import numpy_dtype, tensor_dtype
 from nnrp.core._base import Value
 from nnrp.core._enums import TensorLayout
 from nnrp.core._tensor import TensorSectionData, TensorSectionView
+
+if TYPE_CHECKING:
+    from nnrp.client.request import SubmitRequest
 
 __all__ = ["TileGrid", "numpy_dtype", "tensor_dtype", "tensor_section"]
 
@@ -110,6 +115,25 @@ class TileGrid(Value):
     height: int
     tile_width: int
     tile_height: int
+
+    @classmethod
+    def of(cls, request: SubmitRequest) -> TileGrid:
+        """Return the grid by which a received frame is cut: one tile when it says no tile size.
+
+        Args:
+            request: `received.request`, or a `SubmitRequest` of one's own.
+
+        Raises:
+            ValueError: the frame does not say how large its picture is.
+
+        """
+        width, height = request.src_width, request.src_height
+        if not width or not height:
+            raise ValueError(
+                "the frame does not say how large its picture is (src_width, src_height): "
+                "read its tiles with section.tile_arrays()"
+            )
+        return cls(width, height, request.tile_width or width, request.tile_height or height)
 
     def __post_init__(self) -> None:
         for name, value in (*self._picture(), *self._tile()):

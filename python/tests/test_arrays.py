@@ -10,6 +10,7 @@ import pytest
 from frames import STEP, frame
 
 from nnrp.arrays import TileGrid, numpy_dtype, tensor_dtype, tensor_section
+from nnrp.client import SubmitRequest
 from nnrp.core import TensorDType, TensorLayout, TensorSectionData
 from nnrp.core._tensor import pack_tensor_section_data, section_views
 
@@ -186,6 +187,29 @@ def test_a_picture_survives_being_cut_and_put_together(layout, channels):
     assert len(grid) == 12
     assert grid.tile_ids == tuple(range(12))
     np.testing.assert_array_equal(grid.image(section), image)
+
+
+async def test_a_server_has_the_picture_of_a_frame(network):
+    photo = np.random.default_rng(2).integers(0, 255, (70, 100, 3), np.uint8)
+    cut = TileGrid(width=100, height=70, tile_width=64, tile_height=64)
+    in_tiles = SubmitRequest(
+        frame_id=1, tile_ids=cut.tile_ids, sections=(cut.section(photo, role_id=1),), **cut.dimensions()
+    )
+    whole = SubmitRequest(
+        frame_id=2,
+        tile_ids=(0,),
+        sections=(tensor_section([photo], role_id=1),),
+        src_width=100,
+        src_height=70,
+    )
+    async with network.pair() as (server, client):
+        for frame in (in_tiles, whole):
+            await client.submit_frame(frame)
+            request = (await server.receive_submit(STEP)).request
+            picture = TileGrid.of(request).image(request.sections[0], tile_ids=request.tile_ids)
+            np.testing.assert_array_equal(picture, photo)
+    with pytest.raises(ValueError, match="does not say how large its picture is"):
+        TileGrid.of(SubmitRequest(frame_id=1))
 
 
 def test_some_tiles_paint_their_places_only():

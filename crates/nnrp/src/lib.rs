@@ -4,8 +4,8 @@
 //! awaits them, runs its model, and pushes **results** back: whole, partial, degraded or dropped, always with an answer.
 //!
 //! # A server and a client
-//!
-//! ```
+#![cfg_attr(feature = "quic", doc = "```")]
+#![cfg_attr(not(feature = "quic"), doc = "```ignore")]
 //! use nnrp::wire::{Section, SubmitFrame, TensorDType};
 //! use nnrp::{ClientConfig, ClientSession, Identity, Listener, Outcome, Reply, ServerConfig, ServerSession, Trust};
 //!
@@ -110,9 +110,10 @@
 //! | change a running session, have objects kept | [`ClientSession::patch`], [`ClientSession::put_cache`] |
 //! | find the better transport | [`probe()`], [`choose`] |
 //! | move a session to another connection | [`ServerConfig::migration`], [`ClientSession::migrate`] |
+//! | hear what happens to a session | [`ClientSession::events`], [`ServerSession::events`], [`SessionEvent`] |
 //! | go away without losing a frame | [`Listener::drain`] |
 //! | understand a failure | [`HandshakeError`], [`TlsFault`], [`SessionError`], [`SendError`], [`Closed`] |
-//! | see how it is doing | [`Listener::stats`], [`ServerSession::stats`]; spans `nnrp.session` and `nnrp.frame` ([`Submit::span`]) |
+//! | see how it is doing | [`Listener::stats`], [`ServerSession::stats`], [`ClientSession::stats`]; spans `nnrp.session` and `nnrp.frame` ([`Submit::span`]) |
 //! | look at bytes | [`wire`] |
 //!
 //! Whole programs are in `examples/rust` of the repository.
@@ -144,6 +145,7 @@ mod client;
 mod config;
 mod control;
 mod credit;
+mod dial;
 mod drain;
 mod error;
 mod handshake;
@@ -160,9 +162,10 @@ mod waiting;
 
 pub use address::{Address, AddressError, Scheme};
 pub use auth::{MAX_BLOCKING_DECISIONS, Verdict};
-pub use client::{ClientSession, DialError};
+pub use client::ClientSession;
 pub use config::{ClientConfig, ServerConfig};
 pub use control::{CacheObject, Forget, Patch};
+pub use dial::DialError;
 pub use error::{
     BindError, Closed, ConnectError, FailedHandshake, HandshakeError, ReceiveError, SendError, SessionError,
     TlsError,
@@ -184,7 +187,9 @@ pub use nnrp_transport::tcp::{self, TcpOptions};
 pub use nnrp_transport::tls::{
     ClientTls, DevelopmentCertificate, Identity, KeyLog, ServerTls, TlsFault, Trust, development_certificate,
 };
-pub use nnrp_transport::{Connection, ConnectionStats, Cork, Filter, Item, Receive, Sent, clock, memory};
+pub use nnrp_transport::{
+    Connection, ConnectionStats, Cork, Filter, Item, Receive, Sent, SessionEvent, clock, memory,
+};
 /// The packets themselves.
 pub use nnrp_wire as wire;
 pub use outcome::Outcome;
@@ -192,5 +197,5 @@ pub use probe::{MAX_PROBE_BYTES, ProbeOptions, Probed, choose, probe, probe_by};
 pub use reply::{PushedResult, Reply};
 pub use server::{Received, ServerSession};
 pub use stats::{ClientStats, ListenerStats};
-pub use streams::{ResultParts, Subscription};
+pub use streams::{Events, ResultParts, Subscription};
 pub use submit::Submit;

@@ -2,6 +2,7 @@
 
 use std::net::SocketAddr;
 use std::sync::Arc;
+use std::time::Duration;
 
 use nnrp_session::{
     DRAIN_TIME, DropFrame, FrameKey, FrameState, Parameters, ReceivedHello, ReceivedSubmit, RejectedPacket,
@@ -92,6 +93,11 @@ impl ServerSession {
     /// The other end.
     pub fn peer_addr(&self) -> SocketAddr {
         self.0.connection.peer_addr()
+    }
+
+    /// The round trip as the transport measures it: QUIC only.
+    pub fn rtt(&self) -> Option<Duration> {
+        self.0.connection.rtt()
     }
 
     /// Counters of the session and its connection, from its beginning.

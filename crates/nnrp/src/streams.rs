@@ -8,9 +8,10 @@ use std::task::{Context, Poll};
 use futures_util::stream::{self, BoxStream};
 use futures_util::{Sink, Stream, StreamExt, sink};
 use nnrp_session::{CommandError, FrameKey};
-use nnrp_transport::{Connection, SendError};
+use nnrp_transport::{Connection, SendError, SessionEvent};
 use nnrp_wire::{BudgetPolicy, FlowUpdateMetadata, Packet, SubmitFrame};
 use tokio::sync::broadcast;
+use tokio::sync::broadcast::error::{RecvError, TryRecvError};
 
 use crate::client::ClientSession;
 use crate::error::SessionError;
@@ -68,7 +69,51 @@ impl ServerSession {
     }
 }
 
+impl ServerSession {
+    /// What happens to the session from now on besides its frames: cancels, expiries, patches, the client's flow updates, refused
+    /// packets, migrations, and how it ends, in this order of its own. A stream that falls behind misses the oldest and says
+    /// how many ([`SessionEvent::Missed`]). The last event is [`SessionEvent::Ended`], also where the session had ended before.
+    ///
+    /// ```
+    /// # use nnrp::{ServerSession, SessionEvent};
+    /// async fn watch(session: ServerSession) {
+    ///     let mut events = session.events();
+    ///     while let Some(event) = events.next().await {
+    ///         match event {
+    ///             SessionEvent::Moved { transport, peer } => println!("over {transport} from {peer} now"),
+    ///             SessionEvent::Patched(now) => println!("quality {} from here on", now.quality_tier),
+    ///             SessionEvent::Ended(closed) => println!("over: {closed}"),
+    ///             _ => {}
+    ///         }
+    ///     }
+    /// }
+    /// ```
+    pub fn events(&self) -> Events {
+        Events::of(self.connection())
+    }
+}
+
 impl ClientSession {
+    /// What happens to the session from now on besides its frames: hints, flow updates, frames cancelled here, refused packets,
+    /// migrations, and how it ends; as [`ServerSession::events`].
+    ///
+    /// ```
+    /// # use nnrp::{ClientSession, SessionEvent};
+    /// async fn watch(session: ClientSession) {
+    ///     let mut events = session.events();
+    ///     while let Some(event) = events.next().await {
+    ///         match event {
+    ///             SessionEvent::FlowUpdate(_, update) => println!("credit {}", update.session_credit),
+    ///             SessionEvent::PeerClosing(reason) => println!("the server goes: {reason}"),
+    ///             _ => {}
+    ///         }
+    ///     }
+    /// }
+    /// ```
+    pub fn events(&self) -> Events {
+        Events::of(self.connection())
+    }
+
     /// Results, drops and failures as [`ClientSession::receive`] returns them. The stream ends with the session.
     pub fn replies(&self) -> impl Stream<Item = Reply> + Send + Unpin + use<> {
         stream::unfold(self.clone(), |session| async move {
@@ -200,6 +245,59 @@ impl<T> fmt::Debug for Subscription<T> {
     }
 }
 
+/// What happens to a session; see [`ClientSession::events`] and [`ServerSession::events`]. A `Stream` that ends after
+/// [`SessionEvent::Ended`].
+pub struct Events(BoxStream<'static, SessionEvent>);
+
+impl Events {
+    fn of(connection: &Connection) -> Self {
+        let from = (connection.events(), connection.clone());
+        let events = stream::unfold(Some(from), |from| async move {
+            let (mut receiver, connection) = from?;
+            let event = tokio::select! {
+                biased;
+                received = receiver.recv() => match received {
+                    Ok(event) => Some(event),
+                    Err(RecvError::Lagged(missed)) => Some(SessionEvent::Missed(missed)),
+                    Err(RecvError::Closed) => None,
+                },
+                // What had happened by then is said first.
+                _ = connection.closed() => match receiver.try_recv() {
+                    Ok(event) => Some(event),
+                    Err(TryRecvError::Lagged(missed)) => Some(SessionEvent::Missed(missed)),
+                    Err(TryRecvError::Empty | TryRecvError::Closed) => None,
+                },
+            };
+            match event {
+                Some(event) => Some((event, Some((receiver, connection)))),
+                None => Some((SessionEvent::Ended(connection.closed().await), None)),
+            }
+        })
+        .fuse()
+        .boxed();
+        Events(events)
+    }
+
+    /// The next one; `None` after the last. Cancel-safe.
+    pub async fn next(&mut self) -> Option<SessionEvent> {
+        self.0.next().await
+    }
+}
+
+impl Stream for Events {
+    type Item = SessionEvent;
+
+    fn poll_next(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Self::Item>> {
+        self.0.poll_next_unpin(cx)
+    }
+}
+
+impl fmt::Debug for Events {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("Events").finish_non_exhaustive()
+    }
+}
+
 /// What a broadcast says until the connection has ended, what was missed left out.
 fn heard<T: Clone + Send + 'static>(
     receiver: broadcast::Receiver<T>,
@@ -211,8 +309,8 @@ fn heard<T: Clone + Send + 'static>(
                 biased;
                 received = receiver.recv() => match received {
                     Ok(item) => return Some((item, (receiver, connection))),
-                    Err(broadcast::error::RecvError::Lagged(_)) => {}
-                    Err(broadcast::error::RecvError::Closed) => return None,
+                    Err(RecvError::Lagged(_)) => {}
+                    Err(RecvError::Closed) => return None,
                 },
                 _ = connection.closed() => {
                     let item = receiver.try_recv().ok()?;

@@ -3,7 +3,14 @@
 #![allow(clippy::print_stderr, reason = "a test that measures says what")]
 #![cfg_attr(
     not(all(feature = "quic", feature = "tcp")),
-    allow(dead_code, unused_imports, unused_macros, reason = "what only tests over the other transport use")
+    allow(
+        dead_code,
+        unreachable_code,
+        unused_imports,
+        unused_macros,
+        unused_variables,
+        reason = "what only tests over the other transport use"
+    )
 )]
 
 mod api {
@@ -22,13 +29,13 @@ mod api {
     pub(crate) mod crowd;
     pub(crate) mod draining;
     pub(crate) mod echo;
+    pub(crate) mod events;
     pub(crate) mod giving_up;
     #[cfg(feature = "tcp")]
     pub(crate) mod gone;
     pub(crate) mod handshakes;
     pub(crate) mod harness;
     pub(crate) mod installing;
-    #[cfg(feature = "tcp")]
     pub(crate) mod key_log;
     pub(crate) mod liveness;
     #[cfg(all(feature = "quic", feature = "tcp"))]
@@ -110,6 +117,12 @@ over_every_transport! {
     echo::a_received_tile_is_a_view_of_the_one_body,
     echo::a_result_without_tile_ids_covers_the_tiles_asked_for,
     echo::a_frame_without_any_payload_is_a_frame,
+    counting::both_ends_say_over_what_they_talk,
+    events::a_client_hears_what_happens_in_its_order,
+    events::a_server_hears_cancels_expiries_and_patches,
+    events::a_refused_packet_is_an_event,
+    events::who_falls_behind_hears_how_much_was_missed,
+    events::who_listens_too_late_hears_the_end,
     refusals::a_drop_carries_its_reason,
     refusals::a_frame_nobody_answers_is_dropped,
     refusals::a_refused_frame_costs_itself_only,

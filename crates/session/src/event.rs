@@ -7,7 +7,7 @@ use nnrp_wire::{
     ResultHintMetadata, ResultHintReason, ResultPushMetadata, ServerHelloAck,
 };
 
-use crate::{Arrival, Fault, FrameKey, MigrationAnswer, ReceivedMigration};
+use crate::{Arrival, Fault, FrameKey, MigrationAnswer, Parameters, ReceivedMigration};
 
 /// A CLIENT_HELLO that passed every check of the library; whether to admit it is the application's decision.
 #[derive(Clone, Debug)]
@@ -153,6 +153,8 @@ pub enum Event {
     Hint(Packet, ResultHintMetadata),
     /// FLOW_UPDATE, newer than the last one of its scope.
     FlowUpdate(Packet, FlowUpdateMetadata),
+    /// Server: the client changed the session; these values are in force now.
+    Patched(Box<Parameters>),
     /// Any other control packet the library has no use for itself.
     Control(Packet),
     /// No more frames will come from the peer. Results may still be exchanged until [`Event::Ended`].

@@ -8,8 +8,8 @@ use nnrp_wire::rules::RuleId;
 use nnrp_wire::{
     ClientHello, EncodedPacket, ErrorCode, FlowUpdateFlags, FlowUpdateMetadata, FlowUpdateScopeKind, Header,
     HeaderFlags, LossTolerance, MessageType, Packet, PayloadKind, ResultHintCongestionState,
-    ResultHintMetadata, ServerHelloAck, ServerHelloAckMetadata, SessionPatch, TransportProbeAckMetadata,
-    TransportProbeMetadata,
+    ResultHintMetadata, ServerHelloAck, ServerHelloAckMetadata, SessionPatch, SessionPatchField,
+    TransportProbeAckMetadata, TransportProbeMetadata,
 };
 
 use crate::cache::{Cache, Key};
@@ -414,8 +414,13 @@ impl Machine {
         let header = self.reply_header(MessageType::SessionPatchAck, packet);
         let Role::Server(role) = &mut self.role else { return Ok(()) };
         if let Some(patches) = &mut role.patches {
-            let ack = patches.apply(now, &patch).encode(header)?;
-            self.reply(ack);
+            let ack = patches.apply(now, &patch);
+            let changed = ack.metadata.applied() != SessionPatchField::NONE;
+            let in_force = changed.then(|| Box::new(patches.parameters.clone()));
+            self.reply(ack.encode(header)?);
+            if let Some(parameters) = in_force {
+                self.emit(Event::Patched(parameters));
+            }
         }
         Ok(())
     }

@@ -15,6 +15,7 @@ use crate::inbox::{Filter, Item, Receive};
 use crate::leaving::Cork;
 use crate::path::Path;
 use crate::quic_link;
+use crate::session_event::SessionEvent;
 use crate::shared::{Parts, Shared};
 use crate::stats::ConnectionStats;
 
@@ -231,6 +232,11 @@ impl Connection {
     /// Frames that nobody waits for any more, from now on: cancelled by the client, or expired.
     pub fn cancels(&self) -> broadcast::Receiver<FrameKey> {
         self.shared().cancels.subscribe()
+    }
+
+    /// What happens to the session from now on. Its end is not among it: that is [`Connection::closed`].
+    pub fn events(&self) -> broadcast::Receiver<SessionEvent> {
+        self.shared().events.subscribe()
     }
 
     /// Changes whenever a submit that is held back may be worth another try.

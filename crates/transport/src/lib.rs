@@ -47,6 +47,7 @@ pub mod quic;
 #[cfg(feature = "quic")]
 mod quic_driver;
 mod quic_link;
+mod session_event;
 mod shared;
 mod silence;
 mod stats;
@@ -63,5 +64,6 @@ pub use error::{BindError, Closed, ConnectError, ReceiveError, SendError};
 pub use inbox::{Filter, Item, Receive};
 pub use leaving::Cork;
 pub use migrate::MoveError;
+pub use session_event::SessionEvent;
 pub use shared::{MAX_LATE_BYTES, MAX_UNREAD_FRAMES, UNREAD_BODIES, WRITE_BUFFER_BYTES};
 pub use stats::{ConnectionStats, Ledger, Totals};

@@ -11,6 +11,7 @@ use crate::connection::Connection;
 use crate::inbox::Room;
 use crate::order::ORDER_PATIENCE;
 use crate::publish::Wakes;
+use crate::session_event::SessionEvent;
 use crate::shared::Shared;
 
 /// Why a session did not move.
@@ -97,6 +98,7 @@ fn join<E: From<CommandError>>(
     let moved = act(&mut machine, &mut new_machine, now)?;
     path.carry(session.clone());
     let old = session.change_link(link.clone());
+    session.events.send(|| SessionEvent::Moved { transport: link.transport, peer: link.peer });
     let (room, replies) = old.leave(now + linger);
     session.give_back_room(room, &moved.withdrawn);
     machine.handle_replies_written(replies);

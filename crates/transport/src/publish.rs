@@ -9,6 +9,7 @@ use nnrp_wire::Packet;
 
 use crate::error::Closed;
 use crate::inbox::{Item, Room};
+use crate::session_event::SessionEvent;
 use crate::shared::Shared;
 
 /// Who is to be woken.
@@ -63,6 +64,7 @@ impl Shared {
                 }
                 Event::FrameFailed(failed) => Item::FrameFailed(failed),
                 Event::Rejected(rejected) => {
+                    self.events.send(|| SessionEvent::Refused(Box::new(rejected.fault.clone())));
                     self.counters.packets_refused.fetch_add(1, Ordering::Relaxed);
                     let limit = rejected.fault.rule.is_some_and(|rule| rule.as_str().starts_with("R-LIM-"));
                     self.counters.limits_hit.fetch_add(u64::from(limit), Ordering::Relaxed);
@@ -75,10 +77,12 @@ impl Shared {
                 }
                 Event::Hint(packet, hint) => {
                     self.hints.send(|| (packet.clone(), hint));
+                    self.events.send(|| SessionEvent::Hint(packet.clone(), hint));
                     Item::Packet(packet)
                 }
                 Event::FlowUpdate(packet, update) => {
                     self.flow_updates.send(|| (packet.clone(), update));
+                    self.events.send(|| SessionEvent::FlowUpdate(packet.clone(), update));
                     Item::Packet(packet)
                 }
                 Event::Cancelled(key) => {
@@ -87,14 +91,21 @@ impl Shared {
                         wakes.more.extend(self.inbox.give_up(key));
                     }
                     self.cancels.send(|| key);
+                    self.events.send(|| SessionEvent::Cancelled(key));
                     continue;
                 }
                 Event::Expired(key) => {
                     self.log_unwanted(machine.session_id(), key, "a frame expired");
                     self.cancels.send(|| key);
+                    self.events.send(|| SessionEvent::Expired(key));
+                    continue;
+                }
+                Event::Patched(parameters) => {
+                    self.events.send(|| SessionEvent::Patched(parameters));
                     continue;
                 }
                 Event::PeerClosing(reason) => {
+                    self.events.send(|| SessionEvent::PeerClosing(reason.clone()));
                     let ended = Ended { by: EndedBy::Peer, fault: None, reason };
                     self.inbox.end_frames(Closed(Arc::new(ended), None));
                     continue;

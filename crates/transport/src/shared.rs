@@ -20,6 +20,7 @@ use crate::path::{Path, Standing};
 use crate::pen::Written;
 use crate::publish::Wakes;
 use crate::quic_link::QuicConnection;
+use crate::session_event::SessionEvent;
 use crate::stats::{Book, ConnectionStats};
 use crate::tls::TlsFault;
 
@@ -38,7 +39,7 @@ pub const UNREAD_BODIES: usize = 8;
 /// when a path is left: the window of a QUIC connection. Beyond it such a path is read no further.
 pub const MAX_LATE_BYTES: usize = 32 * 1024 * 1024;
 
-/// Hints, flow updates and cancelled frames a subscriber may fall behind before it misses the oldest. The room is taken as a whole, some
+/// Hints, flow updates, cancelled frames and events a subscriber may fall behind before it misses the oldest. The room is taken as a whole, some
 /// 50 KiB, by the first subscriber.
 const SUBSCRIPTION_BACKLOG: usize = 256;
 
@@ -69,6 +70,7 @@ pub(crate) struct Shared {
     pub(crate) hints: Subscribers<(Packet, ResultHintMetadata)>,
     pub(crate) flow_updates: Subscribers<(Packet, FlowUpdateMetadata)>,
     pub(crate) cancels: Subscribers<FrameKey>,
+    pub(crate) events: Subscribers<SessionEvent>,
     /// [`Machine::credit_changes`], for submits that wait.
     pub(crate) credit: watch::Sender<u64>,
     pub(crate) ended: watch::Sender<Option<Closed>>,
@@ -167,6 +169,7 @@ impl Shared {
             hints: Subscribers::default(),
             flow_updates: Subscribers::default(),
             cancels: Subscribers::default(),
+            events: Subscribers::default(),
             credit: watch::Sender::new(0),
             ended: watch::Sender::new(None),
             link: watch::Sender::new(link.clone()),

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 
     from nnrp.cli._target import Target
     from nnrp.client import ClientSession
+    from nnrp.enums import ResultHintReason
 
 __all__ = ["PERCENTILES", "Load", "Tally"]
 
@@ -48,6 +49,7 @@ class Tally:
         received_bytes: bodies of their results.
         curve: frames per second, once for each tick.
         errors: how often each error was met.
+        reasons: how often the server gave each reason for a drop.
         measured: seconds.
 
     """
@@ -60,6 +62,7 @@ class Tally:
     received_bytes: int = 0
     curve: list[tuple[float, float]] = field(default_factory=list[tuple[float, float]])
     errors: dict[str, int] = field(default_factory=dict[str, int])
+    reasons: dict[str, int] = field(default_factory=dict[str, int])
     measured: float = 0.0
 
     @property
@@ -88,6 +91,12 @@ class Tally:
         self.failed += 1
         if error in self.errors or len(self.errors) < _MAX_ERRORS:
             self.errors[error] = self.errors.get(error, 0) + 1
+
+    def drop(self, reason: ResultHintReason | None) -> None:
+        """Count a frame that the server dropped."""
+        self.dropped += 1
+        said = reason.name if reason else "without a reason"
+        self.reasons[said] = self.reasons.get(said, 0) + 1
 
 
 @dataclass
@@ -181,22 +190,22 @@ class Load:
         while True:
             tally, began = self.tally, time.perf_counter()
             try:
-                received, dropped = 0, False
+                received, dropped = 0, None
                 async for result in session.stream(request, timeout=self.target.timeout):
                     received += result.packet.header.body_len
-                    dropped = result.is_drop
+                    dropped = result if result.is_drop else None
             except (OSError, NnrpError) as error:
                 tally.fail(str(error) or type(error).__name__)
                 if session.is_closed:
                     return
             else:
-                self._count(tally, time.perf_counter() - began, received, dropped=dropped)
+                if dropped is None:
+                    self._count(tally, time.perf_counter() - began, received)
+                else:
+                    tally.drop(dropped.drop_reason)
             request = replace(request, frame_id=_following(request.frame_id, self.in_flight))
 
-    def _count(self, tally: Tally, took: float, received: int, *, dropped: bool) -> None:
-        if dropped:
-            tally.dropped += 1
-            return
+    def _count(self, tally: Tally, took: float, received: int) -> None:
         tally.answered += 1
         tally.sent_bytes += self.size
         tally.received_bytes += received

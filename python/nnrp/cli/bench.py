@@ -157,6 +157,7 @@ def _numbers(load: Load, tally: Tally) -> dict[str, Any]:
         "sent_bytes_per_second": tally.sent_bytes / seconds,
         "received_bytes_per_second": tally.received_bytes / seconds,
         "latency_ms": latencies,
+        "drops": tally.reasons,
         "errors": tally.errors,
     }
 
@@ -175,5 +176,6 @@ def _report(load: Load, tally: Tally) -> str:
         f"{numbers['frames_per_second']:.1f} frames/s, {sent:.1f} MB/s sent, {received:.1f} MB/s received, "
         f"{tally.answered} answered in {tally.measured:.1f} s, {tally.dropped} dropped, {tally.failed} failed"
     )
+    lines += [f"{count} x dropped, {reason}" for reason, count in tally.reasons.items()]
     lines += [f"{count} x {error}" for error, count in tally.errors.items()]
     return "\n".join(lines) + "\n"

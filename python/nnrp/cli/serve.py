@@ -27,7 +27,8 @@ A handler is a function of a frame, plain (it runs on one of --threads threads) 
       image = submit.request.sections[0].numpy()
       return 255 - image
 
-It returns an array, a str, bytes, a dict, sections, payloads, a list of these, an nnrp.cli.Reply, an
+numpy() has one row a tile; nnrp.arrays.TileGrid.of(submit.request).image(...) is the picture. It returns
+an array, a str, bytes, a dict, sections, payloads, a list of these, an nnrp.cli.Reply, an
 nnrp.cli.Drop, or None; a generator streams its parts. Whatever it does, every frame is answered: what raises
 is dropped, and what is too late too. SIGTERM and SIGINT drain: frames that are here are answered, then the
 command ends with 0. SIGHUP reads certificate and tokens again.

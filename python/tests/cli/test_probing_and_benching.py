@@ -81,6 +81,7 @@ async def test_bench_counts_drops(commands):
         code, out, _ = await commands.in_thread("bench", served.url, "--duration", "0.3", "--warm-up", "0")
     assert code == 5
     assert re.search(r"^0\.0 frames/s, .* [1-9]\d* dropped, 0 failed$", out, re.MULTILINE), out
+    assert re.search(r"^[1-9]\d* x dropped, SERVER_BUSY$", out, re.MULTILINE), out
 
 
 async def test_bench_says_what_went_wrong(commands):

@@ -16,7 +16,7 @@ pub(crate) async fn what_is_corked_arrives_in_order_though_the_cork_stays(kind: 
         };
         seen.push(submit.packet.header.frame_id);
     }
-    if kind == Kind::Quic {
+    if kind.is_quic() {
         // Each has a stream of its own.
         seen.sort_unstable();
     }

@@ -89,3 +89,17 @@ pub(crate) async fn every_client_is_counted_once(kind: Kind) {
     assert_eq!(stats.clients.named().map(|(_, count)| count).sum::<u64>(), 1, "{stats:?}");
     assert_eq!(stats.clients.refused_other, 1);
 }
+
+pub(crate) async fn both_ends_say_over_what_they_talk(kind: Kind) {
+    let ends = super::harness::session(kind).await;
+    ends.echo(1).await;
+    let (client, server) = (&ends.client, &ends.server);
+    assert_eq!((client.transport(), server.transport()), (kind.transport(), kind.transport()));
+    assert_eq!(client.peer_addr(), server.connection().local_addr());
+    assert_eq!(server.peer_addr(), client.connection().local_addr());
+    for round_trip in [client.rtt(), server.rtt()] {
+        assert_eq!(round_trip.is_some(), kind.is_quic(), "{round_trip:?}");
+    }
+    let (ours, theirs) = (client.stats(), server.stats());
+    assert_eq!((ours.bytes_sent, ours.bytes_received), (theirs.bytes_received, theirs.bytes_sent));
+}

@@ -8,9 +8,9 @@ use nnrp::wire::{
     ResultFrame, ResultHintReason, Section, SubmitFrame, TensorDType, TransportId, TypedPayload,
 };
 use nnrp::{
-    Admission, BindError, ClientConfig, ClientSession, ClientTls, Connection, DialError, Identity, Listener,
-    Outcome, PendingSession, Reply, ServerConfig, ServerSession, ServerSettings, ServerTls, Trust,
-    development_certificate,
+    Admission, BindError, ClientConfig, ClientSession, ClientTls, ConnectError, Connection, DialError,
+    Identity, Listener, Outcome, PendingSession, Reply, ServerConfig, ServerSession, ServerSettings,
+    ServerTls, Trust, development_certificate,
 };
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -96,7 +96,7 @@ impl Server {
 
     /// The same by way of another address.
     pub(crate) async fn dial_raw_at(&self, kind: Kind, address: SocketAddr) -> Connection {
-        let dialled = match kind {
+        let dialled: Result<Connection, ConnectError> = match kind {
             Kind::Memory => panic!("there is no listener in memory"),
             #[cfg(feature = "tcp")]
             Kind::Tcp => nnrp::tcp::connect(address, &nnrp::TcpOptions::default(), None).await,

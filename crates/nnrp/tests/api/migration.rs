@@ -12,7 +12,7 @@ use nnrp::wire::{
 };
 use nnrp::{
     ClientConfig, ClientSession, ClientTls, Connection, Filter, FrameKey, Item, Listener, MigrateError,
-    Migration, QuicOptions, Reply, ServerConfig, ServerSession, TcpOptions,
+    Migration, QuicOptions, Reply, ServerConfig, ServerSession, SessionEvent, TcpOptions,
 };
 
 use super::certificates::{Authority, Pem, When};
@@ -225,6 +225,7 @@ pub(crate) async fn who_waits_goes_on_waiting(kind: Kind) {
         async move { server.recv().await }
     });
     let mut cancels = server.connection().cancels();
+    let (mut here, mut there) = (client.events(), server.events());
     let accepting = site.of(other(kind)).listener.accept();
     let moving = async { client.migrate(connect(&site, other(kind)).await).await.unwrap() };
     tokio::select! {
@@ -235,6 +236,14 @@ pub(crate) async fn who_waits_goes_on_waiting(kind: Kind) {
         session = accepting => panic!("a migration is no new session: {session:?}"),
     }
     assert_eq!(server.connection().transport(), client.connection().transport());
+    for (events, session) in [(&mut here, client.connection()), (&mut there, server.connection())] {
+        match soon("the move", events.next()).await {
+            Some(SessionEvent::Moved { transport, peer }) => {
+                assert_eq!((transport, peer), (session.transport(), session.peer_addr()));
+            }
+            other => panic!("{other:?}"),
+        }
+    }
     assert_eq!((server.id(), client.id()), (1, 1));
     submit.reply(text_result(1, "answer")).await.unwrap();
     assert_eq!(text_of(&soon("the result", waiting).await.unwrap().unwrap()), "answer");
