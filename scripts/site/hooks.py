@@ -10,6 +10,7 @@ from __future__ import annotations
 import ast
 import posixpath
 import re
+import shutil
 import sys
 from pathlib import Path
 from typing import Any
@@ -22,11 +23,17 @@ import docstrings
 ROOT = Path(__file__).resolve().parents[2]
 #: Written by scripts/site/mermaid.py before the site is built.
 ASSETS = ROOT / "build/site-assets"
+#: Written by `make rustdoc`, with a folder for each crate.
+RUSTDOC = ROOT / "build/rustdoc/doc"
+#: Where it goes in the site.
+RUST = "reference/rust"
 LINK = re.compile(r"(!?\[(?:[^\[\]]|\[[^\[\]]*\])*\])\(([^)\s#]+)(#[^)\s]*)?\)")
 FENCE = re.compile(r"^(```|~~~).*?^\1", re.DOTALL | re.MULTILINE)
 #: Where the reference of a module goes: everything in its `__all__`.
 NAMES = re.compile(r"<!-- names of (\S+) -->")
 DOCSTRING = re.compile(r"<!-- docstring of (\S+) -->")
+#: A crate whose pages of rustdoc are in the site.
+CRATE = re.compile(r"`(\S+)` <!-- rustdoc -->")
 LANGUAGES = {".py": "python", ".rs": "rust", ".sh": "sh", ".toml": "toml", ".lua": "lua", ".pyi": "python"}
 PICTURES = {".png", ".svg", ".jpg"}
 SHOWN = {*LANGUAGES, ".md", ".service", "Containerfile"}
@@ -56,6 +63,8 @@ def on_page_markdown(markdown: str, page: Any, **_: Any) -> str:
     """Point links that leave docs/ to the pages that were made for them."""
     markdown = DOCSTRING.sub(docstring_of, NAMES.sub(names_of, markdown))
     here = page.file.src_uri
+    to_crates = posixpath.relpath(RUST, posixpath.dirname(here) or ".")
+    markdown = CRATE.sub(lambda match: crate_link(to_crates, match[1]), markdown)
     origin = (
         here.removeprefix("source/").removesuffix(".page.md")
         if here.startswith("source/")
@@ -71,6 +80,16 @@ def on_page_markdown(markdown: str, page: Any, **_: Any) -> str:
         return f"{text}({posixpath.relpath(uri, posixpath.dirname(here) or '.')}{fragment or ''})"
 
     return outside_fences(markdown, lambda prose: LINK.sub(replaced, prose))
+
+
+def crate_link(folder: str, crate: str) -> str:
+    """Return a link to the first page of a crate, as HTML: MkDocs knows its own pages only."""
+    return f'<a href="{folder}/{crate.replace("-", "_")}/index.html"><code>{crate}</code></a>'
+
+
+def on_post_build(config: Any, **_: Any) -> None:
+    """Put the pages of rustdoc beside ours."""
+    shutil.copytree(RUSTDOC, Path(config.site_dir, RUST), dirs_exist_ok=True)
 
 
 def module_of(match: re.Match[str]) -> tuple[str, ast.Module]:
