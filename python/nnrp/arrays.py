@@ -16,18 +16,16 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, cast
+from typing import Any, cast
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from nnrp.client.request import SubmitRequest
 from nnrp.core._arrays import numpy_dtype, tensor_dtype
 from nnrp.core._base import Value
 from nnrp.core._enums import TensorLayout
 from nnrp.core._tensor import TensorSectionData, TensorSectionView
-
-if TYPE_CHECKING:
-    from nnrp.client.request import SubmitRequest
 
 __all__ = ["TileGrid", "numpy_dtype", "tensor_dtype", "tensor_section"]
 
