@@ -16,7 +16,7 @@ from urllib.parse import unquote, urlsplit
 #: What a browser fetches by itself, as opposed to what a reader may follow.
 LOADED = {("img", "src"), ("script", "src"), ("source", "src"), ("iframe", "src")}
 LOADED_RELATIONS = {"stylesheet", "icon", "preload", "preconnect"}
-#: Pages of the Rust crates: rustdoc writes them, and checks its own links. Ours that lead there are checked as any.
+#: Pages of the Rust crates: rustdoc writes them, and checks its own links. Links to them are checked as any.
 NOT_OURS = "reference/rust/"
 
 
