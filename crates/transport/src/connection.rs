@@ -14,7 +14,7 @@ use crate::error::{Closed, ReceiveError, SendError};
 use crate::inbox::{Filter, Item, Receive};
 use crate::leaving::Cork;
 use crate::path::Path;
-use crate::quic_link;
+use crate::quic_link::QuicLink;
 use crate::session_event::SessionEvent;
 use crate::shared::{Parts, Shared};
 use crate::stats::ConnectionStats;
@@ -149,7 +149,7 @@ impl Connection {
     /// Lets the peer send as much as its session may: before it is admitted it may send little more than a hello.
     pub fn open_windows(&self) {
         if let Some(quic) = &self.shared().link().quic {
-            quic_link::open_windows(quic);
+            quic.open_windows();
         }
     }
 
@@ -299,7 +299,7 @@ impl Connection {
         if let Some(closed) = self.ended() {
             return Err(closed.into());
         }
-        match quic_link::send_datagram(&quic, payload) {
+        match quic.send_datagram(payload) {
             true => Ok(()),
             false => Err(SendError::Unsupported("the peer takes no datagram of this size")),
         }
@@ -339,7 +339,7 @@ impl Connection {
 
     /// The round trip time the transport has measured; `None` on TCP.
     pub fn rtt(&self) -> Option<Duration> {
-        self.shared().link().quic.as_ref().map(quic_link::round_trip)
+        self.shared().link().quic.as_ref().map(QuicLink::round_trip)
     }
 
     /// Counters.

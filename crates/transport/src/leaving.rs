@@ -136,10 +136,9 @@ impl Shared {
     }
 
     fn write<'a>(&'a self, mut machine: MutexGuard<'a, Machine>, link: &Arc<Link>) {
-        if link.quic.is_some() {
-            drop(machine);
-            link.wake_writer.notify_one();
-            return;
+        if let Some(quic) = &link.quic {
+            self.corks.bytes.store(0, Ordering::Relaxed);
+            return quic.write(self, machine, link);
         }
         // Who has it looks again before laying it down.
         let Some(mut pen) = link.pen.take() else { return };

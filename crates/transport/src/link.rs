@@ -16,7 +16,7 @@ use crate::buffer::BufferPool;
 use crate::clock;
 use crate::path::Path;
 use crate::pen::PenRest;
-use crate::quic_link::{self, QuicConnection};
+use crate::quic_link::QuicLink;
 use crate::shared::{Parts, write_cost};
 
 /// One transport connection: facts and signals, without what it carries.
@@ -25,7 +25,7 @@ pub(crate) struct Link {
     pub(crate) transport: TransportId,
     pub(crate) peer: SocketAddr,
     pub(crate) local: SocketAddr,
-    pub(crate) quic: Option<QuicConnection>,
+    pub(crate) quic: Option<QuicLink>,
     encrypted: bool,
     pub(crate) pool: BufferPool,
     pub(crate) wake_writer: Notify,
@@ -37,6 +37,8 @@ pub(crate) struct Link {
     in_progress: AtomicUsize,
     /// The call when there are none.
     settled: Notify,
+    /// How many wait for that call: somebody has to look for acknowledgements.
+    awaited: AtomicUsize,
     taken: Mutex<Taken>,
     /// What an ordered stream is written with, when nobody writes.
     pub(crate) pen: PenRest,
@@ -61,6 +63,15 @@ struct Kept(Option<Box<dyn Any + Send>>);
 impl fmt::Debug for Kept {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_tuple("Kept").field(&self.0.is_some()).finish()
+    }
+}
+
+/// See [`Link::await_settled`].
+pub(crate) struct Awaited<'a>(&'a Link);
+
+impl Drop for Awaited<'_> {
+    fn drop(&mut self) {
+        self.0.awaited.fetch_sub(1, Ordering::AcqRel);
     }
 }
 
@@ -102,6 +113,7 @@ impl Link {
             claimed: watch::Sender::new(parts.claimed),
             in_progress: AtomicUsize::new(0),
             settled: Notify::new(),
+            awaited: AtomicUsize::new(0),
             taken: Mutex::default(),
             pen: PenRest::default(),
             armed: Mutex::default(),
@@ -123,7 +135,7 @@ impl Link {
     /// The last look, if there was any sign of life since.
     pub(crate) fn heard_since(&self, now: Instant) -> Option<Instant> {
         let life = match &self.quic {
-            Some(quic) => quic_link::datagrams_received(quic),
+            Some(quic) => quic.datagrams_received(),
             None => self.life.load(Ordering::Relaxed),
         };
         let mut looked = self.looked.lock().unwrap_or_else(PoisonError::into_inner);
@@ -180,6 +192,20 @@ impl Link {
     /// Tells that the last packet in progress has arrived. Ask [`Link::is_settled`] once it is enabled.
     pub(crate) fn settled(&self) -> Notified<'_> {
         self.settled.notified()
+    }
+
+    /// Somebody waits for [`Link::settled`], until what this returns is dropped.
+    pub(crate) fn await_settled(&self) -> Awaited<'_> {
+        self.awaited.fetch_add(1, Ordering::AcqRel);
+        if self.quic.is_some() {
+            self.wake_writer.notify_one();
+        }
+        Awaited(self)
+    }
+
+    /// Whether anybody does.
+    pub(crate) fn is_awaited(&self) -> bool {
+        self.awaited.load(Ordering::Acquire) > 0
     }
 
     /// The writer waits until `deadline`, or is about to.

@@ -109,7 +109,7 @@ fn join<E: From<CommandError>>(
     if session.side() == Side::Server {
         // Admitted: it may send as much as a session does.
         if let Some(quic) = &link.quic {
-            crate::quic_link::open_windows(quic);
+            quic.open_windows();
         }
     }
     link.wake_writer.notify_one();

@@ -49,6 +49,14 @@ impl<T> Order<T> {
         self.release()
     }
 
+    /// Whether a packet of frame `key`, on a stream opened after all of these, has nothing to wait for.
+    pub fn lets_pass(&self, key: FrameKey) -> bool {
+        self.0.values().all(|slot| match slot {
+            Slot::Unknown => false,
+            Slot::Receiving(other) | Slot::Complete(other, _) => *other != key,
+        })
+    }
+
     /// A stream's packet, of frame `key`, is complete.
     pub fn completed(&mut self, stream: u64, key: FrameKey, packet: T) -> Vec<(u64, T)> {
         match self.0.entry(stream).or_insert(Slot::Unknown) {

@@ -3,12 +3,13 @@
 //! A driver runs one transport connection for as long as it lives; the session it carries may change once, when another
 //! connection's session moves here (`migrate.rs`). So a driver knows its [`Path`], and a path knows the session.
 
+use std::collections::VecDeque;
 use std::sync::atomic::Ordering;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Instant;
 
 use futures_util::FutureExt;
-use nnrp_session::{Arrival, DRAIN_TIME, HeaderVerdict, Machine, Origin, Side, Transmit, TransportEnd};
+use nnrp_session::{Arrival, DRAIN_TIME, HeaderVerdict, Machine, Side, Transmit, TransportEnd};
 use nnrp_wire::{Header, Packet};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
@@ -16,7 +17,7 @@ use crate::clock;
 use crate::inbox::Room;
 use crate::link::Link;
 use crate::pen::{Pen, Written};
-use crate::quic_link;
+use crate::quic_link::QuicLink;
 use crate::shared::{MAX_LATE_BYTES, Shared};
 use crate::tls::{Failure, TlsFault};
 
@@ -123,7 +124,8 @@ impl Path {
     /// One received packet, with the room it takes until the application has it.
     pub(crate) fn handle_packet(&self, packet: Packet, arrival: Arrival, mut room: Room) {
         self.count(&self.session(), &packet, arrival, &room);
-        let round_trip = self.link.quic.as_ref().map(quic_link::round_trip);
+        let quic = self.link.quic.as_ref().filter(|_| self.side == Side::Client);
+        let round_trip = quic.map(QuicLink::round_trip);
         self.run(&mut room, |machine, standing, now| {
             if let Some(round_trip) = round_trip.filter(|_| standing == Standing::InUse) {
                 machine.set_round_trip(round_trip);
@@ -188,6 +190,23 @@ impl Path {
         self.session().is_ended()
     }
 
+    /// Room for one more frame, if there is any that need not be waited for.
+    pub(crate) fn frame_room_now(&self) -> Option<FrameRoom> {
+        if self.link.is_left() {
+            return None;
+        }
+        let permit = self.session().receive_frames.clone().try_acquire_owned().ok()?;
+        Some(FrameRoom(Some(permit)))
+    }
+
+    /// Room for a body of `len` bytes, if there is any that need not be waited for.
+    pub(crate) fn body_room_now(&self, session: &Shared, len: usize) -> Option<OwnedSemaphorePermit> {
+        if self.link.is_left() || session.is_ended() {
+            return None;
+        }
+        session.body_permit_now(len)
+    }
+
     /// Waits for room for one more frame. `None` when the connection ended meanwhile. On a path that was left there is room
     /// of its own: what has arrived there comes before what the new one brings, and must not wait behind it.
     pub(crate) async fn frame_room(&self) -> Option<FrameRoom> {
@@ -215,11 +234,8 @@ impl Path {
 
     /// Room for a frame and its body, if there is any that need not be waited for.
     pub(crate) fn room_now(&self, session: &Shared, len: usize) -> Option<Room> {
-        if self.link.is_left() || session.is_ended() {
-            return None;
-        }
+        let body = self.body_room_now(session, len)?;
         let frame = session.receive_frames.clone().try_acquire_owned().ok()?;
-        let body = session.body_permit_now(len)?;
         Some(Room(Some(frame), Some(body)))
     }
 
@@ -298,19 +314,21 @@ impl Path {
     }
 
     // ------------------------------------------------------------ sending
-    /// The next transmits, at most `limit`, counted as in progress until [`Path::done`].
-    pub(crate) fn take_transmits(&self, limit: usize) -> Vec<Transmit> {
-        self.with(|machine, standing, now| {
-            if standing != Standing::InUse {
-                return self.farewell(now).into_iter().collect();
+    /// Moves the next transmits to the end of `held`, at most `limit`; they count as in progress until [`Path::done`]. Returns how
+    /// many, and when somebody wants to be told the time: the writer is woken when that changes to an earlier one.
+    pub(crate) fn take_transmits(
+        &self,
+        limit: usize,
+        held: &mut VecDeque<Transmit>,
+    ) -> (usize, Option<Instant>) {
+        self.locked(|session, mut machine, standing| {
+            let before = held.len();
+            if standing == Standing::InUse {
+                take(&mut machine, &self.link, limit, held);
+            } else if limit > 0 {
+                held.extend(self.farewell(clock::now()));
             }
-            let mut taken = Vec::new();
-            while taken.len() < limit {
-                let Some(transmit) = machine.poll_transmit() else { break };
-                taken.push(transmit);
-            }
-            self.link.note_taken(&taken);
-            taken
+            (held.len() - before, self.arm(session, &machine, standing))
         })
     }
 
@@ -342,22 +360,19 @@ impl Path {
 
     /// When somebody wants to be told the time. The writer is woken when that changes to an earlier one.
     pub(crate) fn deadline(&self) -> Option<Instant> {
-        self.locked(|session, machine, standing| {
-            let deadline = match standing {
-                Standing::InUse => {
-                    let look = session.corks.look(clock::now);
-                    [machine.poll_timeout(), look].into_iter().flatten().min()
-                }
-                _ => self.link.closing_at(),
-            };
-            self.link.arm(deadline);
-            deadline
-        })
+        self.locked(|session, machine, standing| self.arm(session, &machine, standing))
     }
 
-    /// A packet of `bytes` has been written, or never will be.
-    pub(crate) fn written(&self, bytes: usize, origin: Origin) {
-        self.settle(Written::packet(bytes, origin));
+    fn arm(&self, session: &Shared, machine: &Machine, standing: Standing) -> Option<Instant> {
+        let deadline = match standing {
+            Standing::InUse => {
+                let look = session.corks.look(clock::now);
+                [machine.poll_timeout(), look].into_iter().flatten().min()
+            }
+            _ => self.link.closing_at(),
+        };
+        self.link.arm(deadline);
+        deadline
     }
 
     /// What has been written, or never will be.
@@ -369,12 +384,12 @@ impl Path {
         }
     }
 
-    /// The peer's transport has the packet with this ticket.
-    pub(crate) fn delivered(&self, ticket: u64) {
-        if ticket != 0 {
+    /// The peer's transport has the packets with these tickets.
+    pub(crate) fn delivered(&self, tickets: &[u64]) {
+        if tickets.iter().any(|ticket| *ticket != 0) {
             self.with(|machine, standing, _| {
                 if standing == Standing::InUse {
-                    machine.handle_delivered(ticket);
+                    tickets.iter().for_each(|ticket| machine.handle_delivered(*ticket));
                 }
             });
         }
@@ -383,6 +398,16 @@ impl Path {
     pub(crate) fn done(&self, count: usize) {
         self.link.done(count);
     }
+}
+
+/// Moves what a machine has to send to the end of `held`, at most `limit` of it.
+pub(crate) fn take(machine: &mut Machine, link: &Link, limit: usize, held: &mut VecDeque<Transmit>) {
+    let before = held.len();
+    while held.len() < before + limit {
+        let Some(transmit) = machine.poll_transmit() else { break };
+        held.push_back(transmit);
+    }
+    link.note_taken(held.range(before..));
 }
 
 /// A place in the receive budget; none for what was there when the session left.

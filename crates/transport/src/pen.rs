@@ -75,7 +75,8 @@ impl Written {
         written
     }
 
-    fn add(&mut self, bytes: usize, origin: Origin) {
+    /// Another packet of `bytes`.
+    pub(crate) fn add(&mut self, bytes: usize, origin: Origin) {
         self.packets += 1;
         self.bytes += bytes as u64;
         match origin {

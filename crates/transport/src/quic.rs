@@ -18,6 +18,7 @@ use crate::connection::Connection;
 use crate::error::{BindError, ConnectError};
 use crate::qlog;
 use crate::quic_driver;
+use crate::quic_link::QuicLink;
 use crate::shared::Parts;
 use crate::tls::{self, ClientTls, Current, Failure, QUIC_ALPN, Reload, ServerTls, TlsError};
 
@@ -223,18 +224,19 @@ fn start(
     counted: Option<Counted>,
 ) -> Connection {
     let shown = quic.peer_identity().and_then(|shown| shown.downcast::<Vec<CertificateDer<'static>>>().ok());
+    let link = QuicLink::new(quic.clone());
     let (connection, path) = Connection::new(Parts {
         side,
         transport: TransportId::Quic,
         peer: quic.remote_address(),
         local,
-        quic: Some(quic.clone()),
+        quic: Some(link.clone()),
         encrypted: true,
         certificates: shown.as_deref().map(|shown| tls::shown(shown)).unwrap_or_default(),
         pool,
         claimed: side == Side::Client,
     });
-    quic_driver::spawn(&path, quic, endpoint, counted);
+    quic_driver::spawn(&path, link, endpoint, counted);
     connection
 }
 

@@ -19,7 +19,7 @@ use crate::link::Link;
 use crate::path::{Path, Standing};
 use crate::pen::Written;
 use crate::publish::Wakes;
-use crate::quic_link::QuicConnection;
+use crate::quic_link::QuicLink;
 use crate::session_event::SessionEvent;
 use crate::stats::{Book, ConnectionStats};
 use crate::tls::TlsFault;
@@ -138,7 +138,7 @@ pub(crate) struct Parts {
     pub(crate) transport: TransportId,
     pub(crate) peer: SocketAddr,
     pub(crate) local: SocketAddr,
-    pub(crate) quic: Option<QuicConnection>,
+    pub(crate) quic: Option<QuicLink>,
     /// What is sent is encrypted.
     pub(crate) encrypted: bool,
     /// What the peer showed in the TLS handshake, DER, leaf first.
@@ -474,6 +474,7 @@ impl Shared {
         loop {
             let link = links.borrow_and_update().clone();
             let idle = async {
+                let _awaited = link.await_settled();
                 loop {
                     let settled = link.settled();
                     tokio::pin!(settled);

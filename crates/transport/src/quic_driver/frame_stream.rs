@@ -1,0 +1,183 @@
+//! A frame's stream, and what was read of it ahead of its reader.
+
+use std::future::poll_fn;
+use std::pin::pin;
+use std::task::Poll;
+
+use bytes::{Buf, BufMut, Bytes, BytesMut};
+use futures_util::FutureExt;
+use nnrp_wire::{Header, Packet};
+use quinn::{ReadError, ReadExactError, RecvStream, VarInt};
+
+use crate::buffer::{BodyBuffer, BufferPool};
+use crate::buffered::SHARED_BODY;
+
+/// Pieces read at once of a stream that has just been opened: a frame of 4 KiB, which takes three or four packets of the size that
+/// the Internet carries. More is read only when there is room for the frame.
+const FIRST_PIECES: usize = 5;
+
+/// Pieces of a body read at once.
+const BODY_PIECES: usize = 32;
+
+/// Code of STOP_SENDING on a stream whose packet was refused: limit_exceeded.
+const REFUSED_STREAM: u32 = 7;
+
+/// See the module.
+pub(super) struct FrameStream {
+    stream: RecvStream,
+    ahead: Ahead,
+}
+
+impl FrameStream {
+    /// A stream that was opened, with the beginning of what has arrived of it.
+    pub(super) fn begin(mut stream: RecvStream) -> Self {
+        let mut ahead = Ahead::default();
+        // Whatever else this says, the next read says it again.
+        let _ = stream.read_chunks(&mut ahead.0).now_or_never();
+        FrameStream { stream, ahead }
+    }
+
+    pub(super) fn id(&self) -> u64 {
+        u64::from(self.stream.id())
+    }
+
+    /// The next packet's header, if it has been read.
+    pub(super) fn header(&self) -> Option<[u8; Header::LEN]> {
+        let mut bytes = [0; Header::LEN];
+        let mut room = bytes.as_mut_slice();
+        for piece in &self.ahead.0 {
+            room.put_slice(piece.get(..room.len()).unwrap_or(piece));
+        }
+        room.is_empty().then_some(bytes)
+    }
+
+    /// Whether what follows this header, which was skipped, has been read, and nothing more.
+    pub(super) fn has_rest(&self, header: &Header) -> bool {
+        self.ahead.len() == header.meta_len as usize + header.body_len as usize
+    }
+
+    /// The header was handled; what comes next is its metadata.
+    pub(super) fn skip_header(&mut self) {
+        self.ahead.copy_to(&mut [0; Header::LEN]);
+    }
+
+    /// The packet of a header that was skipped, of which everything has been read. A copy: what quinn hands out are views of all
+    /// that came from the socket with it.
+    pub(super) fn take_packet(&mut self, header: Header, pool: &BufferPool) -> Packet {
+        let (meta_len, body_len) = (header.meta_len as usize, header.body_len as usize);
+        if body_len > SHARED_BODY {
+            let mut metadata = BytesMut::with_capacity(meta_len);
+            self.ahead.move_to(meta_len, |bytes| metadata.put_slice(bytes));
+            let mut body = pool.take(body_len);
+            self.ahead.move_to(body_len, |bytes| body.put(bytes));
+            return Packet::build(header, metadata.freeze(), body.freeze());
+        }
+        let mut both = BytesMut::with_capacity(meta_len + body_len);
+        self.ahead.move_to(meta_len + body_len, |bytes| both.put_slice(bytes));
+        let metadata = both.split_to(meta_len.min(both.len())).freeze();
+        Packet::build(header, metadata, both.freeze())
+    }
+
+    /// Whether the stream has ended, as far as can be said now. Nothing is left of what was read.
+    pub(super) fn is_over(&mut self) -> bool {
+        match self.stream.read_chunk(1, true).now_or_never() {
+            Some(Ok(None)) => true,
+            Some(Ok(Some(more))) => {
+                self.ahead.hold(more.bytes);
+                false
+            }
+            _ => false,
+        }
+    }
+
+    /// What was read ahead is kept while others are waited for: a copy of its own, see [`FrameStream::take_packet`].
+    pub(super) fn keep(&mut self) {
+        let mut kept = BytesMut::with_capacity(self.ahead.len());
+        self.ahead.move_to(usize::MAX, |bytes| kept.put_slice(bytes));
+        self.ahead.hold(kept.freeze());
+    }
+
+    /// Reads `bytes.len()` bytes.
+    pub(super) async fn read_exact(&mut self, bytes: &mut [u8]) -> Result<(), ReadExactError> {
+        let got = self.ahead.copy_to(bytes);
+        let Some(rest) = bytes.get_mut(got..).filter(|rest| !rest.is_empty()) else { return Ok(()) };
+        self.stream.read_exact(rest).await.map_err(|error| match error {
+            ReadExactError::FinishedEarly(more) => ReadExactError::FinishedEarly(got + more),
+            lost @ ReadExactError::ReadError(_) => lost,
+        })
+    }
+
+    /// Reads what `body` misses: from quinn's reassembly straight into it, the one copy there is. False when the stream ends
+    /// too early.
+    pub(super) async fn read_body(&mut self, body: &mut BodyBuffer) -> Result<bool, ReadError> {
+        self.ahead.move_to(body.missing(), |bytes| body.put(bytes));
+        while body.missing() > 0 {
+            let FrameStream { stream, ahead } = self;
+            // The pieces live no longer than a poll: a thousand streams may be waiting here.
+            let complete = poll_fn(|cx| {
+                let mut pieces = [const { Bytes::new() }; BODY_PIECES];
+                let read = pin!(stream.read_chunks(&mut pieces)).poll(cx);
+                let Poll::Ready(read) = read else { return Poll::Pending };
+                if read?.is_none() {
+                    return Poll::Ready(Ok::<_, ReadError>(false));
+                }
+                let mut beyond = BytesMut::new();
+                for piece in &mut pieces {
+                    let ours = piece.split_to(body.missing().min(piece.len()));
+                    body.put(&ours);
+                    beyond.put_slice(piece);
+                }
+                ahead.hold(beyond.freeze());
+                Poll::Ready(Ok(true))
+            })
+            .await?;
+            if !complete {
+                return Ok(false);
+            }
+        }
+        Ok(true)
+    }
+
+    /// The packet was refused: nothing more of the stream is read.
+    pub(super) fn refuse(&mut self) {
+        let _ = self.stream.stop(VarInt::from_u32(REFUSED_STREAM));
+    }
+}
+
+/// What was read and not used yet.
+#[derive(Default)]
+struct Ahead([Bytes; FIRST_PIECES]);
+
+impl Ahead {
+    fn len(&self) -> usize {
+        self.0.iter().map(Bytes::len).sum()
+    }
+
+    /// Takes `bytes`, when nothing else is left.
+    fn hold(&mut self, bytes: Bytes) {
+        if let Some(first) = self.0.first_mut() {
+            *first = bytes;
+        }
+    }
+
+    /// Moves up to `count` bytes out, piece by piece.
+    fn move_to(&mut self, mut count: usize, mut put: impl FnMut(&[u8])) {
+        for piece in &mut self.0 {
+            let part = piece.len().min(count);
+            if part == 0 {
+                continue;
+            }
+            put(piece.get(..part).unwrap_or_default());
+            piece.advance(part);
+            count -= part;
+        }
+    }
+
+    /// Moves as much as there is and fits to `bytes`; returns how much.
+    fn copy_to(&mut self, bytes: &mut [u8]) -> usize {
+        let mut room = &mut *bytes;
+        let wanted = room.len();
+        self.move_to(wanted, |part| room.put_slice(part));
+        wanted - room.len()
+    }
+}

@@ -1,0 +1,273 @@
+//! Where frames leave: each on a stream of its own, in the order in which the machine wants them sent.
+//!
+//! Whoever has queued a frame writes it here, as far as quinn takes it without waiting, so that no task has to be woken for it
+//! first. What has to wait, and everything that is no frame, is left to the writer task ([`send`](super::send)).
+//!
+//! The outlet is locked before the machine. Who has locked the machine already only tries, and calls the writer task where
+//! somebody else is at it.
+
+use std::collections::VecDeque;
+use std::sync::{Mutex, MutexGuard};
+use std::time::Instant;
+
+use bytes::Bytes;
+use futures_util::FutureExt;
+use nnrp_session::{Lane, Machine, Origin, Transmit};
+use nnrp_wire::EncodedPacket;
+use quinn::SendStream;
+
+use crate::link::Link;
+use crate::path::{Path, take};
+use crate::pen::Written;
+use crate::shared::Shared;
+
+/// Transmits taken from the machine at once.
+pub(super) const BATCH: usize = 64;
+
+/// Results and drops larger than this give way to smaller ones; so do, among them, the larger.
+const BIG_FRAME_BYTES: usize = 64 * 1024;
+
+/// A packet that is to leave: where it came from, and the ticket of its delivery.
+#[derive(Debug)]
+pub(super) struct Leaving {
+    pub(super) packet: EncodedPacket,
+    pub(super) origin: Origin,
+    pub(super) ticket: u64,
+}
+
+/// A frame that was not written in one go, or that somebody should look after because it is large.
+#[derive(Debug)]
+pub(super) struct Stalled {
+    pub(super) stream: SendStream,
+    /// Those that were written are empty.
+    pub(super) pieces: Vec<Bytes>,
+    pub(super) bytes: usize,
+    pub(super) origin: Origin,
+    pub(super) ticket: u64,
+}
+
+/// A frame that was written, and is not known to have arrived.
+#[derive(Debug)]
+struct Sent {
+    stream: SendStream,
+    ticket: u64,
+}
+
+/// What was done that others have to be told of.
+#[derive(Debug, Default)]
+pub(super) struct Progress {
+    pub(super) written: Written,
+    /// Tickets of packets that have arrived.
+    pub(super) delivered: Vec<u64>,
+}
+
+/// See the module.
+#[derive(Debug)]
+pub(crate) struct Outlet {
+    quic: quinn::Connection,
+    /// In the machine's order, up to a barrier that still holds, or to something for the writer task.
+    held: VecDeque<Transmit>,
+    /// What was taken from `held`, and for which there was no stream yet.
+    frames: VecDeque<Leaving>,
+    stalled: Vec<Stalled>,
+    /// In the order of sending.
+    sent: VecDeque<Sent>,
+    /// The writer task looks for acknowledgements before long.
+    watched: bool,
+    closed: bool,
+}
+
+impl Outlet {
+    pub(crate) fn new(quic: quinn::Connection) -> Self {
+        Outlet {
+            quic,
+            held: VecDeque::new(),
+            frames: VecDeque::new(),
+            stalled: Vec::new(),
+            sent: VecDeque::new(),
+            watched: false,
+            closed: false,
+        }
+    }
+
+    /// Nothing leaves any more.
+    pub(crate) fn close(&mut self) {
+        *self = Outlet { closed: true, ..Outlet::new(self.quic.clone()) };
+    }
+
+    /// Takes what is to be sent, as much as goes at once, if nothing is held. Returns how much that was, and when the machine
+    /// wants to be told the time.
+    pub(super) fn fill(&mut self, path: &Path) -> (usize, Option<Instant>) {
+        let limit = if self.held.is_empty() { BATCH } else { 0 };
+        path.take_transmits(limit, &mut self.held)
+    }
+
+    /// Puts back what cannot be done yet.
+    pub(super) fn hold(&mut self, transmit: Transmit) {
+        self.held.push_front(transmit);
+    }
+
+    /// What is next and no frame, once all frames before that are ready to be written.
+    pub(super) fn next_other(&mut self) -> Option<Transmit> {
+        while let Some(transmit) = self.held.pop_front() {
+            match transmit {
+                Transmit::Packet { lane: Lane::Frame, origin, packet, ticket } => {
+                    self.frames.push_back(Leaving { packet, origin, ticket });
+                }
+                other => return Some(other),
+            }
+        }
+        None
+    }
+
+    /// Whether nothing was taken that has not begun to leave.
+    pub(super) fn is_empty(&self) -> bool {
+        self.held.is_empty() && self.frames.is_empty()
+    }
+
+    /// Whether frames wait for the peer to allow more streams.
+    pub(super) fn waits_for_streams(&self) -> bool {
+        !self.frames.is_empty()
+    }
+
+    /// Whether frames are on their way, as far as is known.
+    pub(super) fn is_busy(&self) -> bool {
+        !self.frames.is_empty() || !self.stalled.is_empty() || !self.sent.is_empty()
+    }
+
+    /// Whether the writer task has to look for acknowledgements, and says it does or does not.
+    pub(super) fn watch(&mut self) -> bool {
+        self.watched = !self.sent.is_empty();
+        self.watched
+    }
+
+    /// What the writer task has to look after.
+    pub(super) fn take_stalled(&mut self) -> Vec<Stalled> {
+        std::mem::take(&mut self.stalled)
+    }
+
+    /// Writes the frames that are ready, as far as that goes without waiting.
+    pub(super) fn write(&mut self, progress: &mut Progress) {
+        self.settle_arrived(progress);
+        while !self.frames.is_empty()
+            && let Some(Ok(stream)) = self.quic.open_uni().now_or_never()
+        {
+            self.write_first(stream, progress);
+        }
+    }
+
+    /// Writes the first of them on a stream of its own.
+    pub(super) fn write_first(&mut self, stream: SendStream, progress: &mut Progress) {
+        let Some(Leaving { packet, origin, ticket }) = self.frames.pop_front() else { return };
+        let bytes = packet.len();
+        let pieces = packet.into_pieces();
+        let mut frame = Stalled { stream, pieces, bytes, origin, ticket };
+        if bytes > BIG_FRAME_BYTES {
+            let _ = frame.stream.set_priority(priority(bytes));
+            self.stalled.push(frame);
+            return;
+        }
+        match frame.write_now() {
+            None => self.stalled.push(frame),
+            Some(written) => {
+                progress.written.add(bytes, origin);
+                if written && frame.stream.finish().is_ok() {
+                    self.sent.push_back(Sent { stream: frame.stream, ticket });
+                } else {
+                    progress.written.transmits += 1;
+                }
+            }
+        }
+    }
+
+    /// Forgets the frames that have arrived, up to the first that has not, and those among them that the peer does not want.
+    pub(super) fn settle(&mut self, progress: &mut Progress) {
+        while !self.settle_arrived(progress)
+            && let Some(Sent { stream, .. }) = self.sent.front()
+            && stream.stopped().now_or_never().is_some()
+        {
+            // Not wanted, or lost with the connection.
+            progress.written.transmits += 1;
+            self.sent.pop_front();
+        }
+    }
+
+    /// Forgets the frames that have arrived, up to the first that has not. True when that was all.
+    fn settle_arrived(&mut self, progress: &mut Progress) -> bool {
+        while let Some(Sent { stream, ticket }) = self.sent.front() {
+            // quinn knows a stream until everything of it was acknowledged.
+            if stream.priority().is_ok() {
+                return false;
+            }
+            if *ticket != 0 {
+                progress.delivered.push(*ticket);
+            }
+            progress.written.transmits += 1;
+            self.sent.pop_front();
+        }
+        true
+    }
+
+    /// Waits until the oldest frame that was written has arrived, or is not wanted, or the connection is lost.
+    pub(super) fn acknowledgement(&self) -> Option<impl Future<Output = ()> + Send + 'static> {
+        self.sent.front().map(|sent| sent.stream.stopped().map(drop))
+    }
+}
+
+impl Stalled {
+    /// Writes what is taken without waiting. `None` when something is left; true when the peer wants the frame.
+    fn write_now(&mut self) -> Option<bool> {
+        let mut at = 0;
+        while let Some(rest) = self.pieces.get_mut(at..).filter(|rest| !rest.is_empty()) {
+            match self.stream.write_chunks(rest).now_or_never()? {
+                Ok(written) => at += written.chunks,
+                Err(_) => return Some(false),
+            }
+        }
+        Some(true)
+    }
+}
+
+/// Small before big; among the big, the smaller first. Small frames have quinn's own priority, 0.
+fn priority(bytes: usize) -> i32 {
+    let class = (bytes / BIG_FRAME_BYTES).checked_ilog2().map_or(0, |log| log + 1);
+    -i32::try_from(class).unwrap_or(i32::MAX)
+}
+
+impl Shared {
+    /// Writes the frames that are queued, as far as that goes without waiting; the rest is left to the writer task.
+    pub(crate) fn write_frames<'a>(
+        &'a self,
+        mut machine: MutexGuard<'a, Machine>,
+        link: &Link,
+        outlet: &Mutex<Outlet>,
+    ) {
+        let Ok(mut outlet) = outlet.try_lock() else {
+            drop(machine);
+            return link.wake_writer.notify_one();
+        };
+        if outlet.closed || !outlet.is_empty() {
+            drop(machine);
+            return link.wake_writer.notify_one();
+        }
+        take(&mut machine, link, BATCH, &mut outlet.held);
+        let more = machine.has_transmits();
+        drop(machine);
+        let other = outlet.next_other();
+        let mut progress = Progress::default();
+        outlet.write(&mut progress);
+        let more = more || other.is_some() || outlet.waits_for_streams() || !outlet.stalled.is_empty();
+        if let Some(other) = other {
+            outlet.hold(other);
+        }
+        let unwatched = !outlet.watched && !outlet.sent.is_empty();
+        outlet.watched |= unwatched;
+        drop(outlet);
+        if let Some(path) = link.path() {
+            path.progress(progress);
+        }
+        if more || unwatched {
+            link.wake_writer.notify_one();
+        }
+    }
+}
