@@ -155,7 +155,7 @@ impl Turn<'_> {
         &mut self,
         stream: &mut FrameStream,
         room: &mut FrameRoom,
-        mut order: Option<&mut Order<Ordered>>,
+        order: Option<&mut Order<Ordered>>,
     ) -> Begun {
         let id = stream.id();
         let Some(bytes) = stream.header() else {
@@ -188,7 +188,7 @@ impl Turn<'_> {
             return Begun::Header(lane, header);
         };
         let packet = stream.take_packet(header, &self.path.link.pool);
-        match order.as_deref_mut().filter(|order| lane == Lane::Frame && !order.lets_pass(key)) {
+        match order.filter(|order| lane == Lane::Frame && !order.lets_pass(key)) {
             Some(order) => {
                 let free = order.completed(id, key, (packet, room));
                 self.deliver(free);

@@ -133,7 +133,7 @@ impl Driver {
             }
             let awaited = duties.barred || self.path.link.is_awaited();
             if awaited && acknowledged.is_none() {
-                acknowledged = link.outlet().acknowledgement().map(|arrived| arrived.boxed());
+                acknowledged = link.outlet().acknowledgement().map(FutureExt::boxed);
             }
             let alarm = duties.alarm(turn.deadline);
             let left = alarm.map(|at| at.saturating_duration_since(clock::now()));
