@@ -190,7 +190,8 @@ impl<'a> Values<'a> {
                     .into()
             }
             M::Ping => Message::Ping,
-            _ => Message::Pong,
+            // Frames have values of their own.
+            M::Pong | M::FrameSubmit | M::ResultPush | M::Unknown(_) => Message::Pong,
         }
     }
 
