@@ -139,6 +139,8 @@ release-check: $(STAMPS)/dev-requirements ## What has to hold before a release: 
 	@$(MAKE) --no-print-directory wheel
 	@cd python && ../$(PY) -m maturin sdist --out ../build/sdist --quiet
 	@ls build/wheels/*.whl build/sdist/*.tar.gz
+	$(call say,"The steps of the Containerfile$(comma) without a container")
+	@$(PYTHON) scripts/try_containerfile.py build/wheels/*.whl
 	$(call say,"Documentation")
 	@RUSTDOCFLAGS="-D warnings" $(CARGO) doc --quiet --workspace --no-deps
 	$(call say,"The Rust surface against the last release")
