@@ -2,7 +2,8 @@
 
     python scripts/check_release.py [VERSION]
 
-VERSION is what is to be released; without it, what the workspace says.
+VERSION is what is to be released: the changelog needs a heading with its date. Without it one version
+everywhere is enough, and what is not released yet may be under "Unreleased".
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ import tomllib
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[1]
+UNRELEASED = re.compile(r"^## Unreleased\n\n- ", re.MULTILINE)
 
 
 def read(path: str) -> str:
@@ -48,6 +50,8 @@ def problems(wanted: str | None) -> list[str]:
     version = wanted or found["Cargo.toml, workspace.package"]
     wrong = [f"{place} says {stated}, not {version}" for place, stated in found.items() if stated != version]
     heading = re.search(rf"^## {re.escape(version)} - (\S+)$", read("CHANGELOG.md"), re.MULTILINE)
+    if heading is None and wanted is None and UNRELEASED.search(read("CHANGELOG.md")):
+        return wrong
     if heading is None:
         wrong.append(f"CHANGELOG.md has no heading '## {version} - YYYY-MM-DD'")
     else:
@@ -60,11 +64,13 @@ def problems(wanted: str | None) -> list[str]:
 
 def main() -> int:
     """Says what is wrong."""
-    wrong = problems(sys.argv[1] if len(sys.argv) > 1 else None)
+    wanted = sys.argv[1] if len(sys.argv) > 1 else None
+    wrong = problems(wanted)
     for line in wrong:
         sys.stderr.write(f"{line}\n")
     if not wrong:
-        sys.stdout.write("one version everywhere, and the changelog has it\n")
+        where = "and the changelog has it" if wanted else "and the changelog has what changed"
+        sys.stdout.write(f"{versions()['Cargo.toml, workspace.package']}: one version everywhere, {where}\n")
     return 1 if wrong else 0
 
 

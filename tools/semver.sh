@@ -10,7 +10,7 @@ semver_checks=0.51.0
 
 baseline=${1:-$(git describe --tags --abbrev=0 --match 'v*' 2>/dev/null || true)}
 if [ -z "$baseline" ]; then
-    echo "there is no release to compare with yet"
+    echo "not compared: there is no tag v* yet, so this is the first release (BASELINE=COMMIT compares with a commit)"
     exit 0
 fi
 tools=$PWD/build/cargo-semver-checks-$semver_checks
