@@ -133,7 +133,7 @@ release-check: $(STAMPS)/dev-requirements ## What has to hold before a release: 
 	@$(PYTHON) scripts/check_release.py $(VERSION)
 	$(call say,"Dependencies: licences · sources · vulnerabilities")
 	@bash tools/deny.sh
-	$(call say,"Features: every combination, with its tests")
+	$(call say,"Features: every combination$(comma) with its tests")
 	@bash tools/features.sh --test
 	$(call say,"Wheel and sources")
 	@$(MAKE) --no-print-directory wheel

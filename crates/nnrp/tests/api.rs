@@ -6,6 +6,7 @@
     allow(
         dead_code,
         unreachable_code,
+        unreachable_patterns,
         unused_imports,
         unused_macros,
         unused_variables,

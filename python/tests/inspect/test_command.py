@@ -3,6 +3,7 @@
 import io
 import json
 import os
+import shlex
 import subprocess
 import sys
 from pathlib import Path
@@ -180,3 +181,14 @@ def test_the_output_in_the_documentation_is_real():
     shown = page.split("```text\n")[1].split("```")[0].splitlines()
     real = (GOLDEN / "damaged.txt").read_text().splitlines()
     assert [line for line in shown if line not in (*real, "...")] == []
+
+
+def test_the_first_try_of_the_documentation_shows_a_packet():
+    page = (Path(__file__).resolve().parents[3] / "docs" / "debugging.md").read_text()
+    [line] = [line for line in page.splitlines() if line.startswith('python -c "from nnrp.core')]
+    python = shlex.quote(sys.executable)
+    command = line.replace("python -c", f"{python} -c").replace("nnrp decode", f"{python} -m nnrp decode")
+    done = subprocess.run(  # noqa: S602  # a pipe, as it is typed
+        command, shell=True, capture_output=True, text=True, timeout=50, check=True
+    )
+    assert done.stdout.startswith("#0 at 0  PING, session 1, 40 bytes\n")
