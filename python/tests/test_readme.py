@@ -1,0 +1,73 @@
+"""What the README says about encryption is done to its programs, and they run."""
+
+import asyncio
+import re
+import socket
+import sys
+from pathlib import Path
+
+import pytest
+from test_pages import ENVIRONMENT, PATIENCE, printed
+
+README = (Path(__file__).parents[2] / "README.md").read_text(encoding="utf-8")
+PROGRAM = re.compile(r"<!-- runs as \S+/(\w+\.py) -->\n```python\n(.*?)```", re.DOTALL)
+CERTIFICATE = re.compile(r"```python\n(from pathlib import Path\n.*?)```", re.DOTALL)
+ROW = re.compile(r"^\| (server|client)[^|]*\| ([^|]*)\| `(.*?)` \|$", re.MULTILINE)
+
+
+def replacements(transport):
+    """What to write, for server and client."""
+    rows = ROW.findall(README)
+    assert len(rows) == 4
+    return {side: code for side, _, code in rows if ("quic" in code) is (transport == "quic")}
+
+
+def changed(name, code, port):
+    """The program with its line replaced, and what that names imported as the README says."""
+    side = name.removesuffix(".py")
+    text = dict(PROGRAM.findall(README))[name].replace("4433", port)
+    plain = {
+        "server": f'serve_tcp("127.0.0.1", {port}, config=create_tcp_server_configuration())',
+        "client": "config=create_tcp_client_configuration()",
+    }[side]
+    assert text.count(plain) == 1
+    names = ", ".join(sorted(set(re.findall(r"\b(?:create|serve)_\w+", code))))
+    text = text.replace(plain, code.replace("4433", port))
+    return re.sub(r"^from nnrp\.adapters.*$", f"from nnrp.adapters import {names}", text, flags=re.MULTILINE)
+
+
+@pytest.mark.parametrize("transport", ["quic", "tls"])
+async def test_the_programs_of_the_readme_run_encrypted(transport, tmp_path):
+    with socket.create_server(("127.0.0.1", 0)) as probe:
+        port = str(probe.getsockname()[1])
+    (tmp_path / "make.py").write_text(CERTIFICATE.search(README)[1])
+    await printed(tmp_path, "make.py")
+    for side, code in replacements(transport).items():
+        (tmp_path / f"{side}.py").write_text(changed(f"{side}.py", code, port))
+    server = await asyncio.create_subprocess_exec(
+        sys.executable, "server.py", cwd=tmp_path, env=ENVIRONMENT, stderr=asyncio.subprocess.PIPE
+    )
+    try:
+        async with asyncio.timeout(PATIENCE):
+            assert await until_served(tmp_path) == "(3, 7) [b'left', b'right']\n"
+    finally:
+        server.terminate()
+        await server.communicate()
+    assert server.returncode == 0
+
+
+async def until_served(folder):
+    """What the client prints once the server is there."""
+    while True:
+        client = await asyncio.create_subprocess_exec(
+            sys.executable,
+            "client.py",
+            cwd=folder,
+            env=ENVIRONMENT,
+            stdout=asyncio.subprocess.PIPE,
+            stderr=asyncio.subprocess.PIPE,
+        )
+        out, err = await client.communicate()
+        if client.returncode == 0:
+            return out.decode()
+        assert b"refused" in err or b"NnrpConnect" in err or b"cannot connect" in err, err.decode()
