@@ -137,7 +137,7 @@ release-check: $(STAMPS)/dev-requirements ## What has to hold before a release: 
 	@bash tools/features.sh --test
 	$(call say,"Wheel and sources")
 	@$(MAKE) --no-print-directory wheel
-	@cd python && ../$(PY) -m maturin sdist --out ../build/sdist --quiet
+	@cd python && ../$(PY) -m maturin sdist --out ../build/sdist >/dev/null
 	@ls build/wheels/*.whl build/sdist/*.tar.gz
 	$(call say,"The steps of the Containerfile$(comma) without a container")
 	@$(PYTHON) scripts/try_containerfile.py build/wheels/*.whl

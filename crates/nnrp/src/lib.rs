@@ -140,6 +140,7 @@
 )]
 
 mod address;
+mod arrivals;
 mod auth;
 mod client;
 mod config;
