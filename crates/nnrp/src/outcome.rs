@@ -26,12 +26,12 @@ use nnrp_wire::{
 /// What has no step here is a field of [`ResultFrame`], which is an outcome too.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 #[must_use]
-pub struct Outcome(ResultFrame);
+pub struct Outcome(Box<ResultFrame>);
 
 /// Everything but the ids of the frame, which are those of the frame it answers.
 impl From<ResultFrame> for Outcome {
     fn from(result: ResultFrame) -> Self {
-        Outcome(result)
+        Outcome(Box::new(result))
     }
 }
 
@@ -61,7 +61,7 @@ impl Outcome {
     }
 
     fn of_class(class: ResultClass, flags: ResultFlags, policy: BudgetPolicy) -> Self {
-        Outcome(ResultFrame {
+        Outcome::from(ResultFrame {
             result_class: class,
             result_flags: flags,
             applied_budget_policy: policy,
@@ -151,8 +151,9 @@ impl Outcome {
     }
 
     /// The result of the frame `key`.
-    pub(crate) fn of(self, key: FrameKey) -> ResultFrame {
-        ResultFrame { frame_id: key.frame_id, view_id: key.view_id, ..self.0 }
+    pub(crate) fn of(mut self, key: FrameKey) -> Box<ResultFrame> {
+        (self.0.frame_id, self.0.view_id) = (key.frame_id, key.view_id);
+        self.0
     }
 }
 

@@ -11,8 +11,8 @@ use nnrp_session::{
 use nnrp_transport::{Closed, Connection, ConnectionStats, Filter, Item, SendError, Sent};
 use nnrp_wire::rules::RuleId;
 use nnrp_wire::{
-    FlowUpdateMetadata, FlowUpdateScopeKind, Header, MessageType, Packet, ResultFrame, ResultHintMetadata,
-    ResultHintReason, Revision, ServerHelloAck, TransportId,
+    EncodedPacket, FlowUpdateMetadata, FlowUpdateScopeKind, Header, MessageType, Packet, ResultFrame,
+    ResultHintMetadata, ResultHintReason, Revision, ServerHelloAck, TransportId,
 };
 use tokio::sync::Mutex;
 use tracing::Span;
@@ -135,7 +135,7 @@ impl ServerSession {
     pub async fn recv(&self) -> Result<Option<Submit>, SessionError> {
         loop {
             match self.receive().await {
-                Ok(Received::Submit(submit)) => return Ok(Some(Submit::new(self, *submit))),
+                Ok(Received::Submit(submit)) => return Ok(Some(Submit::new(self, submit))),
                 Ok(Received::Rejected(rejected)) => {
                     self.log_refused(&rejected, "a packet was refused");
                 }
@@ -197,8 +197,8 @@ impl ServerSession {
     ///
     /// As [`ServerSession::send_result`].
     pub async fn send(&self, key: FrameKey, outcome: impl Into<Outcome>) -> Result<usize, SendError> {
-        let result = outcome.into().of(key);
-        self.send_result(result).await
+        let packet = self.encode(&mut outcome.into().of(key))?;
+        self.send_encoded(packet).await
     }
 
     /// Ends a frame without a result, telling its client why; returns the bytes of the drop. Cancel-safe likewise.
@@ -254,8 +254,13 @@ impl ServerSession {
     /// # Errors
     ///
     /// [`SendError::Command`] for values that make no legal result, [`SendError::Closed`] at the end.
-    pub async fn send_result(&self, result: ResultFrame) -> Result<usize, SendError> {
-        let packet = self.encode(result)?;
+    pub async fn send_result(&self, mut result: ResultFrame) -> Result<usize, SendError> {
+        let packet = self.encode(&mut result)?;
+        self.send_encoded(packet).await
+    }
+
+    /// Sends a result that is encoded.
+    pub(crate) async fn send_encoded(&self, packet: EncodedPacket) -> Result<usize, SendError> {
         let header = *packet.header();
         let connection = &self.0.connection;
         let sent =
@@ -267,7 +272,8 @@ impl ServerSession {
         Ok(sent.bytes)
     }
 
-    fn encode(&self, mut result: ResultFrame) -> Result<nnrp_wire::EncodedPacket, SendError> {
+    /// Encodes a result, with the tiles of its submit when it names none.
+    pub(crate) fn encode(&self, result: &mut ResultFrame) -> Result<EncodedPacket, SendError> {
         let tiles = result.sections.first().map_or(0, |section| section.tiles.len());
         if result.tile_ids.is_empty() && tiles > 0 {
             let key = FrameKey { view_id: result.view_id, frame_id: result.frame_id };

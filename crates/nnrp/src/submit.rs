@@ -16,7 +16,7 @@ use crate::server::ServerSession;
 #[derive(Debug)]
 pub struct Submit {
     session: ServerSession,
-    received: ReceivedSubmit,
+    received: Box<ReceivedSubmit>,
     answered: bool,
     span: Span,
 }
@@ -30,7 +30,7 @@ impl Deref for Submit {
 }
 
 impl Submit {
-    pub(crate) fn new(session: &ServerSession, received: ReceivedSubmit) -> Self {
+    pub(crate) fn new(session: &ServerSession, received: Box<ReceivedSubmit>) -> Self {
         let header = &received.packet.header;
         let span = tracing::info_span!(
             parent: session.span(),
@@ -122,7 +122,7 @@ impl Submit {
         if part.sections.is_empty() && part.result_class == ResultClass::Complete {
             part.result_class = ResultClass::Partial;
         }
-        self.session.send_result(part).instrument(self.span.clone()).await
+        self.send(part).await
     }
 
     /// Answers the frame; returns the packet's bytes. Frame, view and trace id are filled in, and the server's total time when
@@ -134,9 +134,16 @@ impl Submit {
     /// [`SendError`]. A result that is not legal leaves the frame unanswered and thus dropped.
     pub async fn reply(mut self, outcome: impl Into<Outcome>) -> Result<usize, SendError> {
         let result = self.addressed(outcome.into());
-        let sent = self.session.send_result(result).instrument(self.span.clone()).await;
+        let sent = self.send(result).await;
         self.answered = sent.is_ok();
         sent
+    }
+
+    /// Encodes first: what is sent is smaller than what it is made of, and a future is moved about whole.
+    fn send(&self, mut result: Box<ResultFrame>) -> impl Future<Output = Result<usize, SendError>> + Send {
+        let encoded = self.session.encode(&mut result);
+        let session = &self.session;
+        async move { session.send_encoded(encoded?).await }.instrument(self.span.clone())
     }
 
     /// Ends the frame without a result, with a reason the client gets to see; returns the bytes of the drop. Cancel-safe in
@@ -151,7 +158,7 @@ impl Submit {
         sent
     }
 
-    fn addressed(&self, outcome: Outcome) -> ResultFrame {
+    fn addressed(&self, outcome: Outcome) -> Box<ResultFrame> {
         let header = &self.received.packet.header;
         let mut result = outcome.of(self.key());
         result.route_id = header.route_id;

@@ -64,13 +64,13 @@ impl ServerRole {
     /// A result is on its way.
     fn delivered(&mut self, now: Instant, key: FrameKey, terminal: bool) {
         self.stats.results += 1;
-        if !self.frames.is_live(key) {
-            self.stats.results_late += 1;
-        } else if terminal {
-            if let Some(since) = self.frames.answered(key, true) {
-                self.stats.latency.record(since, now);
-            }
+        if !terminal {
+            self.stats.results_late += u64::from(!self.frames.is_live(key));
+        } else if let Some(since) = self.frames.answered(key, true) {
+            self.stats.latency.record(since, now);
             self.stats.frames_delivered += 1;
+        } else {
+            self.stats.results_late += 1;
         }
     }
 

@@ -1,16 +1,19 @@
 //! Frames in flight, as each side sees them (wire reference 11).
 
+use std::collections::hash_map::Entry;
 use std::collections::{BTreeSet, HashMap, VecDeque};
+use std::hash::{Hash, Hasher};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use nnrp_wire::{BudgetPolicy, FrameBody, FrameSubmitMetadata, Header, ResultHintReason, TileIds};
 
+use crate::hash::SecretHash;
 use crate::limits::{MAX_EARLY_CANCELS, MIN_PARTIAL_LINGER, REMEMBERED_SUBMITS, REMEMBERED_TILE_BYTES};
 use crate::{FrameState, Latency, Side};
 
 /// What names a frame inside a session. Views never share a lifecycle.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct FrameKey {
     /// Logical lane of the frame; 0 without lanes.
     pub view_id: u16,
@@ -22,6 +25,13 @@ impl FrameKey {
     /// The key of frame `frame_id` in view 0.
     pub fn new(frame_id: u32) -> Self {
         FrameKey { view_id: 0, frame_id }
+    }
+}
+
+/// In one word.
+impl Hash for FrameKey {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        state.write_u64(u64::from(self.view_id) << 32 | u64::from(self.frame_id));
     }
 }
 
@@ -97,13 +107,16 @@ impl SubmittedTiles {
 }
 
 /// Frames a server owes answers for, and a memory of the ones it has answered.
+///
+/// The two are apart: what every frame looks at is small and stays in the processor's caches, however many sessions there are,
+/// and the memory is written and forgotten in order. It is searched only for frames that come late.
 #[derive(Debug, Default)]
 pub(crate) struct ServerFrames {
-    frames: HashMap<FrameKey, ServerFrame>,
-    /// Answered frames, oldest first; an entry whose generation is outdated means the id was used again.
-    answered: VecDeque<(FrameKey, u64)>,
-    generation: u64,
-    live: usize,
+    live: HashMap<FrameKey, ServerFrame, SecretHash>,
+    /// Answered frames, oldest first. An id that was used again is there more than once.
+    answered: VecDeque<Answered>,
+    /// Terminal messages owed in all.
+    owed: usize,
     /// Bytes of the tile ids of all frames, live and answered.
     tile_bytes: usize,
     /// When which live frame's budget is over, where frames expire.
@@ -112,15 +125,23 @@ pub(crate) struct ServerFrames {
     early_cancels: VecDeque<FrameKey>,
 }
 
+/// A frame that is owed an answer.
 #[derive(Debug)]
 struct ServerFrame {
     /// Terminal messages still owed. More than one when a client reuses a live id (R-SUB-10).
     owed: u32,
     state: FrameState,
     tiles: SubmittedTiles,
-    generation: u64,
     since: Instant,
     deadline: Option<Instant>,
+}
+
+/// What is remembered of one that has its answer.
+#[derive(Debug)]
+struct Answered {
+    key: FrameKey,
+    state: FrameState,
+    tiles: SubmittedTiles,
 }
 
 impl ServerFrame {
@@ -143,7 +164,7 @@ pub(crate) enum Cancel {
 
 impl ServerFrames {
     pub(crate) fn live(&self) -> usize {
-        self.live
+        self.owed
     }
 
     /// A submit arrived. True when its cancel was here before it.
@@ -154,27 +175,24 @@ impl ServerFrames {
         body: &FrameBody,
         deadline: Option<Instant>,
     ) -> bool {
-        self.generation += 1;
-        let fresh = ServerFrame {
-            owed: 1,
-            state: FrameState::Submitted,
-            tiles: SubmittedTiles::of(body),
-            generation: self.generation,
-            since: now,
-            deadline,
-        };
-        self.tile_bytes += fresh.tiles.bytes();
-        if let Some(old) = self.frames.insert(key, fresh) {
-            self.tile_bytes -= old.tiles.bytes();
-            if let Some(at) = old.deadline {
-                self.deadlines.remove(&(at, key));
+        let tiles = SubmittedTiles::of(body);
+        self.tile_bytes += tiles.bytes();
+        let fresh = ServerFrame { owed: 1, state: FrameState::Submitted, tiles, since: now, deadline };
+        match self.live.entry(key) {
+            Entry::Vacant(place) => {
+                place.insert(fresh);
             }
-            if let Some(frame) = self.frames.get_mut(&key) {
-                frame.owed = old.owed.saturating_add(1);
+            Entry::Occupied(mut place) => {
+                let old = place.insert(fresh);
+                place.get_mut().owed = old.owed.saturating_add(1);
+                self.tile_bytes -= old.tiles.bytes();
+                if let Some(at) = old.deadline {
+                    self.deadlines.remove(&(at, key));
+                }
             }
         }
         self.deadlines.extend(deadline.map(|at| (at, key)));
-        self.live += 1;
+        self.owed += 1;
         self.forget();
         let early = self.early_cancels.iter().position(|cancelled| *cancelled == key);
         early.and_then(|at| self.early_cancels.remove(at)).is_some() && self.cancel(key) == Cancel::Live
@@ -182,7 +200,7 @@ impl ServerFrames {
 
     /// The application's side has the frame now.
     pub(crate) fn handed_over(&mut self, key: FrameKey) {
-        if let Some(frame) = self.frames.get_mut(&key)
+        if let Some(frame) = self.live.get_mut(&key)
             && frame.state == FrameState::Submitted
         {
             frame.becomes(FrameState::Processing);
@@ -192,10 +210,11 @@ impl ServerFrames {
     /// One terminal message for `key` is on its way: a result, or a drop. Returns when the frame arrived; `None` when no
     /// message was owed.
     pub(crate) fn answered(&mut self, key: FrameKey, with_result: bool) -> Option<Instant> {
-        let frame = self.frames.get_mut(&key).filter(|frame| frame.owed > 0)?;
+        let Entry::Occupied(mut place) = self.live.entry(key) else { return None };
+        let frame = place.get_mut();
         let since = frame.since;
-        frame.owed -= 1;
-        self.live -= 1;
+        frame.owed = frame.owed.saturating_sub(1);
+        self.owed -= 1;
         if frame.owed > 0 {
             return Some(since);
         }
@@ -205,45 +224,56 @@ impl ServerFrames {
         } else if frame.state.is_live() {
             frame.becomes(FrameState::Dropped);
         }
-        if let Some(at) = frame.deadline.take() {
+        let ServerFrame { state, tiles, deadline, .. } = place.remove();
+        if let Some(at) = deadline {
             self.deadlines.remove(&(at, key));
         }
-        self.answered.push_back((key, frame.generation));
+        // Before, so that the memory never grows beyond what it may keep.
+        if self.answered.len() >= REMEMBERED_SUBMITS {
+            self.forget_oldest();
+        }
+        self.answered.push_back(Answered { key, state, tiles });
         self.forget();
         Some(since)
     }
 
-    /// Forgets the oldest answered frames until no more than [`REMEMBERED_SUBMITS`] are left and their ids take
-    /// no more room than they may.
+    /// Forgets the oldest answered frames until the ids of all take no more room than they may.
     fn forget(&mut self) {
-        while self.answered.len() > REMEMBERED_SUBMITS || self.tile_bytes > REMEMBERED_TILE_BYTES {
-            let Some((old, generation)) = self.answered.pop_front() else { return };
-            if self.frames.get(&old).is_some_and(|f| f.owed == 0 && f.generation == generation)
-                && let Some(forgotten) = self.frames.remove(&old)
-            {
-                self.tile_bytes -= forgotten.tiles.bytes();
-            }
-        }
+        while self.tile_bytes > REMEMBERED_TILE_BYTES && self.forget_oldest() {}
+    }
+
+    fn forget_oldest(&mut self) -> bool {
+        let oldest = self.answered.pop_front();
+        self.tile_bytes -= oldest.as_ref().map_or(0, |oldest| oldest.tiles.bytes());
+        oldest.is_some()
+    }
+
+    /// What is remembered of a frame that has its answer.
+    fn remembered(&self, key: FrameKey) -> Option<&Answered> {
+        self.answered.iter().rev().find(|answered| answered.key == key)
     }
 
     pub(crate) fn is_live(&self, key: FrameKey) -> bool {
-        self.frames.get(&key).is_some_and(|frame| frame.owed > 0)
+        self.live.contains_key(&key)
     }
 
     pub(crate) fn state(&self, key: FrameKey) -> Option<FrameState> {
-        self.frames.get(&key).map(|frame| frame.state)
+        match self.live.get(&key) {
+            Some(frame) => Some(frame.state),
+            None => self.remembered(key).map(|answered| answered.state),
+        }
     }
 
     /// Marks a live frame as given up by the client.
     pub(crate) fn cancel(&mut self, key: FrameKey) -> Cancel {
-        match self.frames.get_mut(&key) {
-            None => Cancel::Unknown,
-            Some(frame) if frame.owed > 0 && frame.state.is_live() => {
-                frame.becomes(FrameState::Cancelled);
-                Cancel::Live
-            }
-            Some(_) => Cancel::Over,
+        let Some(frame) = self.live.get_mut(&key) else {
+            return if self.remembered(key).is_some() { Cancel::Over } else { Cancel::Unknown };
+        };
+        if !frame.state.is_live() {
+            return Cancel::Over;
         }
+        frame.becomes(FrameState::Cancelled);
+        Cancel::Live
     }
 
     /// Keeps a cancel that has overtaken its submit.
@@ -258,7 +288,10 @@ impl ServerFrames {
     }
 
     pub(crate) fn tiles(&self, key: FrameKey) -> Option<SubmittedTiles> {
-        self.frames.get(&key).map(|frame| frame.tiles.clone())
+        match self.live.get(&key) {
+            Some(frame) => Some(frame.tiles.clone()),
+            None => self.remembered(key).map(|answered| answered.tiles.clone()),
+        }
     }
 
     /// When the next budget is over.
@@ -270,7 +303,7 @@ impl ServerFrames {
     pub(crate) fn expire(&mut self, now: Instant) -> Option<(FrameKey, u32)> {
         let (_, key) = *self.deadlines.first().filter(|(at, _)| *at <= now)?;
         self.deadlines.pop_first();
-        let frame = self.frames.get_mut(&key)?;
+        let frame = self.live.get_mut(&key)?;
         frame.deadline = None;
         let owed = frame.owed;
         if frame.state.is_live() {
@@ -285,7 +318,7 @@ impl ServerFrames {
     /// Every terminal message still owed, one entry for each.
     pub(crate) fn take_owed(&mut self) -> Vec<FrameKey> {
         let mut owed: Vec<FrameKey> = self
-            .frames
+            .live
             .iter()
             .flat_map(|(key, frame)| std::iter::repeat_n(*key, frame.owed as usize))
             .collect();
@@ -300,7 +333,7 @@ impl ServerFrames {
 /// Frames a client waits for.
 #[derive(Debug, Default)]
 pub(crate) struct ClientFrames {
-    live: HashMap<FrameKey, ClientFrame>,
+    live: HashMap<FrameKey, ClientFrame, SecretHash>,
     /// Frames whose later results are thrown away, oldest first: cancelled, or given up by the application.
     given_up: VecDeque<FrameKey>,
     outstanding: usize,
@@ -364,10 +397,15 @@ impl ClientFrames {
             linger: budget.max(MIN_PARTIAL_LINGER),
         };
         frame.becomes(FrameState::Submitted);
-        if let Some(old) = self.live.remove(&key) {
-            frame.outstanding = old.outstanding.saturating_add(1);
+        match self.live.entry(key) {
+            Entry::Vacant(place) => {
+                place.insert(frame);
+            }
+            Entry::Occupied(mut place) => {
+                frame.outstanding = place.get().outstanding.saturating_add(1);
+                place.insert(frame);
+            }
         }
-        self.live.insert(key, frame);
         self.outstanding += 1;
     }
 
@@ -404,7 +442,8 @@ impl ClientFrames {
 
     /// A terminal message arrived. Returns when the frame was submitted; `None` when it was not live.
     pub(crate) fn ended(&mut self, key: FrameKey, state: FrameState) -> Option<Instant> {
-        let frame = self.live.get_mut(&key)?;
+        let Entry::Occupied(mut place) = self.live.entry(key) else { return None };
+        let frame = place.get_mut();
         let since = frame.since;
         frame.outstanding -= 1;
         self.outstanding -= 1;
@@ -413,7 +452,7 @@ impl ClientFrames {
             if frame.state.is_live() {
                 frame.becomes(state);
             }
-            self.live.remove(&key);
+            place.remove();
         }
         Some(since)
     }

@@ -35,6 +35,7 @@ mod event;
 mod flow;
 mod frame_state;
 mod frames;
+mod hash;
 mod latency;
 mod limits;
 mod machine;

@@ -4,7 +4,7 @@
 //! for the receiver it wakes and stays here until that receiver takes it: a receiver that is dropped after it
 //! was woken gives the item back in its old place, so cancelling a receive loses nothing and reorders nothing.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::VecDeque;
 use std::future::Future;
 use std::pin::Pin;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -203,6 +203,7 @@ struct Entry {
 
 #[derive(Debug)]
 struct Waiter {
+    ticket: u64,
     filter: Filter,
     waker: Waker,
     slot: Option<Entry>,
@@ -221,7 +222,8 @@ struct State {
     queues: [VecDeque<Entry>; QUEUES],
     /// Bytes of the items of each queue.
     bytes: [usize; QUEUES],
-    waiters: BTreeMap<u64, Waiter>,
+    /// Those who wait, in the order of their tickets: mostly one, or served in about that order.
+    waiters: VecDeque<Waiter>,
     next_seq: u64,
     next_ticket: u64,
     /// No more submits or results of the peer will come (it said CLOSE), though packets still may.
@@ -312,7 +314,7 @@ impl Inbox {
     /// A frame was given up here: who waits for it, and for no other, is told. Returns whom to wake.
     pub(crate) fn give_up(&self, key: FrameKey) -> Vec<Waker> {
         let mut told = Vec::new();
-        for waiter in self.lock().waiters.values_mut() {
+        for waiter in &mut self.lock().waiters {
             if !waiter.is_served() && waiter.filter.is_for(key) {
                 waiter.given_up = Some(key);
                 told.push(waiter.waker.clone());
@@ -334,11 +336,11 @@ impl Inbox {
     ) -> Poll<Result<Item, Closed>> {
         let mut state = self.lock();
         if let Some(number) = *ticket {
-            if let Some(waiter) = state.waiters.get_mut(&number) {
+            if let Some(waiter) = state.waiter(number) {
                 if !waiter.is_served() {
                     waiter.waker.clone_from(cx.waker());
                 } else {
-                    let waiter = state.waiters.remove(&number);
+                    let waiter = state.dismiss(number);
                     *ticket = None;
                     drop(state);
                     let given_up = waiter.as_ref().and_then(|waiter| waiter.given_up);
@@ -354,16 +356,15 @@ impl Inbox {
         }
         if let Some(closed) = state.over(filter) {
             if let Some(number) = ticket.take() {
-                state.waiters.remove(&number);
+                state.dismiss(number);
             }
             return Poll::Ready(Err(closed));
         }
         if ticket.is_none() {
             let number = state.next_ticket;
             state.next_ticket += 1;
-            state
-                .waiters
-                .insert(number, Waiter { filter, waker: cx.waker().clone(), slot: None, given_up: None });
+            let waker = cx.waker().clone();
+            state.waiters.push_back(Waiter { ticket: number, filter, waker, slot: None, given_up: None });
             *ticket = Some(number);
         }
         Poll::Pending
@@ -371,7 +372,7 @@ impl Inbox {
 
     fn abandon(&self, ticket: u64) {
         let mut state = self.lock();
-        let slot = state.waiters.remove(&ticket).and_then(|waiter| waiter.slot);
+        let slot = state.dismiss(ticket).and_then(|waiter| waiter.slot);
         let waker = slot.and_then(|entry| state.place(entry));
         drop(state);
         if let Some(waker) = waker {
@@ -381,7 +382,7 @@ impl Inbox {
 }
 
 fn wake_all(state: MutexGuard<'_, State>) {
-    let wakers: Vec<Waker> = state.waiters.values().map(|waiter| waiter.waker.clone()).collect();
+    let wakers: Vec<Waker> = state.waiters.iter().map(|waiter| waiter.waker.clone()).collect();
     drop(state);
     for waker in wakers {
         waker.wake();
@@ -389,9 +390,21 @@ fn wake_all(state: MutexGuard<'_, State>) {
 }
 
 impl State {
+    /// Who waits with this ticket.
+    fn waiter(&mut self, ticket: u64) -> Option<&mut Waiter> {
+        let at = self.waiters.binary_search_by_key(&ticket, |waiter| waiter.ticket).ok()?;
+        self.waiters.get_mut(at)
+    }
+
+    /// Who waits with this ticket waits no longer.
+    fn dismiss(&mut self, ticket: u64) -> Option<Waiter> {
+        let at = self.waiters.binary_search_by_key(&ticket, |waiter| waiter.ticket).ok()?;
+        self.waiters.remove(at)
+    }
+
     /// Gives the entry to the longest waiting receiver that wants it, else queues it in order of arrival.
     fn place(&mut self, entry: Entry) -> Option<Waker> {
-        for waiter in self.waiters.values_mut() {
+        for waiter in &mut self.waiters {
             if !waiter.is_served() && waiter.filter.matches(&entry.item) {
                 waiter.slot = Some(entry);
                 return Some(waiter.waker.clone());

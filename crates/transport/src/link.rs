@@ -39,7 +39,7 @@ pub(crate) struct Link {
     settled: Notify,
     /// How many wait for that call: somebody has to look for acknowledgements.
     awaited: AtomicUsize,
-    taken: Mutex<Taken>,
+    unwritten: Mutex<Unwritten>,
     /// What an ordered stream is written with, when nobody writes.
     pub(crate) pen: PenRest,
     /// When the writer wants to be woken at the latest; nobody has to tell it of anything later than that.
@@ -82,9 +82,30 @@ struct Look {
     life: u64,
 }
 
+/// What is taken from the machine to be written.
+#[derive(Debug, Default)]
+pub(crate) struct Taken {
+    pub(crate) transmits: usize,
+    room: usize,
+    replies: usize,
+}
+
+impl Taken {
+    pub(crate) fn add(&mut self, transmit: &Transmit) {
+        self.transmits += 1;
+        match transmit {
+            Transmit::Packet { origin: Origin::Application, packet, .. } => {
+                self.room += write_cost(packet.len()) as usize;
+            }
+            Transmit::Packet { origin: Origin::Library, .. } => self.replies += 1,
+            _ => {}
+        }
+    }
+}
+
 /// What the writer has taken and not written.
 #[derive(Debug, Default)]
-struct Taken {
+struct Unwritten {
     room: usize,
     replies: usize,
     /// Given back already: the session has left.
@@ -114,7 +135,7 @@ impl Link {
             in_progress: AtomicUsize::new(0),
             settled: Notify::new(),
             awaited: AtomicUsize::new(0),
-            taken: Mutex::default(),
+            unwritten: Mutex::default(),
             pen: PenRest::default(),
             armed: Mutex::default(),
             left: watch::Sender::new(None),
@@ -143,8 +164,8 @@ impl Link {
         (before.life != life).then_some(before.at)
     }
 
-    fn taken(&self) -> std::sync::MutexGuard<'_, Taken> {
-        self.taken.lock().unwrap_or_else(PoisonError::into_inner)
+    fn unwritten(&self) -> std::sync::MutexGuard<'_, Unwritten> {
+        self.unwritten.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     pub(crate) fn keep(&self, what: Box<dyn Any + Send>) {
@@ -226,30 +247,21 @@ impl Link {
 
     /// These are taken from the machine, under its lock: flush() never sees a packet in neither place. They count as in
     /// progress until [`Link::done`].
-    pub(crate) fn note_taken<'a>(&self, transmits: impl IntoIterator<Item = &'a Transmit>) {
-        let mut taken = self.taken();
-        let mut count = 0;
-        for transmit in transmits {
-            count += 1;
-            match transmit {
-                Transmit::Packet { origin: Origin::Application, packet, .. } => {
-                    taken.room += write_cost(packet.len()) as usize;
-                }
-                Transmit::Packet { origin: Origin::Library, .. } => taken.replies += 1,
-                _ => {}
-            }
-        }
-        self.in_progress.fetch_add(count, Ordering::AcqRel);
+    pub(crate) fn note_taken(&self, taken: Taken) {
+        let mut unwritten = self.unwritten();
+        unwritten.room += taken.room;
+        unwritten.replies += taken.replies;
+        self.in_progress.fetch_add(taken.transmits, Ordering::AcqRel);
     }
 
     /// Takes what was written off what was taken; true when the session has left, and was given it back then.
     pub(crate) fn note_written(&self, room: usize, replies: usize) -> bool {
-        let mut taken = self.taken();
-        if !taken.settled {
-            taken.room = taken.room.saturating_sub(room);
-            taken.replies = taken.replies.saturating_sub(replies);
+        let mut unwritten = self.unwritten();
+        if !unwritten.settled {
+            unwritten.room = unwritten.room.saturating_sub(room);
+            unwritten.replies = unwritten.replies.saturating_sub(replies);
         }
-        taken.settled
+        unwritten.settled
     }
 
     /// `count` transmits are not in progress any more.
@@ -273,10 +285,10 @@ impl Link {
     /// The session leaves: the connection closes at `at`, or earlier if it was told so before. Returns the write room
     /// and the number of replies that were taken and not written.
     pub(crate) fn leave(&self, at: Instant) -> (usize, usize) {
-        let mut taken = self.taken();
-        taken.settled = true;
-        let rest = (std::mem::take(&mut taken.room), std::mem::take(&mut taken.replies));
-        drop(taken);
+        let mut unwritten = self.unwritten();
+        unwritten.settled = true;
+        let rest = (std::mem::take(&mut unwritten.room), std::mem::take(&mut unwritten.replies));
+        drop(unwritten);
         self.close_at(at);
         rest
     }

@@ -15,7 +15,7 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use crate::clock;
 use crate::inbox::Room;
-use crate::link::Link;
+use crate::link::{Link, Taken};
 use crate::pen::{Pen, Written};
 use crate::quic_link::QuicLink;
 use crate::shared::{MAX_LATE_BYTES, Shared};
@@ -402,12 +402,13 @@ impl Path {
 
 /// Moves what a machine has to send to the end of `held`, at most `limit` of it.
 pub(crate) fn take(machine: &mut Machine, link: &Link, limit: usize, held: &mut VecDeque<Transmit>) {
-    let before = held.len();
-    while held.len() < before + limit {
+    let mut taken = Taken::default();
+    while taken.transmits < limit {
         let Some(transmit) = machine.poll_transmit() else { break };
+        taken.add(&transmit);
         held.push_back(transmit);
     }
-    link.note_taken(held.range(before..));
+    link.note_taken(taken);
 }
 
 /// A place in the receive budget; none for what was there when the session left.

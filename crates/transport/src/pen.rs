@@ -19,7 +19,7 @@ use bytes::{Buf, Bytes};
 use nnrp_session::{Machine, Origin, Transmit};
 use tokio::io::AsyncWrite;
 
-use crate::link::Link;
+use crate::link::{Link, Taken};
 use crate::shared::write_cost;
 
 /// Transmits taken at once: bounds what is in nobody's reach, not the throughput.
@@ -111,14 +111,14 @@ impl Pen {
 
     /// Takes what is queued, as much as goes at once. Under the machine's lock.
     pub(crate) fn fill(&mut self, machine: &mut Machine, link: &Link) {
-        let mut taken = Vec::new();
-        while taken.len() < BATCH && !self.goodbye {
+        let mut taken = Taken::default();
+        while taken.transmits < BATCH && !self.goodbye {
             let Some(transmit) = machine.poll_transmit() else { break };
-            taken.push(transmit);
-        }
-        link.note_taken(&taken);
-        for transmit in taken {
+            taken.add(&transmit);
             self.take(transmit);
+        }
+        if taken.transmits > 0 {
+            link.note_taken(taken);
         }
     }
 

@@ -407,9 +407,14 @@ impl Shared {
         bytes: usize,
         act: impl FnOnce(&mut Machine, Instant) -> Result<R, CommandError>,
     ) -> Result<R, SendError> {
-        let permit = match self.write_room.acquire_many(write_cost(bytes)).await {
+        let room = write_cost(bytes);
+        // Those who wait for room get what becomes free before anybody finds it here.
+        let permit = match self.write_room.try_acquire_many(room) {
             Ok(permit) => permit,
-            Err(_) => return Err(self.until_ended().await.into()),
+            Err(_) => match self.write_room.acquire_many(room).await {
+                Ok(permit) => permit,
+                Err(_) => return Err(self.until_ended().await.into()),
+            },
         };
         let (done, sends) = self.queue(bytes, act);
         if sends {
