@@ -6,7 +6,6 @@ use std::time::Duration;
 
 use nnrp_session::{
     DRAIN_TIME, DropFrame, FrameKey, FrameState, Parameters, ReceivedHello, ReceivedSubmit, RejectedPacket,
-    SubmittedTiles,
 };
 use nnrp_transport::{Closed, Connection, ConnectionStats, Filter, Item, SendError, Sent};
 use nnrp_wire::rules::RuleId;
@@ -38,6 +37,8 @@ struct Inner {
     registered: Option<Registered>,
     /// Held while an object is on its way to the client.
     installing: Mutex<()>,
+    /// Frames expire: one that has arrived may be over before it is received.
+    expires: bool,
     span: Span,
 }
 
@@ -61,7 +62,9 @@ impl ServerSession {
     ) -> Self {
         let span = session_span(&connection, &ack);
         let installing = Mutex::default();
-        ServerSession(Arc::new(Inner { connection, hello, ack, registered, installing, span }))
+        let expires = connection
+            .look(|machine| machine.server_settings().is_some_and(|settings| settings.expire_frames));
+        ServerSession(Arc::new(Inner { connection, hello, ack, registered, installing, expires, span }))
     }
 
     /// The span of the session, `nnrp.session`, with session_id, transport, peer and model. Frames' spans are its children:
@@ -273,12 +276,26 @@ impl ServerSession {
     }
 
     /// Encodes a result, with the tiles of its submit when it names none.
-    pub(crate) fn encode(&self, result: &mut ResultFrame) -> Result<EncodedPacket, SendError> {
+    fn encode(&self, result: &mut ResultFrame) -> Result<EncodedPacket, SendError> {
+        let key = FrameKey { view_id: result.view_id, frame_id: result.frame_id };
+        self.encode_about(result, |tiles| {
+            let asked = self.0.connection.look(|machine| machine.submitted_tiles(key));
+            asked.filter(|asked| asked.len() == tiles).map(|asked| asked.to_vec())
+        })
+    }
+
+    /// The same when `asked` knows the ids its submit asked for, if they are as many as it is given.
+    pub(crate) fn encode_about(
+        &self,
+        result: &mut ResultFrame,
+        asked: impl FnOnce(usize) -> Option<Vec<u16>>,
+    ) -> Result<EncodedPacket, SendError> {
         let tiles = result.sections.first().map_or(0, |section| section.tiles.len());
         if result.tile_ids.is_empty() && tiles > 0 {
-            let key = FrameKey { view_id: result.view_id, frame_id: result.frame_id };
-            let asked = self.0.connection.look(|machine| machine.submitted_tiles(key));
-            result.tile_ids = tile_ids(asked.as_ref(), tiles, result.tile_base_id);
+            // An id beyond u16 cannot be written; the encoder then finds too few ids and says so.
+            let counted =
+                || (result.tile_base_id..).take(tiles).map_while(|id| u16::try_from(id).ok()).collect();
+            result.tile_ids = asked(tiles).unwrap_or_else(counted);
         }
         let packet = result.encode(self.id(), Revision::Current);
         packet.map_err(|error| SendError::Command(error.into()))
@@ -338,7 +355,7 @@ impl ServerSession {
     }
 
     fn is_expired(&self, key: FrameKey) -> bool {
-        self.0.connection.look(|machine| machine.is_expired(key))
+        self.0.expires && self.0.connection.look(|machine| machine.is_expired(key))
     }
 
     /// Where a frame stands; `None` for one that is not known any more.
@@ -385,15 +402,6 @@ pub(crate) fn session_span(connection: &Connection, ack: &ServerHelloAck) -> Spa
         peer = %connection.peer_addr(),
         model = ack.model_name,
     )
-}
-
-/// The tiles a result covers that does not say so itself.
-fn tile_ids(asked: Option<&SubmittedTiles>, tiles: usize, base: u32) -> Vec<u16> {
-    if let Some(asked) = asked.filter(|asked| asked.len() == tiles) {
-        return asked.to_vec();
-    }
-    // An id beyond u16 cannot be written; the encoder then finds too few ids and says so.
-    (base..).take(tiles).map_while(|id| u16::try_from(id).ok()).collect()
 }
 
 pub(crate) async fn send_flow_update(

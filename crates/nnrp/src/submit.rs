@@ -141,7 +141,9 @@ impl Submit {
 
     /// Encodes first: what is sent is smaller than what it is made of, and a future is moved about whole.
     fn send(&self, mut result: Box<ResultFrame>) -> impl Future<Output = Result<usize, SendError>> + Send {
-        let encoded = self.session.encode(&mut result);
+        let body = &self.received.body;
+        let asked = |tiles| Some(body.tile_ids()).filter(|ids| ids.len() == tiles).map(Iterator::collect);
+        let encoded = self.session.encode_about(&mut result, asked);
         let session = &self.session;
         async move { session.send_encoded(encoded?).await }.instrument(self.span.clone())
     }

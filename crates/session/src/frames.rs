@@ -68,12 +68,15 @@ pub enum SubmittedTiles {
 
 impl SubmittedTiles {
     fn of(body: &FrameBody) -> Self {
-        let ids: TileIds = body.tile_ids();
+        let mut ids: TileIds = body.tile_ids();
         let count = u16::try_from(ids.len()).unwrap_or(u16::MAX);
-        let mut rest = ids.clone();
-        let base = rest.next().unwrap_or(0);
-        let contiguous = rest.enumerate().all(|(i, id)| usize::from(id) == usize::from(base) + i + 1);
-        if contiguous { SubmittedTiles::Range { base, count } } else { SubmittedTiles::List(ids.collect()) }
+        let base = ids.next().unwrap_or(0);
+        let contiguous = ids.enumerate().all(|(i, id)| usize::from(id) == usize::from(base) + i + 1);
+        if contiguous {
+            SubmittedTiles::Range { base, count }
+        } else {
+            SubmittedTiles::List(body.tile_ids().collect())
+        }
     }
 
     /// Memory beside the value itself.

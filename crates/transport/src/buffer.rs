@@ -6,7 +6,7 @@
 
 use std::sync::{Arc, Mutex, PoisonError, Weak};
 
-use bytes::{BufMut, Bytes};
+use bytes::{BufMut, Bytes, BytesMut};
 
 /// Where a body starts: a cache line, and what DLPack asks for.
 pub const ALIGNMENT: usize = 64;
@@ -22,6 +22,9 @@ const POOL_CAPACITY: usize = 128 * 1024 * 1024;
 
 /// What a body is given before any of it has arrived.
 const FIRST_PIECE: usize = 256 * 1024;
+
+/// Bytes that may be read together with a body: its head before it, some of the next packet behind it.
+const BESIDE: usize = 2 * 1024;
 
 /// How much larger its memory gets whenever that is full.
 const GROWTH: usize = 4;
@@ -54,9 +57,14 @@ impl BufferPool {
     /// A buffer for a body of exactly `len` bytes. Memory that has to be fresh is taken as bytes arrive: a peer that only
     /// declares a large body makes us hold 256 KiB (`FIRST_PIECE`).
     pub fn take(&self, len: usize) -> BodyBuffer {
-        let wanted = len + ALIGNMENT;
+        self.take_behind(0, len)
+    }
+
+    /// The same where the `head` bytes before the body are read into this memory too: they are missing first.
+    pub(crate) fn take_behind(&self, head: usize, len: usize) -> BodyBuffer {
+        let wanted = len + ALIGNMENT + BESIDE.max(head + ALIGNMENT);
         if !(SMALLEST_POOLED..=LARGEST_POOLED).contains(&wanted) {
-            return BodyBuffer::over(Vec::with_capacity(wanted.min(FIRST_PIECE)), len, wanted, None);
+            return BodyBuffer::over(Vec::with_capacity(wanted.min(FIRST_PIECE)), head, len, wanted, None);
         }
         let class = size_class(wanted);
         let mut shelf = self.0.lock().unwrap_or_else(PoisonError::into_inner);
@@ -74,7 +82,7 @@ impl BufferPool {
             }
         };
         drop(shelf);
-        BodyBuffer::over(memory, len, class, Some(Arc::downgrade(&self.0)))
+        BodyBuffer::over(memory, head, len, class, Some(Arc::downgrade(&self.0)))
     }
 
     /// Counters.
@@ -101,23 +109,51 @@ pub struct BodyBuffer {
 }
 
 impl BodyBuffer {
-    fn over(mut memory: Vec<u8>, len: usize, capacity: usize, pool: Option<Weak<Mutex<Shelf>>>) -> Self {
+    fn over(
+        mut memory: Vec<u8>,
+        head: usize,
+        len: usize,
+        capacity: usize,
+        pool: Option<Weak<Mutex<Shelf>>>,
+    ) -> Self {
         memory.clear();
-        let start = aligned_start(&memory);
-        memory.resize(start, 0);
+        let start = aligned_start(&memory) + head.next_multiple_of(ALIGNMENT);
+        memory.resize(start - head, 0);
         BodyBuffer { memory, start, len, capacity, pool }
     }
 
     /// Bytes still to come.
     pub fn missing(&self) -> usize {
-        self.start + self.len - self.memory.len()
+        (self.start + self.len).saturating_sub(self.memory.len())
     }
 
     /// Room for some of the missing bytes, and for no others; none only when none are missing.
     pub fn spare(&mut self) -> impl BufMut + '_ {
+        self.spare_beyond(0)
+    }
+
+    /// The same, and for up to `beyond` bytes that follow the body: see [`BodyBuffer::take_surplus`].
+    pub(crate) fn spare_beyond(&mut self, beyond: usize) -> impl BufMut + '_ {
         self.make_room(1);
-        let room = self.missing().min(self.memory.capacity() - self.memory.len());
+        let room = (self.missing() + beyond).min(self.memory.capacity() - self.memory.len());
         (&mut self.memory).limit(room)
+    }
+
+    /// Moves what has arrived beyond the body to where it belongs.
+    pub(crate) fn take_surplus(&mut self, rest: &mut BytesMut) {
+        let end = self.start + self.len;
+        rest.extend_from_slice(self.memory.get(end..).unwrap_or_default());
+        self.memory.truncate(end);
+    }
+
+    /// The last `head` bytes before the body, once they have arrived.
+    pub(crate) fn head(&self, head: usize) -> Option<&[u8]> {
+        self.memory.get(self.start - head..self.start)
+    }
+
+    /// Everything that has arrived from `head` bytes before the body on.
+    pub(crate) fn arrived(&self, head: usize) -> &[u8] {
+        self.memory.get(self.start - head..).unwrap_or_default()
     }
 
     /// Adds bytes that have arrived; those beyond the body's length are left out.
@@ -148,7 +184,8 @@ impl BodyBuffer {
     /// The bytes received so far, as a body whose memory returns to the pool with its last view.
     pub fn freeze(self) -> Bytes {
         let start = self.start;
-        Bytes::from_owner(Recycled { memory: self.memory, pool: self.pool }).slice(start..)
+        let end = self.memory.len().min(start + self.len);
+        Bytes::from_owner(Recycled { memory: self.memory, pool: self.pool }).slice(start..end)
     }
 }
 

@@ -25,7 +25,7 @@ const BATCH: usize = 64;
 
 /// What is next in a read buffer.
 pub(crate) enum Next {
-    /// More packets, perhaps; first it has to be seen whether reading may go on.
+    /// More packets, perhaps; first it has to be waited until reading may go on.
     Packets,
     /// Too little for a header.
     Bytes,
@@ -53,7 +53,10 @@ impl Path {
                     break;
                 }
             }
-            session.finish(machine, now, wakes);
+            match standing {
+                Standing::InUse => session.finish_on(&self.link, machine, now, wakes),
+                _ => session.finish(machine, now, wakes),
+            }
             next
         })
     }

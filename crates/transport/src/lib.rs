@@ -26,6 +26,7 @@
     )
 )]
 
+mod alarm;
 pub mod buffer;
 mod buffered;
 pub mod clock;

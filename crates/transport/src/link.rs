@@ -3,7 +3,7 @@
 use std::any::Any;
 use std::fmt;
 use std::net::SocketAddr;
-use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError, Weak};
 use std::time::Instant;
 
@@ -46,8 +46,12 @@ pub(crate) struct Link {
     armed: Mutex<Option<Instant>>,
     /// The session has left; when this connection closes at the latest.
     left: watch::Sender<Option<Instant>>,
+    /// It has, for those who ask with every packet.
+    is_left: AtomicBool,
     /// Reading stops until it is known which session what comes is for.
     hold: watch::Sender<Hold>,
+    /// [`Hold::control`], likewise.
+    holds_control: AtomicBool,
     /// Everything that had arrived when the session left has been passed on.
     drained: watch::Sender<bool>,
     pub(crate) path: OnceLock<Weak<Path>>,
@@ -139,7 +143,9 @@ impl Link {
             pen: PenRest::default(),
             armed: Mutex::default(),
             left: watch::Sender::new(None),
+            is_left: AtomicBool::new(false),
             hold: watch::Sender::new(Hold::default()),
+            holds_control: AtomicBool::new(false),
             drained: watch::Sender::new(false),
             path: OnceLock::new(),
             kept: Mutex::new(Kept(None)),
@@ -295,6 +301,7 @@ impl Link {
 
     /// Closes a connection that its session has left at `at`, if not before.
     pub(crate) fn close_at(&self, at: Instant) {
+        self.is_left.store(true, Ordering::Release);
         let sooner = self.left.send_if_modified(|left| {
             let sooner = left.is_none_or(|before| at < before);
             if sooner {
@@ -309,7 +316,7 @@ impl Link {
 
     /// Whether the session has left.
     pub(crate) fn is_left(&self) -> bool {
-        self.left.borrow().is_some()
+        self.is_left.load(Ordering::Acquire)
     }
 
     pub(crate) fn closing_at(&self) -> Option<Instant> {
@@ -338,12 +345,13 @@ impl Link {
     }
 
     pub(crate) fn hold_control(&self) {
+        self.holds_control.store(true, Ordering::Release);
         self.hold.send_modify(|hold| hold.control = true);
     }
 
     /// Whether the next control packet (or, on one stream, any packet) has to wait.
     pub(crate) fn holds_control(&self) -> bool {
-        self.hold.borrow().control
+        self.holds_control.load(Ordering::Acquire)
     }
 
     /// Waits while it is not known for which session the next control packet (or, on one stream, any packet) is.
@@ -365,6 +373,7 @@ impl Link {
     }
 
     pub(crate) fn release(&self) {
+        self.holds_control.store(false, Ordering::Release);
         self.hold.send_replace(Hold::default());
     }
 

@@ -125,7 +125,7 @@ impl Shared {
                     }
                     self.inbox.close(closed.clone());
                     self.write_room.close();
-                    self.ended.send_replace(Some(closed));
+                    self.end(closed);
                     continue;
                 }
                 _ => continue,

@@ -1,7 +1,7 @@
 //! What the application's end of a connection and its driver tasks share: the machine, the inbox, and the bounds.
 
 use std::net::SocketAddr;
-use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::Instant;
 
@@ -73,7 +73,10 @@ pub(crate) struct Shared {
     pub(crate) events: Subscribers<SessionEvent>,
     /// [`Machine::credit_changes`], for submits that wait.
     pub(crate) credit: watch::Sender<u64>,
+    credit_told: AtomicU64,
     pub(crate) ended: watch::Sender<Option<Closed>>,
+    /// It has, for those who ask with every packet.
+    is_ended: AtomicBool,
     /// The transport connection that carries it now.
     link: watch::Sender<Arc<Link>>,
     /// The one it has left last, as long as something may still come from there.
@@ -171,7 +174,9 @@ impl Shared {
             cancels: Subscribers::default(),
             events: Subscribers::default(),
             credit: watch::Sender::new(0),
+            credit_told: AtomicU64::new(0),
             ended: watch::Sender::new(None),
+            is_ended: AtomicBool::new(false),
             link: watch::Sender::new(link.clone()),
             left: Mutex::default(),
             corks: Corks::default(),
@@ -207,7 +212,7 @@ impl Shared {
 
     /// What this transport connection is to the session. Under the machine's lock.
     pub(crate) fn standing(&self, link: &Arc<Link>) -> Standing {
-        if self.is_on(link) {
+        if !link.is_left() || self.is_on(link) {
             Standing::InUse
         } else if self.left_link().as_ref().is_some_and(|left| Arc::ptr_eq(left, link)) {
             Standing::Left
@@ -281,8 +286,18 @@ impl Shared {
     /// The end of a turn on the machine, everything it had to say being published: calls the writer if it has something to
     /// do, and those who wait for what has arrived.
     pub(crate) fn finish(&self, machine: MutexGuard<'_, Machine>, now: Instant, wakes: Wakes) {
-        let link = self.link();
-        let calls_writer = self.note_state(&machine, &link, now) | machine.has_transmits();
+        self.finish_on(&self.link(), machine, now, wakes);
+    }
+
+    /// The same when it is known over which transport connection.
+    pub(crate) fn finish_on(
+        &self,
+        link: &Link,
+        machine: MutexGuard<'_, Machine>,
+        now: Instant,
+        wakes: Wakes,
+    ) {
+        let calls_writer = self.note_state(&machine, link, now) | machine.has_transmits();
         drop(machine);
         if calls_writer {
             link.wake_writer.notify_one();
@@ -295,7 +310,8 @@ impl Shared {
         self.note_replies(machine);
         let credit = machine.credit_changes();
         // Only ever changed under the machine's lock.
-        if *self.credit.borrow() != credit {
+        if self.credit_told.load(Ordering::Relaxed) != credit {
+            self.credit_told.store(credit, Ordering::Relaxed);
             self.credit.send_replace(credit);
         }
         self.close_left_if_idle(machine, now);
@@ -354,7 +370,12 @@ impl Shared {
     }
 
     pub(crate) fn is_ended(&self) -> bool {
-        self.ended.borrow().is_some()
+        self.is_ended.load(Ordering::Acquire)
+    }
+
+    pub(crate) fn end(&self, closed: Closed) {
+        self.ended.send_replace(Some(closed));
+        self.is_ended.store(true, Ordering::Release);
     }
 
     /// TLS is why the transport ends. The first reason stays.

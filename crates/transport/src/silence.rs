@@ -1,17 +1,15 @@
 //! Notices when nothing moves, without a timer of its own for every wait.
 
-use std::pin::{Pin, pin};
+use std::pin::pin;
 use std::task::Poll;
 use std::time::{Duration, Instant};
 
-use tokio::time::Sleep;
-
+use crate::alarm::Alarm;
 use crate::clock;
 
-/// Limits waits. Its timer stays set from one wait to the next: when it rings, it is looked whether it has been for the wait
-/// that goes on.
+/// Limits waits.
 #[derive(Debug, Default)]
-pub(crate) struct Silence(Option<Pin<Box<Sleep>>>);
+pub(crate) struct Silence(Alarm);
 
 impl Silence {
     /// Waits for `moves`, at most `limit`; `None` when that is over. Cancel-safe if `moves` is.
@@ -27,18 +25,8 @@ impl Silence {
                 return Poll::Ready(Some(moved));
             }
             let Some(limit) = limit else { return Poll::Pending };
-            let until: tokio::time::Instant = (*until.get_or_insert_with(|| clock::now() + limit)).into();
-            let timer = self.0.get_or_insert_with(|| Box::pin(tokio::time::sleep_until(until)));
-            if timer.deadline() > until {
-                timer.as_mut().reset(until);
-            }
-            while timer.as_mut().poll(cx).is_ready() {
-                if timer.deadline() >= until {
-                    return Poll::Ready(None);
-                }
-                timer.as_mut().reset(until);
-            }
-            Poll::Pending
+            let until = *until.get_or_insert_with(|| clock::now() + limit);
+            self.0.poll(until, cx).map(|()| None)
         })
         .await
     }

@@ -9,6 +9,7 @@ use nnrp_session::{DRAIN_TIME, TransportEnd};
 use tokio::io::AsyncWrite;
 use tokio::sync::watch;
 
+use crate::alarm::Alarm;
 use crate::clock;
 use crate::path::Path;
 use crate::pen::Pen;
@@ -57,6 +58,7 @@ impl Writer {
     async fn run(self, mut reader_ended: watch::Receiver<bool>) {
         let path = &self.path;
         let mut held = None;
+        let mut alarm = Alarm::default();
         loop {
             let Some(mut pen) = path.take_up(held.take()) else {
                 // Only now: a refused peer that has closed its half still gets its ERROR.
@@ -66,7 +68,7 @@ impl Writer {
                 let deadline = path.deadline();
                 tokio::select! {
                     () = path.link.wake_writer.notified() => {}
-                    () = clock::sleep_until(deadline) => path.handle_timeout(),
+                    () = alarm.until(deadline) => path.handle_timeout(),
                     _ = reader_ended.changed() => {}
                 }
                 continue;

@@ -11,6 +11,7 @@ use tokio::io::{AsyncRead, AsyncReadExt, Interest, ReadHalf};
 use tokio::net::TcpStream;
 use tokio::net::tcp::OwnedReadHalf;
 
+use crate::buffer::BodyBuffer;
 use crate::buffered::{Next, SHARED_BODY, WHOLE_BODY, keep};
 use crate::clock;
 use crate::inbox::Room;
@@ -27,6 +28,14 @@ const IDLE_BUFFER: usize = 1024;
 
 /// How long a peer that was busy has to say nothing until it counts as idle.
 const BUSY_PAUSE: Duration = Duration::from_millis(100);
+
+/// A packet like the one before it is read whole, to where its body stays, if that is not larger than this: for a larger one a
+/// system call more is nothing, and memory that waits for it is much.
+const AHEAD_BODY: usize = 128 * 1024;
+
+/// What is read behind a body in the same system call: the next header, if it is there. If it is not, the socket is known to be
+/// empty without another one.
+const BEHIND_BODY: usize = 1024;
 
 /// How often it is looked whether a peer is still there whose bytes nobody takes.
 const PAUSED_LOOK: Duration = Duration::from_secs(1);
@@ -69,6 +78,10 @@ pub(crate) struct Reader<R> {
     /// The last body was large. The next one is likely to be, and what is read of it together with its header has to be
     /// copied.
     large: bool,
+    /// Bytes of head and body that the next packet has if it is like the last one; none where that was small, or too large.
+    expected: Option<(usize, usize)>,
+    /// The body whose head is in the buffer, as far as it was read together with that.
+    ahead: Option<BodyBuffer>,
     silence: Silence,
     idle_timeout: Option<Duration>,
 }
@@ -82,6 +95,8 @@ impl<R: Source> Reader<R> {
             inside: false,
             chunk: IDLE_BUFFER,
             large: false,
+            expected: None,
+            ahead: None,
             silence: Silence::default(),
             idle_timeout,
         }
@@ -119,17 +134,19 @@ impl<R: Source> Reader<R> {
 
     async fn read_packets(&mut self) -> io::Result<Stopped> {
         loop {
-            self.path.link.control_released().await;
-            self.path.replies_fit().await;
             let known = self.buffer.len();
             let next = self.path.handle_buffered(&mut self.buffer);
             self.large &= self.buffer.len() == known;
             self.inside = true;
             let complete = match next {
-                Next::Packets => true,
+                Next::Packets => {
+                    self.path.link.control_released().await;
+                    self.path.replies_fit().await;
+                    true
+                }
                 Next::Bytes => {
                     self.inside = false;
-                    self.fill(Header::LEN).await?
+                    self.begin().await?
                 }
                 Next::Refused => {
                     if tls::is_handshake(&self.buffer) {
@@ -138,8 +155,12 @@ impl<R: Source> Reader<R> {
                     return Ok(Stopped::Refused);
                 }
                 Next::Rest(HeaderVerdict::Read(lane), header) => self.read_packet(header, lane).await?,
-                Next::Rest(HeaderVerdict::ReadHead, header) => self.read_head(header).await?,
+                Next::Rest(HeaderVerdict::ReadHead, header) => {
+                    self.give_up_ahead();
+                    self.read_head(header).await?
+                }
                 Next::Rest(_, header) => {
+                    self.give_up_ahead();
                     self.buffer.advance(Header::LEN);
                     self.discard(u64::from(header.meta_len) + u64::from(header.body_len)).await?
                 }
@@ -177,6 +198,7 @@ impl<R: Source> Reader<R> {
                 Some(room) => room,
                 // The connection ended while the application was not reading: the frame has no receiver.
                 None => {
+                    self.give_up_ahead();
                     self.buffer.advance(Header::LEN);
                     return self.discard(meta_len as u64 + body_len as u64).await;
                 }
@@ -193,10 +215,9 @@ impl<R: Source> Reader<R> {
         let body = if shared_body {
             keep(lane, self.buffer.split_to(body_len))
         } else {
-            match self.read_large_body(body_len).await? {
-                Some(body) => body,
-                None => return Ok(false),
-            }
+            let Some(body) = self.read_large_body(body_len).await? else { return Ok(false) };
+            self.expected = (body_len > WHOLE_BODY && body_len <= AHEAD_BODY).then_some((head, body_len));
+            body
         };
         self.path.handle_packet(Packet::build(header, metadata, body), Arrival::Control, room);
         Ok(true)
@@ -213,12 +234,18 @@ impl<R: Source> Reader<R> {
     }
 
     async fn read_large_body(&mut self, len: usize) -> io::Result<Option<Bytes>> {
-        let mut body = self.path.link.pool.take(len);
-        let already = self.buffer.len().min(len);
-        body.put(&self.buffer.split_to(already));
+        let mut body = match self.ahead.take() {
+            Some(body) => body,
+            None => {
+                let mut body = self.path.link.pool.take(len);
+                let already = self.buffer.len().min(len);
+                body.put(&self.buffer.split_to(already));
+                body
+            }
+        };
         self.large = len > WHOLE_BODY;
         while body.missing() > 0 {
-            let mut spare = body.spare();
+            let mut spare = body.spare_beyond(BEHIND_BODY);
             let read = self.read.read_buf(&mut spare);
             let Some(received) = self.silence.limit(self.idle_timeout, read).await else {
                 return Err(silent());
@@ -228,7 +255,56 @@ impl<R: Source> Reader<R> {
             }
             self.path.link.note_life();
         }
+        body.take_surplus(&mut self.buffer);
         Ok(Some(body.freeze()))
+    }
+
+    /// Waits for the next header. False at the end of the stream.
+    async fn begin(&mut self) -> io::Result<bool> {
+        match self.expected.filter(|_| self.buffer.is_empty()) {
+            Some((head, body)) => match self.read_ahead(head, body).await? {
+                Some(more) => Ok(more),
+                // It is quiet: nothing waits in memory for what may not come.
+                None => self.fill(Header::LEN).await,
+            },
+            None => self.fill(Header::LEN).await,
+        }
+    }
+
+    /// Reads a packet with so many bytes of head and body to where its body stays, if it is what comes next. False at the
+    /// end of the stream, `None` when nothing comes for a while.
+    async fn read_ahead(&mut self, head: usize, len: usize) -> io::Result<Option<bool>> {
+        let mut body = self.path.link.pool.take_behind(head, len);
+        let patience = self.idle_timeout.map_or(BUSY_PAUSE, |limit| limit.min(BUSY_PAUSE));
+        let mut spare = body.spare_beyond(BEHIND_BODY);
+        let Some(received) = self.silence.limit(Some(patience), self.read.read_buf(&mut spare)).await else {
+            self.expected = None;
+            return Ok(None);
+        };
+        drop(spare);
+        if received? == 0 {
+            return Ok(Some(false));
+        }
+        self.path.link.note_life();
+        let is_expected = |start: &&[u8]| {
+            let header = start.first_chunk().and_then(|header| Header::decode(header).ok());
+            header.is_some_and(|it| Header::LEN + it.meta_len as usize == head && it.body_len as usize == len)
+        };
+        if let Some(start) = body.head(head).filter(is_expected) {
+            self.buffer.extend_from_slice(start);
+            self.ahead = Some(body);
+        } else {
+            self.expected = None;
+            self.buffer.extend_from_slice(body.arrived(head));
+        }
+        Ok(Some(true))
+    }
+
+    /// The body that was read ahead is not to be kept: its bytes are bytes like any others.
+    fn give_up_ahead(&mut self) {
+        if let Some(body) = self.ahead.take() {
+            self.buffer.extend_from_slice(body.arrived(0));
+        }
     }
 
     /// Waits until the buffer holds `len` bytes. False at the end of the stream.

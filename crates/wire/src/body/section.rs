@@ -59,6 +59,24 @@ impl SectionView {
         Tiles { lengths: self.tile_lengths(), payload: self.payload(), stride: self.stride(), position: 0 }
     }
 
+    /// [`Self::codec_table`], borrowed.
+    pub(crate) fn codecs(&self) -> &[u8] {
+        self.tables.get(..self.codec_end()).unwrap_or_default()
+    }
+
+    /// [`Self::tiles`], as long as the section is there: one view for each tile, and no others.
+    pub(crate) fn tile_slices(&self) -> impl Iterator<Item = Bytes> + '_ {
+        let lengths = self.tables.get(self.codec_end()..self.lengths_end()).unwrap_or_default();
+        let stride = self.stride();
+        let mut start = self.lengths_end();
+        lengths.as_chunks().0.iter().map(move |raw| {
+            let length = u32::from_le_bytes(*raw) as usize;
+            let tile = reader::slice(&self.tables, start, start + length);
+            start += stride.unwrap_or(length);
+            tile
+        })
+    }
+
     /// Bytes of the whole section, descriptor included.
     pub fn total_bytes(&self) -> usize {
         TensorSectionDesc::LEN + self.tables.len()

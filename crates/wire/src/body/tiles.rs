@@ -1,6 +1,6 @@
 //! The tile index: which tiles a frame is about, in one of four encodings.
 
-use bytes::{BufMut, Bytes, BytesMut};
+use bytes::{BufMut, Bytes};
 
 use crate::{Detail, Part, RuleId, TileIndexMode, WireError, reader};
 
@@ -172,7 +172,7 @@ fn check_bitset(count: u16, block: &[u8]) -> Result<(), WireError> {
 /// # Errors
 /// Ids that the mode cannot say: a gap or another start in a dense range, ids that do not increase in delta or bitset mode.
 pub fn encode(mode: TileIndexMode, base: u32, ids: &[u16]) -> Result<Bytes, WireError> {
-    let mut block = BytesMut::new();
+    let mut block = Vec::new();
     match mode {
         TileIndexMode::DenseRange => {
             let contiguous =
@@ -184,12 +184,12 @@ pub fn encode(mode: TileIndexMode, base: u32, ids: &[u16]) -> Result<Bytes, Wire
             }
         }
         TileIndexMode::RawU16 => {
-            block.reserve(ids.len() * 2);
+            block.reserve_exact(ids.len() * 2);
             ids.iter().for_each(|id| block.put_u16_le(*id));
         }
         TileIndexMode::DeltaU16 => {
             check_increasing(ids)?;
-            block.reserve(ids.len() * 2);
+            block.reserve_exact(ids.len() * 2);
             let mut previous = 0;
             for id in ids {
                 block.put_u16_le(id - previous);
@@ -205,10 +205,10 @@ pub fn encode(mode: TileIndexMode, base: u32, ids: &[u16]) -> Result<Bytes, Wire
             return Err(refuse(RuleId::SUB_3, 0, detail));
         }
     }
-    Ok(block.freeze())
+    Ok(block.into())
 }
 
-fn write_bitset(ids: &[u16], out: &mut BytesMut) {
+fn write_bitset(ids: &[u16], out: &mut Vec<u8>) {
     let mut byte = 0;
     let mut position = 0;
     for id in ids {

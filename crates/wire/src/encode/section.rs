@@ -195,8 +195,8 @@ impl SectionView {
             scale_policy: self.desc.scale_policy,
             element_count_per_tile: self.desc.element_count_per_tile,
             payload_stride_bytes: self.desc.payload_stride_bytes,
-            codec_ids: self.codec_table().to_vec(),
-            tiles: self.tiles().collect(),
+            codec_ids: self.codecs().to_vec(),
+            tiles: self.tile_slices().collect(),
         }
     }
 }
