@@ -266,6 +266,26 @@ mod tests {
     }
 
     #[test]
+    fn what_is_read_around_a_body_can_be_told_from_it() {
+        let pool = BufferPool::default();
+        for (head, len) in [(0, 70_000), (112, 65_600), (64, 20_000), (5_000, 70_000)] {
+            let mut buffer = pool.take_behind(head, len);
+            assert_eq!(buffer.missing(), head + len);
+            assert!(buffer.head(head).is_none() || head == 0);
+            buffer.spare_beyond(100).put_slice(&vec![1; head]);
+            assert_eq!(buffer.arrived(head), vec![1; head]);
+            buffer.spare_beyond(100).put_slice(&vec![2; len]);
+            buffer.memory.extend_from_slice(&[3; 100]);
+            assert_eq!((buffer.missing(), buffer.head(head)), (0, Some(&*vec![1; head])));
+            let mut rest = BytesMut::new();
+            buffer.take_surplus(&mut rest);
+            assert_eq!(rest, [3; 100][..]);
+            let body = buffer.freeze();
+            assert_eq!((&*body, body.as_ptr().align_offset(ALIGNMENT)), (&*vec![2; len], 0));
+        }
+    }
+
+    #[test]
     fn a_size_class_wastes_little() {
         for wanted in [SMALLEST_POOLED, 70_000, (1 << 20) + ALIGNMENT, (32 << 20) + ALIGNMENT, LARGEST_POOLED]
         {

@@ -1,5 +1,7 @@
-use nnrp::wire::{BudgetPolicy, PayloadKind, ResultClass, ResultFrame, Section, SubmitFrame, TensorDType};
-use nnrp::{Received, Reply};
+use nnrp::wire::{
+    BudgetPolicy, PayloadKind, ResultClass, ResultFrame, Section, SubmitFrame, TensorDType, TypedPayload,
+};
+use nnrp::{FrameKey, Received, Reply};
 
 use super::harness::{Kind, bulky, frame, session, soon, text_of, text_result};
 
@@ -75,6 +77,44 @@ pub(crate) async fn bodies_of_megabytes_arrive_whole_and_aligned(kind: Kind) {
         let (sent, ()) = soon("a big frame", async { tokio::join!(sending, receiving) }).await;
         assert!(sent.unwrap().bytes > bytes);
         assert_eq!(text_of(&ends.client.receive_for(frame_id, None).await.unwrap()), "thanks");
+    }
+}
+
+/// What a packet looks like is guessed from the one before it; whether it was guessed right must not show.
+pub(crate) async fn frames_of_changing_sizes_arrive_whole_and_aligned(kind: Kind) {
+    const SIZES: [usize; 16] = [
+        70_000, 70_000, 70_000, 70_001, 70_001, 5, 5, 70_001, 100_000, 100_000, 20_000, 20_000, 20_000,
+        300_000, 70_000, 70_000,
+    ];
+    let ends = session(kind).await;
+    let bytes_of = |id: u32, size: usize| -> Vec<u8> {
+        (0..size).map(|at| u8::try_from((at * 7 + id as usize) % 251).unwrap()).collect()
+    };
+    let mut next = 1;
+    for in_flight in [1, 4] {
+        for sizes in SIZES.chunks(in_flight) {
+            let first = next;
+            for size in sizes {
+                let payload = TypedPayload::opaque_bytes(bytes_of(next, *size));
+                ends.client.send(&SubmitFrame::new(next).payload(payload)).await.unwrap();
+                next += 1;
+            }
+            for _ in sizes {
+                let submit = soon("a frame", ends.server.recv()).await.unwrap().unwrap();
+                let id = submit.key().frame_id;
+                let (payload, size) = (submit.payloads().next().unwrap(), sizes[(id - first) as usize]);
+                assert!(payload.data == bytes_of(id, size), "frame {id} of {size} bytes came otherwise");
+                assert!(size < 20_000 || submit.packet.body.as_ptr().align_offset(64) == 0);
+                submit.reply(nnrp::Outcome::complete().payload(payload)).await.unwrap();
+            }
+            for (id, size) in (first..).zip(sizes) {
+                let reply = soon("a result", ends.client.receive_for(id, None)).await.unwrap();
+                let payload = reply.into_result().unwrap().payloads().next().unwrap();
+                assert!(payload.data == bytes_of(id, *size), "result {id} of {size} bytes came otherwise");
+            }
+            // Something else comes where another frame was expected.
+            ends.client.cancel(FrameKey::new(next)).await.unwrap();
+        }
     }
 }
 
