@@ -23,8 +23,10 @@ const POOL_CAPACITY: usize = 128 * 1024 * 1024;
 /// What a body is given before any of it has arrived.
 const FIRST_PIECE: usize = 256 * 1024;
 
-/// Bytes that may be read together with a body: its head before it, some of the next packet behind it.
+/// Bytes that may be read together with a body: its head before it, some of the next packet behind it. Smaller bodies than
+/// [`SMALLEST_READ_BESIDE`] are copied out of a read buffer, and read with nothing.
 const BESIDE: usize = 2 * 1024;
+const SMALLEST_READ_BESIDE: usize = 16 * 1024;
 
 /// How much larger its memory gets whenever that is full.
 const GROWTH: usize = 4;
@@ -62,7 +64,8 @@ impl BufferPool {
 
     /// The same where the `head` bytes before the body are read into this memory too: they are missing first.
     pub(crate) fn take_behind(&self, head: usize, len: usize) -> BodyBuffer {
-        let wanted = len + ALIGNMENT + BESIDE.max(head + ALIGNMENT);
+        let beside = if len < SMALLEST_READ_BESIDE { 0 } else { BESIDE };
+        let wanted = len + ALIGNMENT + beside.max(head.next_multiple_of(ALIGNMENT));
         if !(SMALLEST_POOLED..=LARGEST_POOLED).contains(&wanted) {
             return BodyBuffer::over(Vec::with_capacity(wanted.min(FIRST_PIECE)), head, len, wanted, None);
         }
