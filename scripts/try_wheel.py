@@ -74,6 +74,8 @@ def describe(wheel: Path) -> None:
     version, python, abi, platform = wheel.stem.split("-")[1:]
     with zipfile.ZipFile(wheel) as archive:
         installed = sum(entry.file_size for entry in archive.infolist())
+        if not any(name.endswith("/licenses/LICENSE") for name in archive.namelist()):
+            raise SystemExit(f"{wheel.name} has no licence in it")
     sys.stdout.write(
         f"{wheel.name}: version {version}, {python} and newer ({abi}), {platform}, "
         f"{wheel.stat().st_size / 1e6:.1f} MB, {installed / 1e6:.1f} MB installed\n"

@@ -71,3 +71,8 @@ async def until_served(folder):
         if client.returncode == 0:
             return out.decode()
         assert b"refused" in err or b"NnrpConnect" in err or b"cannot connect" in err, err.decode()
+
+
+def test_what_the_package_index_shows_is_the_server_of_the_readme():
+    page = (Path(__file__).parents[1] / "README.md").read_text(encoding="utf-8")
+    assert f"```python\n{dict(PROGRAM.findall(README))['server.py']}```" in page
