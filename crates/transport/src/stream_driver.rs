@@ -117,17 +117,22 @@ impl Writer {
 
     /// The same for as long as nothing else is to be done. Cancel-safe.
     async fn write_on(&self, pen: &mut Pen, moved_at: &mut Instant) -> io::Result<()> {
-        std::future::poll_fn(|cx| {
-            let polled = pen.poll_write(cx);
-            let written = pen.written();
-            // A peer that takes what we send is there, though its answer may have to wait behind all of it.
-            if written.moved {
-                *moved_at = clock::now();
+        loop {
+            let turn = std::future::poll_fn(|cx| {
+                let polled = pen.poll_write(cx);
+                let written = pen.written();
+                // A peer that takes what we send is there, though its answer may have to wait behind all of it.
+                if written.moved {
+                    *moved_at = clock::now();
+                }
+                self.path.settle(written);
+                polled
+            });
+            if turn.await? {
+                return Ok(());
             }
-            self.path.settle(written);
-            polled
-        })
-        .await
+            tokio::task::yield_now().await;
+        }
     }
 }
 

@@ -37,6 +37,9 @@ const AHEAD_BODY: usize = 128 * 1024;
 /// empty without another one.
 const BEHIND_BODY: usize = 1024;
 
+/// Bytes of a body read in one turn of a task, as [`TURN_BYTES`](crate::pen) are written in one: others want to be read too.
+const TURN_BYTES: usize = 256 * 1024;
+
 /// How often it is looked whether a peer is still there whose bytes nobody takes.
 const PAUSED_LOOK: Duration = Duration::from_secs(1);
 
@@ -245,15 +248,19 @@ impl<R: Source> Reader<R> {
         };
         self.large = len > WHOLE_BODY;
         while body.missing() > 0 {
-            let mut spare = body.spare_beyond(BEHIND_BODY);
+            let mut spare = body.spare_beyond(BEHIND_BODY).limit(TURN_BYTES);
             let read = self.read.read_buf(&mut spare);
             let Some(received) = self.silence.limit(self.idle_timeout, read).await else {
                 return Err(silent());
             };
-            if received? == 0 {
+            let received = received?;
+            if received == 0 {
                 return Ok(None);
             }
             self.path.link.note_life();
+            if received == TURN_BYTES {
+                tokio::task::yield_now().await;
+            }
         }
         body.take_surplus(&mut self.buffer);
         Ok(Some(body.freeze()))
