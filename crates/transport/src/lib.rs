@@ -59,6 +59,7 @@ pub mod tcp;
 #[cfg(feature = "tcp")]
 mod tcp_tls;
 pub mod tls;
+mod turns;
 
 pub use connection::{Connection, Sent, WeakConnection};
 pub use error::{BindError, Closed, ConnectError, ReceiveError, SendError};

@@ -21,16 +21,13 @@ use tokio::io::AsyncWrite;
 
 use crate::link::{Link, Taken};
 use crate::shared::write_cost;
+use crate::turns;
 
 /// Transmits taken at once: bounds what is in nobody's reach, not the throughput.
 const BATCH: usize = 64;
 
 /// Slices handed to the kernel at once; its own limit is 1024, and beyond this there is nothing to gain.
 const SLICES: usize = 64;
-
-/// Bytes written in one turn of a task: about 0.1 ms for the kernel. A body of megabytes would otherwise hold up the small frames
-/// of every other session on its thread for as long as it takes.
-const TURN_BYTES: usize = 256 * 1024;
 
 /// Any byte stream's writing end.
 type Stream = Box<dyn AsyncWrite + Send + Unpin>;
@@ -178,7 +175,7 @@ impl Pen {
         if let Some(failure) = self.failure.take() {
             return Poll::Ready(Err(failure));
         }
-        let mut left = TURN_BYTES;
+        let mut left = turns::bytes();
         loop {
             self.settle();
             if self.pieces.is_empty() {

@@ -15,6 +15,7 @@ use crate::path::Path;
 use crate::pen::Pen;
 use crate::stream_reader::{ReadEnd, Reader, Source};
 use crate::tls::Failure;
+use crate::turns::Stream;
 
 /// Starts the tasks of a connection.
 pub(crate) fn spawn<R, W>(path: &Arc<Path>, read: R, write: W, idle_timeout: Option<Duration>)
@@ -28,6 +29,7 @@ where
     let writer = Writer { path: path.clone(), idle_timeout };
     let path = path.clone();
     tokio::spawn(async move {
+        let _stream = Stream::open();
         let mut write = tokio::spawn(writer.run(reader_ended));
         tokio::select! {
             end = reader.run() => {

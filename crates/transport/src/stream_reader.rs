@@ -18,6 +18,7 @@ use crate::inbox::Room;
 use crate::path::Path;
 use crate::silence::Silence;
 use crate::tls::{self, Failure};
+use crate::turns;
 
 /// Packets of a busy peer are cut out of a buffer of this size: some hundred small ones per system call.
 const READ_BUFFER: usize = 64 * 1024;
@@ -26,8 +27,9 @@ const READ_BUFFER: usize = 64 * 1024;
 /// who sends more gets [`READ_BUFFER`].
 const IDLE_BUFFER: usize = 1024;
 
-/// How long a peer that was busy has to say nothing until it counts as idle.
-const BUSY_PAUSE: Duration = Duration::from_millis(100);
+/// How long a peer that was busy has to say nothing until it counts as idle. As often is looked at each busy session, which costs
+/// two switches of threads.
+const BUSY_PAUSE: Duration = Duration::from_secs(1);
 
 /// A packet like the one before it is read whole, to where its body stays, if that is not larger than this: for a larger one a
 /// system call more is nothing, and memory that waits for it is much.
@@ -36,9 +38,6 @@ const AHEAD_BODY: usize = 128 * 1024;
 /// What is read behind a body in the same system call: the next header, if it is there. If it is not, the socket is known to be
 /// empty without another one.
 const BEHIND_BODY: usize = 1024;
-
-/// Bytes of a body read in one turn of a task, as [`TURN_BYTES`](crate::pen) are written in one: others want to be read too.
-const TURN_BYTES: usize = 256 * 1024;
 
 /// How often it is looked whether a peer is still there whose bytes nobody takes.
 const PAUSED_LOOK: Duration = Duration::from_secs(1);
@@ -248,7 +247,8 @@ impl<R: Source> Reader<R> {
         };
         self.large = len > WHOLE_BODY;
         while body.missing() > 0 {
-            let mut spare = body.spare_beyond(BEHIND_BODY).limit(TURN_BYTES);
+            let turn = turns::bytes();
+            let mut spare = body.spare_beyond(BEHIND_BODY).limit(turn);
             let read = self.read.read_buf(&mut spare);
             let Some(received) = self.silence.limit(self.idle_timeout, read).await else {
                 return Err(silent());
@@ -258,7 +258,7 @@ impl<R: Source> Reader<R> {
                 return Ok(None);
             }
             self.path.link.note_life();
-            if received == TURN_BYTES {
+            if received == turn {
                 tokio::task::yield_now().await;
             }
         }
