@@ -189,7 +189,7 @@ pub use nnrp_transport::tls::{
     ClientTls, DevelopmentCertificate, Identity, KeyLog, ServerTls, TlsFault, Trust, development_certificate,
 };
 pub use nnrp_transport::{
-    Connection, ConnectionStats, Cork, Filter, Item, Receive, Sent, SessionEvent, clock, memory,
+    Connection, ConnectionStats, Cork, Filter, Item, LoopSockets, Receive, Sent, SessionEvent, clock, memory,
 };
 /// The packets themselves.
 pub use nnrp_wire as wire;

@@ -7,9 +7,10 @@
 use std::cell::RefCell;
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, OnceLock};
 use std::task::Waker;
 
+use nnrp::LoopSockets;
 use pyo3::exceptions::{PyNotImplementedError, PyRuntimeError};
 use pyo3::gc::{PyTraverseError, PyVisit};
 use pyo3::intern;
@@ -18,7 +19,7 @@ use pyo3::sync::PyOnceLock;
 use pyo3::types::{PyWeakrefMethods, PyWeakrefReference};
 
 use crate::open::Held;
-use crate::runtime::{Owned, lock};
+use crate::runtime::{self, Owned, lock};
 use crate::signal::{Signal, Token, Waking};
 
 thread_local! {
@@ -56,6 +57,8 @@ pub(crate) struct Bridge {
     next_token: AtomicU64,
     /// What sends when this turn of the loop is over. Not in a forked child: its parent sends the same.
     corked: Mutex<Vec<Owned<Arc<Held>>>>,
+    /// Sockets that this loop serves itself; `None` inside where that is not possible.
+    sockets: OnceLock<Option<Owned<LoopSockets>>>,
 }
 
 /// Connections that keep back what they send as long as this lives.
@@ -141,9 +144,33 @@ impl Bridge {
         Ok(())
     }
 
+    /// Has the loop of the task that is about to wait for a frame read the connection's socket itself, if that is possible.
+    pub(crate) fn lend(py: Python<'_>, held: &Held) -> PyResult<()> {
+        let Ok((event_loop, bridge)) = Self::current(py) else { return Ok(()) };
+        let Some(sockets) = bridge.get().sockets.get_or_init(|| Self::gather(&bridge, &event_loop)) else { return Ok(()) };
+        held.lend(sockets.get()?);
+        Ok(())
+    }
+
     /// Takes what is kept back; dropping it sends it.
     fn take_corked(&self) -> Corked {
         Corked(std::mem::take(&mut *lock(&self.corked)))
+    }
+
+    /// Makes `event_loop` watch the sockets that are lent to it.
+    fn gather(this: &Bound<'_, Self>, event_loop: &Bound<'_, PyAny>) -> Option<Owned<LoopSockets>> {
+        #[cfg(target_os = "linux")]
+        {
+            use std::os::fd::AsRawFd;
+            let py = this.py();
+            let sockets = LoopSockets::new(runtime::handle().ok()?).ok()?;
+            let serve = this.getattr(intern!(py, "_serve")).ok()?;
+            let watched = (sockets.descriptor().as_raw_fd(), serve);
+            event_loop.call_method1(intern!(py, "add_reader"), watched).ok()?;
+            Some(Owned::new(sockets))
+        }
+        #[cfg(not(target_os = "linux"))]
+        None
     }
 
     fn serves(&self, event_loop: &Bound<'_, PyAny>) -> bool {
@@ -177,6 +204,7 @@ impl Bridge {
             waiting: Arc::default(),
             next_token: AtomicU64::new(0),
             corked: Mutex::default(),
+            sockets: OnceLock::new(),
         })
     }
 
@@ -245,6 +273,13 @@ impl Bridge {
             }
         }
         Ok(())
+    }
+
+    /// Reads what has arrived on lent sockets, and wakes the tasks that waited for it. Called by the event loop.
+    fn _serve(&self, py: Python<'_>) -> PyResult<()> {
+        let Some(Some(sockets)) = self.sockets.get() else { return Ok(()) };
+        let sockets = sockets.get()?;
+        self._drain_tokens(py, self.signal.collect(|| sockets.serve()))
     }
 
     /// Sends what was kept back. Called by the event loop once it has run what was ready.

@@ -91,6 +91,7 @@ impl ServerSession {
             self.in_a_row.store(0, Ordering::Relaxed);
             // The client may be waiting for just that before it sends more.
             held.uncork();
+            Bridge::lend(py, &held)?;
         }
         Ok(received)
     }

@@ -14,8 +14,15 @@ pub(crate) type Token = u64;
 
 /// The tokens of operations that can make progress, and the bell that tells the loop about them.
 pub(crate) struct Signal {
-    tokens: Mutex<Vec<Token>>,
+    tokens: Mutex<Tokens>,
     bell: Bell,
+}
+
+#[derive(Default)]
+struct Tokens {
+    queued: Vec<Token>,
+    /// The loop itself is at work on what may push some, and takes them right after.
+    muted: bool,
 }
 
 enum Bell {
@@ -49,13 +56,13 @@ impl Signal {
 
     /// Adds `token` and rings if nothing was waiting to be taken.
     pub(crate) fn push(&self, token: Token) {
-        let was_empty = {
+        let rings = {
             let mut tokens = lock(&self.tokens);
-            let was_empty = tokens.is_empty();
-            tokens.push(token);
-            was_empty
+            let rings = tokens.queued.is_empty() && !tokens.muted;
+            tokens.queued.push(token);
+            rings
         };
-        if was_empty {
+        if rings {
             self.ring();
         }
     }
@@ -67,7 +74,16 @@ impl Signal {
         if let Bell::Descriptor(bell) = &self.bell {
             bell.silence();
         }
-        mem::take(&mut lock(&self.tokens))
+        mem::take(&mut lock(&self.tokens).queued)
+    }
+
+    /// What `work` and others push meanwhile, without a bell for it. Called by the loop.
+    pub(crate) fn collect(&self, work: impl FnOnce()) -> Vec<Token> {
+        lock(&self.tokens).muted = true;
+        work();
+        let mut tokens = lock(&self.tokens);
+        tokens.muted = false;
+        mem::take(&mut tokens.queued)
     }
 
     /// Waits until there are tokens; returns at once when there is no condition to wait for. Blocks, so never call it
@@ -75,7 +91,7 @@ impl Signal {
     pub(crate) fn wait(&self) {
         let Bell::Condition(condition) = &self.bell else { return };
         let mut tokens = lock(&self.tokens);
-        while tokens.is_empty() {
+        while tokens.queued.is_empty() {
             tokens = condition.wait(tokens).unwrap_or_else(PoisonError::into_inner);
         }
     }
@@ -170,6 +186,19 @@ mod tests {
         assert!(signal.take().is_empty());
         signal.push(4);
         assert_eq!(signal.take(), [4]);
+    }
+
+    #[test]
+    fn what_the_loop_collects_itself_rings_no_bell() {
+        let signal = Signal::watched().unwrap();
+        signal.push(1);
+        let collected = signal.collect(|| {
+            signal.push(2);
+        });
+        assert_eq!(collected, [1, 2], "nothing that was there before is left behind");
+        signal.push(3);
+        assert_eq!(signal.take(), [3]);
+        assert!(signal.collect(|| ()).is_empty());
     }
 
     #[test]

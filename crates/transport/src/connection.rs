@@ -13,6 +13,7 @@ use tokio::sync::{broadcast, watch};
 use crate::error::{Closed, ReceiveError, SendError};
 use crate::inbox::{Filter, Item, Receive};
 use crate::leaving::Cork;
+use crate::loop_sockets::LoopSockets;
 use crate::path::Path;
 use crate::quic_link::QuicLink;
 use crate::session_event::SessionEvent;
@@ -249,6 +250,13 @@ impl Connection {
     /// leaves at once, so does everything beyond 64 KiB, and nothing stays for longer than two milliseconds.
     pub fn cork(&self) -> Cork {
         Cork::of(self.shared())
+    }
+
+    /// Lends the socket of a TCP connection to an event loop that waits for a frame on it, so that the loop is woken by the
+    /// socket itself. Whether it is lent now; a connection that cannot be (QUIC, one that moves large bodies, one that waits
+    /// to write) is served by the runtime as always, and so is a lent one as soon as the loop has no time for it.
+    pub fn lend(&self, sockets: &LoopSockets) -> bool {
+        self.shared().link().served.get().is_some_and(|serving| serving.lend(sockets))
     }
 
     /// Frames that are owed an answer: by this end of it, or by the peer.

@@ -35,6 +35,8 @@ mod error;
 mod inbox;
 mod leaving;
 mod link;
+#[cfg_attr(not(target_os = "linux"), path = "loop_sockets_elsewhere.rs")]
+mod loop_sockets;
 pub mod memory;
 mod migrate;
 pub mod order;
@@ -48,9 +50,11 @@ pub mod quic;
 #[cfg(feature = "quic")]
 mod quic_driver;
 mod quic_link;
+mod serving;
 mod session_event;
 mod shared;
 mod silence;
+mod socket;
 mod stats;
 mod stream_driver;
 mod stream_reader;
@@ -65,6 +69,7 @@ pub use connection::{Connection, Sent, WeakConnection};
 pub use error::{BindError, Closed, ConnectError, ReceiveError, SendError};
 pub use inbox::{Filter, Item, Receive};
 pub use leaving::Cork;
+pub use loop_sockets::LoopSockets;
 pub use migrate::MoveError;
 pub use session_event::SessionEvent;
 pub use shared::{MAX_LATE_BYTES, MAX_UNREAD_FRAMES, UNREAD_BODIES, WRITE_BUFFER_BYTES};

@@ -17,6 +17,7 @@ use crate::clock;
 use crate::path::Path;
 use crate::pen::PenRest;
 use crate::quic_link::QuicLink;
+use crate::serving::Served;
 use crate::shared::{Parts, write_cost};
 
 /// One transport connection: facts and signals, without what it carries.
@@ -58,6 +59,8 @@ pub(crate) struct Link {
     /// Moves on with every sign of life on an ordered stream; QUIC counts by itself.
     life: AtomicU64,
     looked: Mutex<Look>,
+    /// Who polls the reader of an ordered stream.
+    pub(crate) served: Served,
     /// What somebody wants to live as long as this connection.
     kept: Mutex<Kept>,
 }
@@ -148,6 +151,7 @@ impl Link {
             holds_control: AtomicBool::new(false),
             drained: watch::Sender::new(false),
             path: OnceLock::new(),
+            served: Served::default(),
             kept: Mutex::new(Kept(None)),
             life: AtomicU64::new(0),
             looked: Mutex::new(Look { at: clock::now(), life: 0 }),

@@ -40,6 +40,6 @@ where
         pool: BufferPool::default(),
         claimed: side == Side::Client,
     });
-    stream_driver::spawn(&path, read, write, None);
+    stream_driver::spawn(&path, read, write, None, None);
     connection
 }

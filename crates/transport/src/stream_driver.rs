@@ -13,18 +13,27 @@ use crate::alarm::Alarm;
 use crate::clock;
 use crate::path::Path;
 use crate::pen::Pen;
+use crate::serving::Serving;
+use crate::socket::Socket;
 use crate::stream_reader::{ReadEnd, Reader, Source};
 use crate::tls::Failure;
 use crate::turns::Stream;
 
 /// Starts the tasks of a connection.
-pub(crate) fn spawn<R, W>(path: &Arc<Path>, read: R, write: W, idle_timeout: Option<Duration>)
-where
+/// `socket`: what is read is this in the end, and can be lent to an event loop.
+pub(crate) fn spawn<R, W>(
+    path: &Arc<Path>,
+    read: R,
+    write: W,
+    idle_timeout: Option<Duration>,
+    socket: Option<Socket>,
+) where
     R: Source,
     W: AsyncWrite + Send + Unpin + 'static,
 {
     let (reader_done, reader_ended) = watch::channel(false);
-    let reader = Reader::new(path.clone(), read, idle_timeout);
+    let serving = Serving::new(Reader::new(path.clone(), read, idle_timeout).run(), socket);
+    path.link.served.by(&serving);
     path.link.pen.lay_down(Pen::new(write));
     let writer = Writer { path: path.clone(), idle_timeout };
     let path = path.clone();
@@ -32,7 +41,7 @@ where
         let _stream = Stream::open();
         let mut write = tokio::spawn(writer.run(reader_ended));
         tokio::select! {
-            end = reader.run() => {
+            end = serving.read() => {
                 match end {
                     ReadEnd::Transport(end) => {
                         path.transport_lost(&end);

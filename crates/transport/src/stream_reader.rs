@@ -8,8 +8,6 @@ use bytes::{Buf, BufMut, Bytes, BytesMut};
 use nnrp_session::{Arrival, DRAIN_TIME, HeaderVerdict, Lane, TransportEnd};
 use nnrp_wire::{Header, Packet};
 use tokio::io::{AsyncRead, AsyncReadExt, Interest, ReadHalf};
-use tokio::net::TcpStream;
-use tokio::net::tcp::OwnedReadHalf;
 
 use crate::buffer::BodyBuffer;
 use crate::buffered::{Next, SHARED_BODY, WHOLE_BODY, keep};
@@ -17,6 +15,7 @@ use crate::clock;
 use crate::inbox::Room;
 use crate::path::Path;
 use crate::silence::Silence;
+use crate::socket::Socket;
 use crate::tls::{self, Failure};
 use crate::turns;
 
@@ -39,20 +38,24 @@ const AHEAD_BODY: usize = 128 * 1024;
 /// empty without another one.
 const BEHIND_BODY: usize = 1024;
 
+/// Bodies larger than this are not read on the thread of an event loop: the runtime's thread receives them while the loop does
+/// something else.
+const LENT_BODY: usize = 256 * 1024;
+
 /// How often it is looked whether a peer is still there whose bytes nobody takes.
 const PAUSED_LOOK: Duration = Duration::from_secs(1);
 
 /// Where bytes come from.
 pub(crate) trait Source: AsyncRead + Send + Unpin + 'static {
     /// The socket, where the end of the peer can be seen on it although what it sent before is still unread.
-    fn socket(&self) -> Option<&TcpStream> {
+    fn socket(&self) -> Option<&Socket> {
         None
     }
 }
 
-impl Source for OwnedReadHalf {
-    fn socket(&self) -> Option<&TcpStream> {
-        Some(self.as_ref())
+impl Source for Socket {
+    fn socket(&self) -> Option<&Socket> {
+        Some(self)
     }
 }
 
@@ -246,6 +249,11 @@ impl<R: Source> Reader<R> {
             }
         };
         self.large = len > WHOLE_BODY;
+        if len > LENT_BODY
+            && let Some(serving) = self.path.link.served.get()
+        {
+            serving.expect_bulk();
+        }
         while body.missing() > 0 {
             let turn = turns::bytes();
             let mut spare = body.spare_beyond(BEHIND_BODY).limit(turn);
@@ -382,6 +390,10 @@ async fn gone<R: Source>(read: &mut R, idle_timeout: Option<Duration>) -> io::Er
     let mut closed_at = None;
     loop {
         clock::sleep_until(Some(clock::now() + PAUSED_LOOK)).await;
+        let socket = match socket.in_runtime() {
+            Ok(socket) => socket,
+            Err(error) => return error,
+        };
         let ready = match socket.ready(Interest::READABLE | Interest::ERROR).await {
             Ok(ready) => ready,
             Err(error) => return error,

@@ -15,6 +15,7 @@ use crate::buffer::BufferPool;
 use crate::connection::Connection;
 use crate::error::{BindError, ConnectError};
 use crate::shared::Parts;
+use crate::socket::Socket;
 use crate::tls::{self, ClientTls, Current, Reload, ServerTls, TCP_ALPN};
 use crate::{stream_driver, tcp_tls};
 
@@ -148,12 +149,13 @@ impl TcpHandshake {
     /// believed, or took longer than `timeout`.
     pub async fn finish(&self, accepted: Accepted, timeout: Duration) -> Result<Connection, ConnectError> {
         let Accepted { stream, peer: address } = accepted;
+        tune(&stream, &self.options);
         let local = stream.local_addr().map_err(|source| ConnectError::Io { address, source })?;
         let ends = Ends { side: Side::Server, peer: address, local };
         let Some(tls) = &self.tls else {
             return Ok(ends.start(stream, &self.options, self.pool.clone()));
         };
-        let handshake = tcp_tls::accept(stream, tls.get());
+        let handshake = tcp_tls::accept(Socket::new(stream), tls.get());
         let stream = tokio::time::timeout(timeout, handshake)
             .await
             .map_err(|_| ConnectError::Timeout { address, timeout })?
@@ -179,7 +181,7 @@ pub async fn connect(
     options: &TcpOptions,
     timeout: Option<Duration>,
 ) -> Result<Connection, ConnectError> {
-    let (stream, ends) = within(address, timeout, dial(address)).await?;
+    let (stream, ends) = within(address, timeout, dial(address, options)).await?;
     Ok(ends.start(stream, options, BufferPool::default()))
 }
 
@@ -199,8 +201,8 @@ pub async fn connect_tls(
     let name = tls::server_name(server_name)?;
     let (config, _) = tls.into().config(&options.alpn)?;
     let connecting = async {
-        let (stream, ends) = dial(address).await?;
-        let stream = tcp_tls::connect(stream, name, config)
+        let (stream, ends) = dial(address, options).await?;
+        let stream = tcp_tls::connect(Socket::new(stream), name, config)
             .await
             .map_err(|failure| ConnectError::handshake(address, failure))?;
         Ok((stream, ends))
@@ -222,11 +224,12 @@ async fn within<T>(
     }
 }
 
-async fn dial(address: SocketAddr) -> Result<(TcpStream, Ends), ConnectError> {
+async fn dial(address: SocketAddr, options: &TcpOptions) -> Result<(TcpStream, Ends), ConnectError> {
     let failed = |source| ConnectError::Io { address, source };
     let stream = TcpStream::connect(address).await.map_err(failed)?;
     let peer = stream.peer_addr().map_err(failed)?;
     let local = stream.local_addr().map_err(failed)?;
+    tune(&stream, options);
     Ok((stream, Ends { side: Side::Client, peer, local }))
 }
 
@@ -253,20 +256,19 @@ struct Ends {
 
 impl Ends {
     fn start(self, stream: TcpStream, options: &TcpOptions, pool: BufferPool) -> Connection {
-        tune(&stream, options);
+        let socket = Socket::new(stream);
         let (connection, path) = Connection::new(self.parts(None, pool));
-        let (read, write) = stream.into_split();
-        stream_driver::spawn(&path, read, write, options.idle_timeout);
+        stream_driver::spawn(&path, socket.clone(), socket.clone(), options.idle_timeout, Some(socket));
         connection
     }
 
-    fn start_tls(self, stream: TlsStream<TcpStream>, options: &TcpOptions, pool: BufferPool) -> Connection {
+    fn start_tls(self, stream: TlsStream<Socket>, options: &TcpOptions, pool: BufferPool) -> Connection {
         let (socket, session) = stream.get_ref();
-        tune(socket, options);
+        let socket = socket.clone();
         let certificates = session.peer_certificates().map(tls::shown).unwrap_or_default();
         let (connection, path) = Connection::new(self.parts(Some(certificates), pool));
         let (read, write) = tokio::io::split(stream);
-        stream_driver::spawn(&path, read, write, options.idle_timeout);
+        stream_driver::spawn(&path, read, write, options.idle_timeout, Some(socket));
         connection
     }
 

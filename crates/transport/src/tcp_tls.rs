@@ -7,9 +7,9 @@ use rustls::pki_types::ServerName;
 use rustls::server::Acceptor;
 use rustls::{ClientConfig, ServerConfig};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::net::TcpStream;
 use tokio_rustls::{LazyConfigAcceptor, TlsConnector, client, server};
 
+use crate::socket::Socket;
 use crate::tls::{Failure, TlsFault};
 
 /// How long a refused peer may take to close, and what it may still send meanwhile: a hello that was under way. Closing
@@ -19,9 +19,9 @@ const ALERT_BYTES: usize = 256 * 1024;
 
 /// Does a server's handshake.
 pub(crate) async fn accept(
-    stream: TcpStream,
+    stream: Socket,
     config: Arc<ServerConfig>,
-) -> Result<server::TlsStream<TcpStream>, Failure> {
+) -> Result<server::TlsStream<Socket>, Failure> {
     let mut hello = LazyConfigAcceptor::new(Acceptor::default(), stream);
     let start = match (&mut hello).await {
         Ok(start) => start,
@@ -48,10 +48,10 @@ pub(crate) async fn accept(
 
 /// Does a client's handshake.
 pub(crate) async fn connect(
-    stream: TcpStream,
+    stream: Socket,
     name: ServerName<'static>,
     config: ClientConfig,
-) -> Result<client::TlsStream<TcpStream>, Failure> {
+) -> Result<client::TlsStream<Socket>, Failure> {
     let connecting = TlsConnector::from(Arc::new(config)).connect(name, stream);
     let stream = connecting.await.map_err(|error| Failure::of_io(&error))?;
     if stream.get_ref().1.alpn_protocol().is_none() {
@@ -63,7 +63,7 @@ pub(crate) async fn connect(
     Ok(stream)
 }
 
-async fn let_alert_arrive(mut stream: TcpStream) {
+async fn let_alert_arrive(mut stream: Socket) {
     let farewell = async {
         stream.shutdown().await?;
         let mut scratch = [0; 4096];

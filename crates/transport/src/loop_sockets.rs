@@ -1,0 +1,185 @@
+//! TCP sockets that an event loop outside the runtime serves by itself.
+//!
+//! A frame that the runtime's thread reads for an event loop costs two wake-ups: that of the thread, and then that of the
+//! loop. A loop that waits for nothing else might as well be woken by the socket. So connections lend it their sockets: they
+//! are gathered in one descriptor, which the loop watches, and [`LoopSockets::serve`] reads whatever has arrived.
+//!
+//! A loop that is busy must not keep a session from being served. While anything is lent, a task of the runtime looks every
+//! [`TICK`] whether the loop still comes by: if bytes lie there for two of them, or nothing has arrived for [`IDLE_TICKS`], the
+//! runtime takes all sockets back, and the connections are as they were.
+
+use std::collections::HashMap;
+use std::io;
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
+use std::time::Duration;
+
+use rustix::event::epoll::{self, CreateFlags, Event, EventData, EventFlags};
+use rustix::event::Timespec;
+use tokio::runtime::Handle;
+
+use crate::serving::Serving;
+
+/// How often it is looked whether the loop comes by.
+const TICK: Duration = Duration::from_millis(2);
+
+/// Ticks without the loop, though there is something to read, until its sockets are taken back.
+const LATE_TICKS: u32 = 2;
+
+/// Ticks with nothing to read until the sockets are taken back: whoever is idle is watched by the runtime, which needs no ticks
+/// for it.
+const IDLE_TICKS: u32 = 50;
+
+/// Sockets served in one turn of the loop; the others are for the next.
+const BATCH: usize = 64;
+
+const AT_ONCE: Timespec = Timespec { tv_sec: 0, tv_nsec: 0 };
+
+/// The sockets that are lent to one event loop. Dropping it gives them back.
+#[derive(Debug)]
+pub struct LoopSockets {
+    gathered: Arc<Gathered>,
+    handle: Handle,
+}
+
+#[derive(Debug)]
+struct Gathered {
+    epoll: OwnedFd,
+    members: Mutex<Members>,
+    /// Times the loop has come by.
+    turns: AtomicU64,
+}
+
+#[derive(Debug, Default)]
+struct Members {
+    next: u64,
+    known: HashMap<u64, Weak<Serving>>,
+    /// A task looks after them.
+    watched: bool,
+    /// The loop has gone.
+    closed: bool,
+}
+
+/// A socket's place among those lent to a loop.
+#[derive(Debug)]
+pub(crate) struct Place {
+    gathered: Arc<Gathered>,
+    number: u64,
+}
+
+impl LoopSockets {
+    /// None yet. `handle`: the runtime of the connections.
+    ///
+    /// # Errors
+    ///
+    /// The system has no descriptor left.
+    pub fn new(handle: Handle) -> io::Result<Self> {
+        let gathered = Gathered {
+            epoll: epoll::create(CreateFlags::CLOEXEC)?,
+            members: Mutex::default(),
+            turns: AtomicU64::new(0),
+        };
+        Ok(LoopSockets { gathered: Arc::new(gathered), handle })
+    }
+
+    /// What the loop has to watch: while it is readable, [`LoopSockets::serve`] has something to do.
+    pub fn descriptor(&self) -> BorrowedFd<'_> {
+        self.gathered.epoll.as_fd()
+    }
+
+    /// Reads what has arrived and passes it on, on the calling thread and without waiting.
+    pub fn serve(&self) {
+        self.gathered.turns.fetch_add(1, Ordering::Relaxed);
+        for serving in self.gathered.ready() {
+            serving.serve();
+        }
+    }
+
+    pub(crate) fn place(&self, serving: Weak<Serving>) -> Option<Place> {
+        let mut members = self.gathered.members();
+        if members.closed {
+            return None;
+        }
+        let number = members.next;
+        members.next += 1;
+        members.known.insert(number, serving);
+        if !std::mem::replace(&mut members.watched, true) {
+            self.handle.spawn(watch(Arc::downgrade(&self.gathered)));
+        }
+        Some(Place { gathered: self.gathered.clone(), number })
+    }
+}
+
+impl Drop for LoopSockets {
+    fn drop(&mut self) {
+        self.gathered.members().closed = true;
+        self.gathered.give_back();
+    }
+}
+
+impl Gathered {
+    fn members(&self) -> MutexGuard<'_, Members> {
+        self.members.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The connections with something to read; level-triggered, so that nothing is forgotten that is not read.
+    fn ready(&self) -> Vec<Arc<Serving>> {
+        let mut events = [const { std::mem::MaybeUninit::<Event>::uninit() }; BATCH];
+        let Ok((events, _)) = epoll::wait(&self.epoll, &mut events, Some(&AT_ONCE)) else { return Vec::new() };
+        let members = self.members();
+        events.iter().filter_map(|event| members.known.get(&event.data.u64())?.upgrade()).collect()
+    }
+
+    fn give_back(&self) {
+        let lent: Vec<_> = self.members().known.values().filter_map(Weak::upgrade).collect();
+        for serving in lent {
+            serving.take_back();
+        }
+    }
+}
+
+/// Looks whether the loop comes by, as long as anything is lent to it.
+async fn watch(gathered: Weak<Gathered>) {
+    let (mut turns, mut late, mut idle) = (0, 0, 0);
+    loop {
+        tokio::time::sleep(TICK).await;
+        let Some(gathered) = gathered.upgrade() else { return };
+        {
+            let mut members = gathered.members();
+            if members.known.is_empty() {
+                members.watched = false;
+                return;
+            }
+        }
+        let now = gathered.turns.load(Ordering::Relaxed);
+        if now != turns {
+            (turns, late, idle) = (now, 0, 0);
+            continue;
+        }
+        (late, idle) = if gathered.ready().is_empty() { (0, idle + 1) } else { (late + 1, 0) };
+        if late >= LATE_TICKS || idle >= IDLE_TICKS {
+            gathered.give_back();
+            (late, idle) = (0, 0);
+        }
+    }
+}
+
+impl Place {
+    /// Its socket is watched from now on.
+    pub(crate) fn watch(&self, socket: &std::net::TcpStream) -> io::Result<()> {
+        let data = EventData::new_u64(self.number);
+        Ok(epoll::add(&self.gathered.epoll, socket, data, EventFlags::IN | EventFlags::RDHUP)?)
+    }
+
+    /// Not any more.
+    pub(crate) fn leave(&self, socket: &std::net::TcpStream) {
+        let _ = epoll::delete(&self.gathered.epoll, socket);
+    }
+}
+
+impl Drop for Place {
+    fn drop(&mut self) {
+        self.gathered.members().known.remove(&self.number);
+    }
+}

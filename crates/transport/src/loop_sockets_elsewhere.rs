@@ -1,0 +1,45 @@
+//! Where no descriptor can gather others, the runtime serves every socket.
+
+use std::io;
+
+use tokio::runtime::Handle;
+
+use crate::serving::Serving;
+
+/// There are none on this system.
+#[derive(Debug)]
+pub struct LoopSockets(Place);
+
+/// A place that nothing has.
+#[derive(Debug)]
+pub(crate) enum Place {}
+
+impl LoopSockets {
+    /// There are none on this system.
+    ///
+    /// # Errors
+    ///
+    /// Always [`io::ErrorKind::Unsupported`].
+    pub fn new(_: Handle) -> io::Result<Self> {
+        Err(io::ErrorKind::Unsupported.into())
+    }
+
+    /// Never called.
+    pub fn serve(&self) {
+        match self.0 {}
+    }
+
+    pub(crate) fn place(&self, _: std::sync::Weak<Serving>) -> Option<Place> {
+        match self.0 {}
+    }
+}
+
+impl Place {
+    pub(crate) fn watch(&self, _: &std::net::TcpStream) -> io::Result<()> {
+        match *self {}
+    }
+
+    pub(crate) fn leave(&self, _: &std::net::TcpStream) {
+        match *self {}
+    }
+}

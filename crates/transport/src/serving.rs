@@ -1,0 +1,173 @@
+//! Who polls the reader of an ordered stream: its task, or an event loop that the socket is lent to.
+
+use std::fmt;
+use std::pin::Pin;
+use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, TryLockError, Weak};
+use std::task::{Context, Poll, Waker};
+
+use tokio::runtime::Handle;
+
+use crate::loop_sockets::LoopSockets;
+use crate::socket::Socket;
+use crate::stream_reader::ReadEnd;
+
+/// After a body so large that a thread of its own should read it, this many waits for a frame go by until the socket is lent
+/// again: bodies of one kind come in a row.
+const WAITS_AFTER_BULK: u32 = 16;
+
+type Reading = Pin<Box<dyn Future<Output = ReadEnd> + Send>>;
+
+/// The reader, and the socket it reads if that can be lent.
+pub(crate) struct Serving {
+    slot: Mutex<Slot>,
+    /// Somebody wanted to poll while another did.
+    again: AtomicBool,
+    socket: Option<Socket>,
+    /// Waits for a frame that have to go by before the socket is lent.
+    bulk: AtomicU32,
+    handle: Handle,
+}
+
+#[derive(Default)]
+struct Slot {
+    reading: Option<Reading>,
+    /// Its end, on the way to the task.
+    end: Option<ReadEnd>,
+    /// The task.
+    waker: Option<Waker>,
+}
+
+impl fmt::Debug for Serving {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Serving").field("socket", &self.socket).finish_non_exhaustive()
+    }
+}
+
+impl Serving {
+    /// Needs a tokio runtime around it.
+    pub(crate) fn new(
+        reading: impl Future<Output = ReadEnd> + Send + 'static,
+        socket: Option<Socket>,
+    ) -> Arc<Self> {
+        Arc::new(Serving {
+            slot: Mutex::new(Slot { reading: Some(Box::pin(reading)), ..Slot::default() }),
+            again: AtomicBool::new(false),
+            socket,
+            bulk: AtomicU32::new(0),
+            handle: Handle::current(),
+        })
+    }
+
+    /// The reader's end. For its task alone.
+    pub(crate) async fn read(&self) -> ReadEnd {
+        std::future::poll_fn(|cx| {
+            let Some(mut slot) = self.enter() else { return Poll::Pending };
+            match &mut slot.waker {
+                Some(known) => known.clone_from(cx.waker()),
+                none => *none = Some(cx.waker().clone()),
+            }
+            let end = match slot.end.take() {
+                Some(end) => Poll::Ready(end),
+                None => slot.poll(cx),
+            };
+            self.exit(slot);
+            end
+        })
+        .await
+    }
+
+    /// Reads what has arrived on the lent socket, on the thread of the loop it is lent to.
+    pub(crate) fn serve(&self) {
+        let Some(socket) = &self.socket else { return };
+        let Some(mut slot) = self.enter() else { return };
+        let Some(waker) = slot.waker.clone() else { return };
+        socket.feed();
+        let _entered = self.handle.enter();
+        if let Poll::Ready(end) = slot.poll(&mut Context::from_waker(&waker)) {
+            slot.end = Some(end);
+            slot.waker = None;
+            waker.wake();
+        }
+        self.exit(slot);
+        // What waits for anything but bytes must not be called for them over and over.
+        if !socket.is_starved() {
+            socket.take_back();
+        }
+    }
+
+    /// The slot, unless somebody else has it: then that one polls once more, or sees to it.
+    fn enter(&self) -> Option<MutexGuard<'_, Slot>> {
+        let free = |slot: Result<_, TryLockError<_>>| match slot {
+            Ok(slot) => Some(slot),
+            Err(TryLockError::Poisoned(poisoned)) => Some(PoisonError::into_inner(poisoned)),
+            Err(TryLockError::WouldBlock) => None,
+        };
+        free(self.slot.try_lock()).or_else(|| {
+            self.again.store(true, Ordering::SeqCst);
+            free(self.slot.try_lock())
+        })
+    }
+
+    fn exit(&self, slot: MutexGuard<'_, Slot>) {
+        drop(slot);
+        // Who has it by now polls after the one that wanted to.
+        if self.again.swap(false, Ordering::SeqCst)
+            && let Some(slot) = self.enter()
+            && let Some(waker) = &slot.waker
+        {
+            waker.wake_by_ref();
+        }
+    }
+
+    /// Lends the socket, if there is one that is in the runtime. Whether it is lent now.
+    pub(crate) fn lend(self: &Arc<Self>, sockets: &LoopSockets) -> bool {
+        let Some(socket) = &self.socket else { return false };
+        if self.bulk.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |waits| waits.checked_sub(1)).is_ok() {
+            return false;
+        }
+        if socket.is_lent() {
+            return true;
+        }
+        let Some(place) = sockets.place(Arc::downgrade(self)) else { return false };
+        socket.lend(place)
+    }
+
+    /// Takes the socket back.
+    pub(crate) fn take_back(&self) {
+        if let Some(socket) = &self.socket {
+            socket.take_back();
+        }
+    }
+
+    /// A body is coming that is too large to be read on the thread of a loop.
+    pub(crate) fn expect_bulk(&self) {
+        self.bulk.store(WAITS_AFTER_BULK, Ordering::Relaxed);
+        self.take_back();
+    }
+}
+
+impl Slot {
+    fn poll(&mut self, cx: &mut Context<'_>) -> Poll<ReadEnd> {
+        let Some(reading) = &mut self.reading else { return Poll::Pending };
+        let polled = reading.as_mut().poll(cx);
+        if polled.is_ready() {
+            self.reading = None;
+        }
+        polled
+    }
+}
+
+/// What a link knows of its reader.
+#[derive(Debug, Default)]
+pub(crate) struct Served(std::sync::OnceLock<Weak<Serving>>);
+
+impl Served {
+    pub(crate) fn by(&self, serving: &Arc<Serving>) {
+        let _ = self.0.set(Arc::downgrade(serving));
+    }
+
+    pub(crate) fn get(&self) -> Option<Arc<Serving>> {
+        self.0.get().and_then(Weak::upgrade)
+    }
+}

@@ -1,0 +1,272 @@
+//! A TCP socket that waits in the runtime, or is lent to an event loop outside it.
+//!
+//! Usually the runtime watches the socket and wakes the task that reads. A socket that is lent is not registered there: the
+//! loop watches it ([`LoopSockets`](crate::LoopSockets)) and polls the reader itself, so nobody has to be woken. Reading it
+//! never waits; what finds nothing is polled again when the loop sees bytes. Writing that would have to wait takes the socket
+//! back, because loops do not watch for that.
+
+use std::io::{self, IoSlice, Read, Write};
+use std::net::Shutdown;
+use std::pin::Pin;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
+use std::task::{Context, Poll, Waker, ready};
+
+use socket2::SockRef;
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::net::TcpStream;
+use tokio::runtime::Handle;
+
+use crate::loop_sockets::Place;
+
+/// Bytes read at once from a lent socket: the buffer has to be filled with zeros first, and who has more than this to send is
+/// better served by a thread of its own.
+const LENT_READ: usize = 64 * 1024;
+
+/// Both directions of a socket. Clones share it; it closes with the last of them.
+#[derive(Clone, Debug)]
+pub(crate) struct Socket(Arc<Inner>);
+
+#[derive(Debug)]
+struct Inner {
+    /// Locked for reading while bytes are moved, for writing while the way of waiting changes.
+    mode: RwLock<Mode>,
+    /// Somebody waits in the runtime until more can be written. Set under the lock.
+    write_waits: AtomicBool,
+    /// The last read of a lent socket found nothing.
+    starved: AtomicBool,
+    /// Who reads a lent socket, to be told when it is taken back.
+    reader: Mutex<Option<Waker>>,
+    handle: Handle,
+}
+
+#[derive(Debug)]
+enum Mode {
+    Runtime(Arc<TcpStream>),
+    Lent(std::net::TcpStream, Place),
+    /// It could not be registered again.
+    Lost,
+}
+
+fn lost() -> io::Error {
+    io::Error::new(io::ErrorKind::NotConnected, "the runtime did not take the socket back")
+}
+
+impl Socket {
+    /// Needs a tokio runtime around it.
+    pub(crate) fn new(stream: TcpStream) -> Self {
+        Socket(Arc::new(Inner {
+            mode: RwLock::new(Mode::Runtime(Arc::new(stream))),
+            write_waits: AtomicBool::new(false),
+            starved: AtomicBool::new(false),
+            reader: Mutex::default(),
+            handle: Handle::current(),
+        }))
+    }
+
+    fn mode(&self) -> RwLockReadGuard<'_, Mode> {
+        self.0.mode.read().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn change(&self) -> RwLockWriteGuard<'_, Mode> {
+        self.0.mode.write().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Whether it is lent.
+    pub(crate) fn is_lent(&self) -> bool {
+        matches!(*self.mode(), Mode::Lent(..))
+    }
+
+    /// Takes it out of the runtime, and into `place`. False if it is elsewhere already, or somebody waits for it.
+    pub(crate) fn lend(&self, place: Place) -> bool {
+        let mut mode = self.change();
+        if self.0.write_waits.load(Ordering::Relaxed) {
+            return false;
+        }
+        let before = std::mem::replace(&mut *mode, Mode::Lost);
+        let Mode::Runtime(shared) = before else {
+            *mode = before;
+            return false;
+        };
+        let stream = match Arc::try_unwrap(shared) {
+            Ok(stream) => stream,
+            Err(shared) => {
+                *mode = Mode::Runtime(shared);
+                return false;
+            }
+        };
+        let Ok(stream) = stream.into_std() else { return false };
+        let watched = place.watch(&stream).is_ok();
+        *mode = Mode::Lent(stream, place);
+        if !watched {
+            self.register(&mut mode);
+        }
+        watched
+    }
+
+    /// Takes it back into the runtime, if it is lent.
+    pub(crate) fn take_back(&self) {
+        let mut mode = self.change();
+        if !matches!(*mode, Mode::Lent(..)) {
+            return;
+        }
+        self.register(&mut mode);
+        drop(mode);
+        let reader = self.0.reader.lock().unwrap_or_else(PoisonError::into_inner).take();
+        if let Some(reader) = reader {
+            reader.wake();
+        }
+    }
+
+    fn register(&self, mode: &mut Mode) {
+        *mode = match std::mem::replace(mode, Mode::Lost) {
+            Mode::Lent(stream, place) => {
+                place.leave(&stream);
+                let _entered = self.0.handle.enter();
+                TcpStream::from_std(stream).map_or(Mode::Lost, |stream| Mode::Runtime(Arc::new(stream)))
+            }
+            other => other,
+        };
+    }
+
+    /// Forgets what the last read of the lent socket found.
+    pub(crate) fn feed(&self) {
+        self.0.starved.store(false, Ordering::Relaxed);
+    }
+
+    /// Whether it is lent, and was read until there was nothing more.
+    pub(crate) fn is_starved(&self) -> bool {
+        self.0.starved.load(Ordering::Relaxed) && matches!(*self.mode(), Mode::Lent(..))
+    }
+
+    /// The socket as the runtime sees it, for those who wait for something special. It is not lent as long as they have it.
+    ///
+    /// # Errors
+    ///
+    /// The runtime did not take it back.
+    pub(crate) fn in_runtime(&self) -> io::Result<Arc<TcpStream>> {
+        let mut mode = self.change();
+        self.register(&mut mode);
+        match &*mode {
+            Mode::Runtime(stream) => Ok(stream.clone()),
+            Mode::Lent(..) | Mode::Lost => Err(lost()),
+        }
+    }
+
+    fn poll_write_with(
+        &self,
+        cx: &mut Context<'_>,
+        mut write: impl FnMut(Writing<'_>) -> io::Result<usize>,
+    ) -> Poll<io::Result<usize>> {
+        loop {
+            let written = match &*self.mode() {
+                Mode::Runtime(stream) => loop {
+                    let Poll::Ready(able) = stream.poll_write_ready(cx) else {
+                        self.0.write_waits.store(true, Ordering::Relaxed);
+                        return Poll::Pending;
+                    };
+                    able?;
+                    match write(Writing::Runtime(stream)) {
+                        Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
+                        written => {
+                            self.0.write_waits.store(false, Ordering::Relaxed);
+                            break written;
+                        }
+                    }
+                },
+                Mode::Lent(stream, _) => write(Writing::Lent(stream)),
+                Mode::Lost => Err(lost()),
+            };
+            match written {
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => self.take_back(),
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                written => return Poll::Ready(written),
+            }
+        }
+    }
+}
+
+/// The socket while it is written to.
+enum Writing<'a> {
+    Runtime(&'a TcpStream),
+    Lent(&'a std::net::TcpStream),
+}
+
+impl AsyncRead for Socket {
+    fn poll_read(self: Pin<&mut Self>, cx: &mut Context<'_>, buffer: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+        let mode = self.mode();
+        match &*mode {
+            Mode::Runtime(stream) => loop {
+                ready!(stream.poll_read_ready(cx))?;
+                match stream.try_read_buf(buffer) {
+                    Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
+                    read => return Poll::Ready(read.map(drop)),
+                }
+            },
+            Mode::Lent(stream, _) => loop {
+                let mut stream: &std::net::TcpStream = stream;
+                let room = buffer.remaining().min(LENT_READ);
+                match stream.read(buffer.initialize_unfilled_to(room)) {
+                    Ok(read) => {
+                        buffer.advance(read);
+                        return Poll::Ready(Ok(()));
+                    }
+                    Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                    Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
+                        let mut reader = self.0.reader.lock().unwrap_or_else(PoisonError::into_inner);
+                        match &mut *reader {
+                            Some(known) => known.clone_from(cx.waker()),
+                            none => *none = Some(cx.waker().clone()),
+                        }
+                        self.0.starved.store(true, Ordering::Relaxed);
+                        return Poll::Pending;
+                    }
+                    Err(error) => return Poll::Ready(Err(error)),
+                }
+            },
+            Mode::Lost => Poll::Ready(Err(lost())),
+        }
+    }
+}
+
+impl AsyncWrite for Socket {
+    fn poll_write(self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
+        self.poll_write_with(cx, |socket| match socket {
+            Writing::Runtime(stream) => stream.try_write(bytes),
+            Writing::Lent(mut stream) => stream.write(bytes),
+        })
+    }
+
+    fn poll_write_vectored(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        slices: &[IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        self.poll_write_with(cx, |socket| match socket {
+            Writing::Runtime(stream) => stream.try_write_vectored(slices),
+            Writing::Lent(mut stream) => stream.write_vectored(slices),
+        })
+    }
+
+    fn is_write_vectored(&self) -> bool {
+        true
+    }
+
+    /// A socket keeps nothing back.
+    fn poll_flush(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Poll::Ready(Ok(()))
+    }
+
+    fn poll_shutdown(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
+        let ended = match &*self.mode() {
+            Mode::Runtime(stream) => SockRef::from(&**stream).shutdown(Shutdown::Write),
+            Mode::Lent(stream, _) => stream.shutdown(Shutdown::Write),
+            Mode::Lost => Err(lost()),
+        };
+        // The peer has gone already: that is what was wanted.
+        Poll::Ready(ended.or_else(|error| match error.kind() {
+            io::ErrorKind::NotConnected => Ok(()),
+            _ => Err(error),
+        }))
+    }
+}
