@@ -1,6 +1,6 @@
-//! One bridge per event loop: where operations leave the futures their tasks wait on.
+//! One bridge per event loop: where operations are that tasks wait on.
 //!
-//! Ownership runs loop → reader callback → bridge → futures → tasks, all of it strong. asyncio itself holds tasks
+//! Ownership runs loop → reader callback → bridge → operations → tasks, all of it strong. asyncio itself holds tasks
 //! weakly; because of this chain a task that waits for the network cannot vanish, even when nobody else refers to it.
 //! In the other direction everything is weak, so a loop that is dropped takes its bridge along.
 
@@ -19,6 +19,7 @@ use pyo3::sync::PyOnceLock;
 use pyo3::types::{PyWeakrefMethods, PyWeakrefReference};
 
 use crate::open::Held;
+use crate::operation::Operation;
 use crate::runtime::{self, Owned, lock};
 use crate::signal::{Signal, Token, Waking};
 
@@ -27,24 +28,24 @@ thread_local! {
     static RECENT: RefCell<Option<Py<PyWeakrefReference>>> = const { RefCell::new(None) };
 }
 
-/// The futures that tasks of one loop wait on, by token. They carry no value: an operation whose future is done polls
-/// again and takes its item itself, so an item can never be stuck in the future of a cancelled task.
+/// The operations that tasks of one loop wait on, by token. Waking carries no value: the task polls its operation again, which
+/// takes the item itself, so an item can never be stuck on the way to a cancelled task.
 #[derive(Default)]
-pub(crate) struct Waiting(Mutex<HashMap<Token, Py<PyAny>>>);
+pub(crate) struct Waiting(Mutex<HashMap<Token, Py<Operation>>>);
 
 impl Waiting {
-    pub(crate) fn insert(&self, token: Token, future: Py<PyAny>) {
-        let replaced = lock(&self.0).insert(token, future);
+    pub(crate) fn insert(&self, token: Token, operation: Py<Operation>) {
+        let replaced = lock(&self.0).insert(token, operation);
         drop(replaced); // outside the lock: dropping a Python object may run Python code
     }
 
-    pub(crate) fn remove(&self, token: Token) -> Option<Py<PyAny>> {
+    pub(crate) fn remove(&self, token: Token) -> Option<Py<Operation>> {
         lock(&self.0).remove(&token)
     }
 
     fn clear(&self) {
-        let futures = std::mem::take(&mut *lock(&self.0));
-        drop(futures);
+        let operations = std::mem::take(&mut *lock(&self.0));
+        drop(operations);
     }
 }
 
@@ -264,12 +265,13 @@ impl Bridge {
 
     /// Wakes the tasks that wait under `tokens`.
     fn _drain_tokens(&self, py: Python<'_>, tokens: Vec<Token>) -> PyResult<()> {
-        for token in tokens {
-            let Some(future) = self.waiting.remove(token) else { continue };
-            let future = future.bind(py);
-            // A task that was cancelled meanwhile has cancelled its future as well.
-            if !future.call_method0(intern!(py, "done"))?.is_truthy()? {
-                future.call_method1(intern!(py, "set_result"), (py.None(),))?;
+        let mut tokens = tokens.into_iter();
+        while let Some(token) = tokens.next() {
+            let Some(operation) = self.waiting.remove(token) else { continue };
+            if let Err(error) = Operation::wake(operation.bind(py)) {
+                // Something ends the loop. If it is run again, the others are woken then.
+                tokens.for_each(|token| self.signal.push(token));
+                return Err(error);
             }
         }
         Ok(())
@@ -292,8 +294,8 @@ impl Bridge {
         visit.call(&self.event_loop)?;
         // The lock is only held for moments and never across Python code, so it is free while the collector runs.
         if let Ok(waiting) = self.waiting.0.try_lock() {
-            for future in waiting.values() {
-                visit.call(future)?;
+            for operation in waiting.values() {
+                visit.call(operation)?;
             }
         }
         Ok(())

@@ -6,9 +6,12 @@ use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::task::{Context, Poll, Waker};
 
+use pyo3::exceptions::asyncio::CancelledError;
 use pyo3::exceptions::{PyRuntimeError, PyStopIteration};
+use pyo3::gc::{PyTraverseError, PyVisit};
 use pyo3::intern;
 use pyo3::prelude::*;
+use pyo3::types::PyDict;
 use tokio::runtime::Handle;
 
 use crate::bridge::{Bridge, Registration};
@@ -21,15 +24,31 @@ type Pending = Pin<Box<dyn Future<Output = Finish> + Send>>;
 
 /// An awaitable native operation.
 ///
-/// If it can finish at once, awaiting it does not suspend the task and costs no turn of the event loop. Otherwise the
-/// task waits on a future that is only ever woken, never given a value: the item is taken by the poll that follows, on
-/// the task's own thread. A cancelled task therefore leaves the item where it was. Dropping an operation drops the Rust
-/// future, all of which are cancel-safe.
+/// If it can finish at once, awaiting it does not suspend the task and costs no turn of the event loop. Otherwise it is
+/// itself the future that the task waits on, one that is only ever woken, never given a value: the item is taken by the poll
+/// that follows, on the task's own thread. A cancelled task therefore leaves the item where it was. Dropping an operation
+/// drops the Rust future, all of which are cancel-safe.
+///
+/// A future of asyncio's would wake its task in the loop's next turn. This one does it in the callback in which the loop
+/// learns of the item, which saves that turn.
 #[pyclass(frozen, module = "nnrp._native")]
 pub(crate) struct Operation {
     running: Mutex<Option<Owned<Running>>>,
     /// Other tasks get a turn before the next poll.
     gives_way: AtomicBool,
+    /// What asyncio calls `_asyncio_future_blocking`: this was yielded by an `await`.
+    blocking: AtomicBool,
+    /// The task that waits was cancelled.
+    cancelled: AtomicBool,
+    waiter: Mutex<Waiter>,
+}
+
+/// Who waits for an operation, and where.
+#[derive(Default)]
+struct Waiter {
+    event_loop: Option<Py<PyAny>>,
+    /// The callback of the task, and its context.
+    callback: Option<(Py<PyAny>, Option<Py<PyAny>>)>,
 }
 
 struct Running {
@@ -55,7 +74,13 @@ impl Operation {
             finish
         });
         let running = Running { future, registration: None, handle: runtime::handle()? };
-        Ok(Self { running: Mutex::new(Some(Owned::new(running))), gives_way: AtomicBool::new(false) })
+        Ok(Self {
+            running: Mutex::new(Some(Owned::new(running))),
+            gives_way: AtomicBool::new(false),
+            blocking: AtomicBool::new(false),
+            cancelled: AtomicBool::new(false),
+            waiter: Mutex::default(),
+        })
     }
 
     /// The same, once all other tasks of the loop had a turn.
@@ -111,26 +136,36 @@ impl Operation {
         slf
     }
 
-    /// Polls once: raises `StopIteration` with the value, or returns a future for the task to wait on, or `None` to be called
+    /// Polls once: raises `StopIteration` with the value, or returns itself for the task to wait on, or `None` to be called
     /// again in the loop's next turn.
-    fn __next__(&self, py: Python<'_>) -> PyResult<Py<PyAny>> {
-        if self.gives_way.swap(false, Ordering::Relaxed) {
+    fn __next__(slf: &Bound<'_, Self>) -> PyResult<Py<PyAny>> {
+        let (py, this) = (slf.py(), slf.get());
+        if this.gives_way.swap(false, Ordering::Relaxed) {
             return Ok(py.None());
         }
         let (event_loop, bridge) = Bridge::current(py)?;
-        let mut slot = lock(&self.running);
+        let mut slot = lock(&this.running);
         let finish = match slot.as_mut() {
             None => return Err(PyRuntimeError::new_err("this operation has already been awaited")),
-            Some(running) => match running.get_mut()?.poll(bridge.get()) {
-                Poll::Ready(finish) => finish,
-                Poll::Pending => {
-                    drop(slot);
-                    return self.wait(&event_loop);
+            Some(running) => {
+                let running = running.get_mut()?;
+                match running.poll(bridge.get()) {
+                    Poll::Ready(finish) => finish,
+                    Poll::Pending => {
+                        if let Some(registration) = &running.registration {
+                            registration.waiting.insert(registration.token, slf.clone().unbind());
+                        }
+                        drop(slot);
+                        this.blocking.store(true, Ordering::Relaxed);
+                        let before = lock(&this.waiter).event_loop.replace(event_loop.unbind());
+                        drop(before);
+                        return Ok(slf.clone().into_any().unbind());
+                    }
                 }
-            },
+            }
         };
         drop(slot);
-        self.close();
+        this.close();
         Err(PyStopIteration::new_err((finish(py)?,)))
     }
 
@@ -151,20 +186,108 @@ impl Operation {
         let running = lock(&self.running).take();
         drop(running); // outside the lock: a future of the loop may go with it
     }
+
+    // What a task needs of a future that it waits on.
+
+    #[getter]
+    fn _asyncio_future_blocking(&self) -> bool {
+        self.blocking.load(Ordering::Relaxed)
+    }
+
+    #[setter(_asyncio_future_blocking)]
+    fn set_blocking(&self, blocking: bool) {
+        self.blocking.store(blocking, Ordering::Relaxed);
+    }
+
+    /// The loop whose task waits.
+    fn get_loop(&self, py: Python<'_>) -> Option<Py<PyAny>> {
+        lock(&self.waiter).event_loop.as_ref().map(|event_loop| event_loop.clone_ref(py))
+    }
+
+    /// Has `callback` called when there is something to poll for.
+    #[pyo3(signature = (callback, *, context=None))]
+    fn add_done_callback(&self, callback: Py<PyAny>, context: Option<Py<PyAny>>) -> PyResult<()> {
+        let mut waiter = lock(&self.waiter);
+        if waiter.callback.is_some() {
+            drop(waiter);
+            return Err(PyRuntimeError::new_err("another task waits for this operation"));
+        }
+        waiter.callback = Some((callback, context));
+        Ok(())
+    }
+
+    /// Takes a callback back; returns how many that were.
+    fn remove_done_callback(&self, callback: &Bound<'_, PyAny>) -> usize {
+        let mut waiter = lock(&self.waiter);
+        let known = waiter.callback.as_ref().is_some_and(|(known, _)| known.is(callback));
+        let removed = known.then(|| waiter.callback.take());
+        drop(waiter);
+        removed.map_or(0, |_| 1)
+    }
+
+    /// Wakes the task that waits with the news that it was cancelled. False if none waits.
+    #[pyo3(signature = (msg=None))]
+    fn cancel(slf: &Bound<'_, Self>, msg: Option<&Bound<'_, PyAny>>) -> PyResult<bool> {
+        let (py, this) = (slf.py(), slf.get());
+        let _ = msg; // the task keeps it itself
+        let (event_loop, callback) = {
+            let mut waiter = lock(&this.waiter);
+            let event_loop = waiter.event_loop.as_ref().map(|event_loop| event_loop.clone_ref(py));
+            (event_loop, waiter.callback.take())
+        };
+        let (Some(event_loop), Some((callback, context))) = (event_loop, callback) else { return Ok(false) };
+        this.cancelled.store(true, Ordering::Relaxed);
+        let named = PyDict::new(py);
+        named.set_item(intern!(py, "context"), context)?;
+        event_loop.call_method(py, intern!(py, "call_soon"), (callback, slf), Some(&named))?;
+        Ok(true)
+    }
+
+    /// Whether the task that waits was cancelled.
+    fn cancelled(&self) -> bool {
+        self.cancelled.load(Ordering::Relaxed)
+    }
+
+    /// Whether nobody waits.
+    fn done(&self) -> bool {
+        lock(&self.waiter).callback.is_none()
+    }
+
+    /// Nothing: the value comes with the next poll. Raises in a task that was cancelled.
+    fn result(&self) -> PyResult<()> {
+        if self.cancelled() { Err(CancelledError::new_err(())) } else { Ok(()) }
+    }
+
+    fn __traverse__(&self, visit: PyVisit<'_>) -> Result<(), PyTraverseError> {
+        // The lock is only held for moments and never across Python code, so it is free while the collector runs.
+        if let Ok(waiter) = self.waiter.try_lock() {
+            visit.call(&waiter.event_loop)?;
+            if let Some((callback, context)) = &waiter.callback {
+                visit.call(callback)?;
+                visit.call(context)?;
+            }
+        }
+        Ok(())
+    }
+
+    fn __clear__(&self) {
+        let waiter = std::mem::take(&mut *lock(&self.waiter));
+        drop(waiter);
+    }
 }
 
 impl Operation {
-    /// A future of `event_loop` that is done when this operation should be polled again.
-    fn wait(&self, event_loop: &Bound<'_, PyAny>) -> PyResult<Py<PyAny>> {
-        let py = event_loop.py();
-        let future = event_loop.call_method0(intern!(py, "create_future"))?;
-        // What asyncio's own `Future.__await__` does: it tells the task that this yield is a request to wait.
-        future.setattr(intern!(py, "_asyncio_future_blocking"), true)?;
-        if let Some(running) = lock(&self.running).as_ref()
-            && let Some(registration) = &running.get()?.registration
-        {
-            registration.waiting.insert(registration.token, future.clone().unbind());
-        }
-        Ok(future.unbind())
+    /// Wakes the task that waits, which runs before this returns.
+    ///
+    /// # Errors
+    /// What ends a loop: `SystemExit` and `KeyboardInterrupt` out of the task.
+    pub(crate) fn wake(slf: &Bound<'_, Self>) -> PyResult<()> {
+        let Some((callback, context)) = lock(&slf.get().waiter).callback.take() else { return Ok(()) };
+        let py = slf.py();
+        match context {
+            Some(context) => context.call_method1(py, intern!(py, "run"), (callback, slf))?,
+            None => callback.call1(py, (slf,))?,
+        };
+        Ok(())
     }
 }

@@ -91,7 +91,7 @@ impl LoopSockets {
     /// Reads what has arrived and passes it on, on the calling thread and without waiting.
     pub fn serve(&self) {
         self.gathered.turns.fetch_add(1, Ordering::Relaxed);
-        for serving in self.gathered.ready() {
+        for serving in self.gathered.called() {
             serving.serve();
         }
     }
@@ -121,6 +121,17 @@ impl Drop for LoopSockets {
 impl Gathered {
     fn members(&self) -> MutexGuard<'_, Members> {
         self.members.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Whom the loop may have come for: the only one there is, or those with something to read.
+    fn called(&self) -> Vec<Arc<Serving>> {
+        {
+            let members = self.members();
+            if members.known.len() == 1 {
+                return members.known.values().filter_map(Weak::upgrade).collect();
+            }
+        }
+        self.ready()
     }
 
     /// The connections with something to read; level-triggered, so that nothing is forgotten that is not read.

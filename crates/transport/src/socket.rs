@@ -33,7 +33,7 @@ struct Inner {
     mode: RwLock<Mode>,
     /// Somebody waits in the runtime until more can be written. Set under the lock.
     write_waits: AtomicBool,
-    /// The last read of a lent socket found nothing.
+    /// A lent socket was read until there was nothing more, as far as is known. Not asked again until the loop sees bytes.
     starved: AtomicBool,
     /// Who reads a lent socket, to be told when it is taken back.
     reader: Mutex<Option<Waker>>,
@@ -96,6 +96,7 @@ impl Socket {
             }
         };
         let Ok(stream) = stream.into_std() else { return false };
+        self.feed();
         let watched = place.watch(&stream).is_ok();
         *mode = Mode::Lent(stream, place);
         if !watched {
@@ -153,6 +154,15 @@ impl Socket {
         }
     }
 
+    /// Who is to be told when the socket is taken back.
+    fn note_reader(&self, cx: &Context<'_>) {
+        let mut reader = self.0.reader.lock().unwrap_or_else(PoisonError::into_inner);
+        match &mut *reader {
+            Some(known) => known.clone_from(cx.waker()),
+            none => *none = Some(cx.waker().clone()),
+        }
+    }
+
     fn poll_write_with(
         &self,
         cx: &mut Context<'_>,
@@ -206,19 +216,21 @@ impl AsyncRead for Socket {
             Mode::Lent(stream, _) => loop {
                 let mut stream: &std::net::TcpStream = stream;
                 let room = buffer.remaining().min(LENT_READ);
+                if self.0.starved.load(Ordering::Relaxed) {
+                    self.note_reader(cx);
+                    return Poll::Pending;
+                }
                 match stream.read(buffer.initialize_unfilled_to(room)) {
                     Ok(read) => {
+                        // What fills less than the room has been all; the end is seen by reading again.
+                        self.0.starved.store(read > 0 && read < room, Ordering::Relaxed);
                         buffer.advance(read);
                         return Poll::Ready(Ok(()));
                     }
                     Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
                     Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
-                        let mut reader = self.0.reader.lock().unwrap_or_else(PoisonError::into_inner);
-                        match &mut *reader {
-                            Some(known) => known.clone_from(cx.waker()),
-                            none => *none = Some(cx.waker().clone()),
-                        }
                         self.0.starved.store(true, Ordering::Relaxed);
+                        self.note_reader(cx);
                         return Poll::Pending;
                     }
                     Err(error) => return Poll::Ready(Err(error)),
