@@ -31,9 +31,8 @@ async def echo(session: ServerSession) -> None:
     async with session:
         with contextlib.suppress(NnrpConnectionClosedError):  # a client that is done hangs up
             async for received in session:
-                header = received.packet.header
                 await session.send_result(
-                    frame_id=header.frame_id, view_id=header.view_id, sections=received.request.sections
+                    frame_id=received.frame_id, view_id=received.view_id, sections=received.request.sections
                 )
 
 

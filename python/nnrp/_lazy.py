@@ -108,18 +108,20 @@ class LazyPacket(Lazy, NnrpPacket):
 
     __slots__ = ("_source",)
 
-    _source: _native.Packet
+    _source: _native.Packet | _native.Submit
     _public = NnrpPacket
     _build: ClassVar = {
         "header": lambda self: NnrpHeader._from_wire(self._source.header),
-        "metadata": lambda self: self._source.metadata,
-        "body": lambda self: self._source.body,
+        "metadata": lambda self: self._source.packet.metadata,
+        "body": lambda self: self._source.packet.body,
     }
 
 
-def packet_from_native(native: _native.Packet) -> NnrpPacket:
-    """Return the public packet over a received one."""
-    return LazyPacket._from_source(native)
+def packet_from_native(native: _native.Packet | _native.Submit) -> NnrpPacket:
+    """Return the public packet over a received one, or over what was received with it."""
+    packet = new_object(LazyPacket)
+    packet._source = native
+    return packet
 
 
 class LazySection(LazyFrozen, TensorSectionData):
@@ -144,10 +146,10 @@ class LazySection(LazyFrozen, TensorSectionData):
         return self._view.packed_tiles()
 
 
-def sections_from_native(body: _native.FrameBody) -> tuple[TensorSectionData, ...]:
-    """Return the sections of a body as data, without copying their payloads yet."""
+def sections_from_native(submit: _native.Submit) -> tuple[TensorSectionData, ...]:
+    """Return the sections of a frame as data, without copying their payloads yet."""
     sections: list[TensorSectionData] = []
-    for source in body.sections():
+    for source in submit.sections():
         section = new_object(LazySection)
         _set(section, "_source", source)
         sections.append(section)

@@ -38,6 +38,8 @@ mod api {
     pub(crate) mod harness;
     pub(crate) mod installing;
     pub(crate) mod key_log;
+    #[cfg(target_os = "linux")]
+    pub(crate) mod lending;
     pub(crate) mod liveness;
     #[cfg(all(feature = "quic", feature = "tcp"))]
     pub(crate) mod migration;
@@ -100,6 +102,19 @@ macro_rules! over_every_transport {
             )*
         }
     };
+}
+
+#[cfg(target_os = "linux")]
+mod lent {
+    over_every_transport! {
+        lending::a_loop_with_time_reads_frames,
+        lending::a_loop_without_time_costs_nothing,
+        lending::idle_sockets_go_back,
+        lending::a_loop_that_goes_gives_its_sockets_back,
+        lending::large_bodies_are_read_by_the_runtime,
+        lending::a_write_that_has_to_wait_takes_the_socket_back,
+        lending::the_end_is_seen_on_a_lent_socket,
+    }
 }
 
 over_every_transport! {

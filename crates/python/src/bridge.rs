@@ -147,8 +147,13 @@ impl Bridge {
 
     /// Has the loop of the task that is about to wait for a frame read the connection's socket itself, if that is possible.
     pub(crate) fn lend(py: Python<'_>, held: &Held) -> PyResult<()> {
+        if held.is_lent() {
+            return Ok(());
+        }
         let Ok((event_loop, bridge)) = Self::current(py) else { return Ok(()) };
-        let Some(sockets) = bridge.get().sockets.get_or_init(|| Self::gather(&bridge, &event_loop)) else { return Ok(()) };
+        let Some(sockets) = bridge.get().sockets.get_or_init(|| Self::gather(&bridge, &event_loop)) else {
+            return Ok(());
+        };
         held.lend(sockets.get()?);
         Ok(())
     }

@@ -135,7 +135,7 @@ impl ClientSession {
                 None => patience.limit(session.receive()).await,
             }
         };
-        Operation::now_or_later(py, receive, move |py, received| match received {
+        let received = Operation::now_or_later(py, receive, move |py, received| match received {
             None => Err(patience.timed_out(&no_result(frame_id))),
             Some(Ok(Reply::Failed(failed))) => Err(errors::frame_failed(py, &failed)),
             Some(Ok(reply)) => match ReceivedResult::new(reply) {
@@ -143,7 +143,11 @@ impl ClientSession {
                 None => Err(patience.timed_out(&no_result(frame_id))),
             },
             Some(Err(error)) => Err(errors::session(py, transport, &error)),
-        })
+        })?;
+        if received.bind(py).is_exact_instance_of::<Operation>() {
+            Bridge::lend(py, &held)?;
+        }
+        Ok(received)
     }
 
     /// Throws away what arrived and what still comes for a frame; returns how much had arrived.

@@ -30,25 +30,16 @@ impl Packet {
 
 #[pymethods]
 impl Packet {
+    /// Itself, as what was received with a packet has it.
+    #[getter]
+    fn packet(slf: Py<Self>) -> Py<Self> {
+        slf
+    }
+
     /// The header's numbers in wire order, without the magic.
     #[getter]
     fn header(&self) -> HeaderValues {
-        let header = &self.0.header;
-        let revision = wire::Revision::Current;
-        (
-            revision.version_major(),
-            revision.wire_format().value(),
-            header.msg_type.value(),
-            Header::LEN,
-            header.flags.bits(),
-            self.0.metadata.len(),
-            self.0.body.len(),
-            header.session_id,
-            header.frame_id,
-            header.view_id,
-            header.route_id,
-            header.trace_id,
-        )
+        header_values(&self.0)
     }
 
     /// The metadata, copied.
@@ -62,6 +53,25 @@ impl Packet {
     fn body<'py>(&self, py: Python<'py>) -> Bound<'py, PyBytes> {
         PyBytes::new(py, &self.0.body)
     }
+}
+
+fn header_values(packet: &wire::Packet) -> HeaderValues {
+    let header = &packet.header;
+    let revision = wire::Revision::Current;
+    (
+        revision.version_major(),
+        revision.wire_format().value(),
+        header.msg_type.value(),
+        Header::LEN,
+        header.flags.bits(),
+        packet.metadata.len(),
+        packet.body.len(),
+        header.session_id,
+        header.frame_id,
+        header.view_id,
+        header.route_id,
+        header.trace_id,
+    )
 }
 
 /// The decoded body of a frame or result.
@@ -89,17 +99,6 @@ impl FrameBody {
             sections.append(whole.section(&section)?)?;
         }
         Ok(Some((tile_index, sections)))
-    }
-
-    /// The tensor sections; none where the section table was referenced and not resolved.
-    fn sections<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyList>> {
-        let sections = PyList::empty(py);
-        if self.kinds.contains(PayloadKind::TENSOR) {
-            for section in self.body.sections() {
-                sections.append(Section { body: self.body.body().clone(), section })?;
-            }
-        }
-        Ok(sections)
     }
 
     /// The tile ids; empty when they were referenced and not resolved.
@@ -231,10 +230,23 @@ impl Submit {
         Packet::new(self.packet.clone())
     }
 
+    /// The numbers of the packet's header in wire order, without the magic.
+    #[getter]
+    fn header(&self) -> HeaderValues {
+        header_values(&self.packet)
+    }
+
     /// Its body.
     #[getter]
     fn body(&self) -> FrameBody {
         self.body.clone()
+    }
+
+    /// The tensor sections; none where the section table was referenced and not resolved.
+    fn sections(&self) -> Vec<Section> {
+        let FrameBody { body, kinds } = &self.body;
+        let tensors = kinds.contains(PayloadKind::TENSOR).then(|| body.sections());
+        tensors.into_iter().flatten().map(|section| Section { body: body.body().clone(), section }).collect()
     }
 
     /// The frame's id.

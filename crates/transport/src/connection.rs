@@ -259,6 +259,11 @@ impl Connection {
         self.shared().link().served.get().is_some_and(|serving| serving.lend(sockets))
     }
 
+    /// Whether an event loop serves its socket now.
+    pub fn is_lent(&self) -> bool {
+        self.shared().link().served.get().is_some_and(|serving| serving.is_lent())
+    }
+
     /// Frames that are owed an answer: by this end of it, or by the peer.
     pub fn live_frames(&self) -> usize {
         self.look(Machine::live_frames)

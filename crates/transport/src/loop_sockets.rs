@@ -15,8 +15,8 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::time::Duration;
 
-use rustix::event::epoll::{self, CreateFlags, Event, EventData, EventFlags};
 use rustix::event::Timespec;
+use rustix::event::epoll::{self, CreateFlags, Event, EventData, EventFlags};
 use tokio::runtime::Handle;
 
 use crate::serving::Serving;
@@ -137,7 +137,9 @@ impl Gathered {
     /// The connections with something to read; level-triggered, so that nothing is forgotten that is not read.
     fn ready(&self) -> Vec<Arc<Serving>> {
         let mut events = [const { std::mem::MaybeUninit::<Event>::uninit() }; BATCH];
-        let Ok((events, _)) = epoll::wait(&self.epoll, &mut events, Some(&AT_ONCE)) else { return Vec::new() };
+        let Ok((events, _)) = epoll::wait(&self.epoll, &mut events, Some(&AT_ONCE)) else {
+            return Vec::new();
+        };
         let members = self.members();
         events.iter().filter_map(|event| members.known.get(&event.data.u64())?.upgrade()).collect()
     }

@@ -8,13 +8,17 @@ use std::task::{Context, Poll, Waker};
 
 use tokio::runtime::Handle;
 
+use crate::link::Link;
 use crate::loop_sockets::LoopSockets;
 use crate::socket::Socket;
 use crate::stream_reader::ReadEnd;
 
-/// After a body so large that a thread of its own should read it, this many waits for a frame go by until the socket is lent
-/// again: bodies of one kind come in a row.
+/// After what a thread of its own had better read, this many waits for a frame go by until the socket is lent again: frames of one
+/// kind come in a row.
 const WAITS_AFTER_BULK: u32 = 16;
+
+/// A peer that has so many frames on the way at once keeps two threads busy: one reads while the other works.
+const MANY_FRAMES: u64 = 16;
 
 type Reading = Pin<Box<dyn Future<Output = ReadEnd> + Send>>;
 
@@ -24,6 +28,7 @@ pub(crate) struct Serving {
     /// Somebody wanted to poll while another did.
     again: AtomicBool,
     socket: Option<Socket>,
+    link: Arc<Link>,
     /// Waits for a frame that have to go by before the socket is lent.
     bulk: AtomicU32,
     handle: Handle,
@@ -49,8 +54,10 @@ impl Serving {
     pub(crate) fn new(
         reading: impl Future<Output = ReadEnd> + Send + 'static,
         socket: Option<Socket>,
+        link: Arc<Link>,
     ) -> Arc<Self> {
         Arc::new(Serving {
+            link,
             slot: Mutex::new(Slot { reading: Some(Box::pin(reading)), ..Slot::default() }),
             again: AtomicBool::new(false),
             socket,
@@ -83,6 +90,7 @@ impl Serving {
         let Some(mut slot) = self.enter() else { return };
         let Some(waker) = slot.waker.clone() else { return };
         socket.feed();
+        let before = self.link.frames_received();
         let _entered = self.handle.enter();
         if let Poll::Ready(end) = slot.poll(&mut Context::from_waker(&waker)) {
             slot.end = Some(end);
@@ -90,6 +98,9 @@ impl Serving {
             waker.wake();
         }
         self.exit(slot);
+        if self.link.frames_received() - before >= MANY_FRAMES {
+            self.expect_bulk();
+        }
         // What waits for anything but bytes must not be called for them over and over.
         if !socket.is_starved() {
             socket.take_back();
@@ -123,14 +134,26 @@ impl Serving {
     /// Lends the socket, if there is one that is in the runtime. Whether it is lent now.
     pub(crate) fn lend(self: &Arc<Self>, sockets: &LoopSockets) -> bool {
         let Some(socket) = &self.socket else { return false };
-        if self.bulk.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |waits| waits.checked_sub(1)).is_ok() {
+        if self.bulk.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |waits| waits.checked_sub(1)).is_ok()
+        {
             return false;
         }
         if socket.is_lent() {
             return true;
         }
-        let Some(place) = sockets.place(Arc::downgrade(self)) else { return false };
-        socket.lend(place)
+        let Some(slot) = self.enter() else { return false };
+        let reader = slot.waker.clone().filter(|_| slot.reading.is_some());
+        // Not polled while it is lent, so that it waits for bytes in the one place or the other.
+        let lent = match (reader, sockets.place(Arc::downgrade(self))) {
+            (Some(reader), Some(place)) => socket.lend(place, reader),
+            _ => false,
+        };
+        self.exit(slot);
+        lent
+    }
+
+    pub(crate) fn is_lent(&self) -> bool {
+        self.socket.as_ref().is_some_and(Socket::is_lent)
     }
 
     /// Takes the socket back.
@@ -140,7 +163,7 @@ impl Serving {
         }
     }
 
-    /// A body is coming that is too large to be read on the thread of a loop.
+    /// More is coming than should be read on the thread of a loop.
     pub(crate) fn expect_bulk(&self) {
         self.bulk.store(WAITS_AFTER_BULK, Ordering::Relaxed);
         self.take_back();

@@ -9,7 +9,7 @@ use std::io::{self, IoSlice, Read, Write};
 use std::net::Shutdown;
 use std::pin::Pin;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
+use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 use std::task::{Context, Poll, Waker, ready};
 
 use socket2::SockRef;
@@ -35,17 +35,24 @@ struct Inner {
     write_waits: AtomicBool,
     /// A lent socket was read until there was nothing more, as far as is known. Not asked again until the loop sees bytes.
     starved: AtomicBool,
-    /// Who reads a lent socket, to be told when it is taken back.
-    reader: Mutex<Option<Waker>>,
     handle: Handle,
 }
 
 #[derive(Debug)]
 enum Mode {
     Runtime(Arc<TcpStream>),
-    Lent(std::net::TcpStream, Place),
+    Lent(Lent),
     /// It could not be registered again.
     Lost,
+}
+
+/// What a lent socket needs.
+#[derive(Debug)]
+struct Lent {
+    stream: std::net::TcpStream,
+    place: Place,
+    /// The task that reads, to be told when the socket is taken back: the runtime knows nothing of it.
+    reader: Waker,
 }
 
 fn lost() -> io::Error {
@@ -59,7 +66,6 @@ impl Socket {
             mode: RwLock::new(Mode::Runtime(Arc::new(stream))),
             write_waits: AtomicBool::new(false),
             starved: AtomicBool::new(false),
-            reader: Mutex::default(),
             handle: Handle::current(),
         }))
     }
@@ -74,11 +80,12 @@ impl Socket {
 
     /// Whether it is lent.
     pub(crate) fn is_lent(&self) -> bool {
-        matches!(*self.mode(), Mode::Lent(..))
+        matches!(*self.mode(), Mode::Lent(_))
     }
 
-    /// Takes it out of the runtime, and into `place`. False if it is elsewhere already, or somebody waits for it.
-    pub(crate) fn lend(&self, place: Place) -> bool {
+    /// Takes it out of the runtime, where the task `reader` reads it, and into `place`. False if it is elsewhere already, or
+    /// somebody waits for it.
+    pub(crate) fn lend(&self, place: Place, reader: Waker) -> bool {
         let mut mode = self.change();
         if self.0.write_waits.load(Ordering::Relaxed) {
             return false;
@@ -98,7 +105,7 @@ impl Socket {
         let Ok(stream) = stream.into_std() else { return false };
         self.feed();
         let watched = place.watch(&stream).is_ok();
-        *mode = Mode::Lent(stream, place);
+        *mode = Mode::Lent(Lent { stream, place, reader });
         if !watched {
             self.register(&mut mode);
         }
@@ -107,23 +114,15 @@ impl Socket {
 
     /// Takes it back into the runtime, if it is lent.
     pub(crate) fn take_back(&self) {
-        let mut mode = self.change();
-        if !matches!(*mode, Mode::Lent(..)) {
-            return;
-        }
-        self.register(&mut mode);
-        drop(mode);
-        let reader = self.0.reader.lock().unwrap_or_else(PoisonError::into_inner).take();
-        if let Some(reader) = reader {
-            reader.wake();
-        }
+        self.register(&mut self.change());
     }
 
     fn register(&self, mode: &mut Mode) {
         *mode = match std::mem::replace(mode, Mode::Lost) {
-            Mode::Lent(stream, place) => {
+            Mode::Lent(Lent { stream, place, reader }) => {
                 place.leave(&stream);
                 let _entered = self.0.handle.enter();
+                reader.wake();
                 TcpStream::from_std(stream).map_or(Mode::Lost, |stream| Mode::Runtime(Arc::new(stream)))
             }
             other => other,
@@ -137,7 +136,7 @@ impl Socket {
 
     /// Whether it is lent, and was read until there was nothing more.
     pub(crate) fn is_starved(&self) -> bool {
-        self.0.starved.load(Ordering::Relaxed) && matches!(*self.mode(), Mode::Lent(..))
+        self.0.starved.load(Ordering::Relaxed) && matches!(*self.mode(), Mode::Lent(_))
     }
 
     /// The socket as the runtime sees it, for those who wait for something special. It is not lent as long as they have it.
@@ -150,16 +149,7 @@ impl Socket {
         self.register(&mut mode);
         match &*mode {
             Mode::Runtime(stream) => Ok(stream.clone()),
-            Mode::Lent(..) | Mode::Lost => Err(lost()),
-        }
-    }
-
-    /// Who is to be told when the socket is taken back.
-    fn note_reader(&self, cx: &Context<'_>) {
-        let mut reader = self.0.reader.lock().unwrap_or_else(PoisonError::into_inner);
-        match &mut *reader {
-            Some(known) => known.clone_from(cx.waker()),
-            none => *none = Some(cx.waker().clone()),
+            Mode::Lent(_) | Mode::Lost => Err(lost()),
         }
     }
 
@@ -184,7 +174,7 @@ impl Socket {
                         }
                     }
                 },
-                Mode::Lent(stream, _) => write(Writing::Lent(stream)),
+                Mode::Lent(lent) => write(Writing::Lent(&lent.stream)),
                 Mode::Lost => Err(lost()),
             };
             match written {
@@ -203,7 +193,11 @@ enum Writing<'a> {
 }
 
 impl AsyncRead for Socket {
-    fn poll_read(self: Pin<&mut Self>, cx: &mut Context<'_>, buffer: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+    fn poll_read(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buffer: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
         let mode = self.mode();
         match &*mode {
             Mode::Runtime(stream) => loop {
@@ -213,11 +207,10 @@ impl AsyncRead for Socket {
                     read => return Poll::Ready(read.map(drop)),
                 }
             },
-            Mode::Lent(stream, _) => loop {
-                let mut stream: &std::net::TcpStream = stream;
+            Mode::Lent(lent) => loop {
+                let mut stream = &lent.stream;
                 let room = buffer.remaining().min(LENT_READ);
                 if self.0.starved.load(Ordering::Relaxed) {
-                    self.note_reader(cx);
                     return Poll::Pending;
                 }
                 match stream.read(buffer.initialize_unfilled_to(room)) {
@@ -230,7 +223,6 @@ impl AsyncRead for Socket {
                     Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
                     Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
                         self.0.starved.store(true, Ordering::Relaxed);
-                        self.note_reader(cx);
                         return Poll::Pending;
                     }
                     Err(error) => return Poll::Ready(Err(error)),
@@ -272,7 +264,7 @@ impl AsyncWrite for Socket {
     fn poll_shutdown(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
         let ended = match &*self.mode() {
             Mode::Runtime(stream) => SockRef::from(&**stream).shutdown(Shutdown::Write),
-            Mode::Lent(stream, _) => stream.shutdown(Shutdown::Write),
+            Mode::Lent(lent) => lent.stream.shutdown(Shutdown::Write),
             Mode::Lost => Err(lost()),
         };
         // The peer has gone already: that is what was wanted.

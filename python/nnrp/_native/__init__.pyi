@@ -1,7 +1,9 @@
 """The native half of the package. Private: everything here is wrapped by the public modules."""
 
 import sys
-from collections.abc import Awaitable, Generator, Sequence
+from asyncio import AbstractEventLoop
+from collections.abc import Awaitable, Callable, Generator, Sequence
+from contextvars import Context
 from os import PathLike
 from typing import Any, Final, Generic, Literal, Self, TypeAlias, TypedDict, TypeVar, final
 
@@ -86,11 +88,28 @@ class Operation(Awaitable[_T_co], Generic[_T_co]):
     def __await__(self) -> Generator[Any, None, _T_co]: ...
     def __iter__(self) -> Self: ...
     def __next__(self) -> Any:
-        """Poll once: raise ``StopIteration`` with the value, or return a future to wait on."""
+        """Poll once: raise ``StopIteration`` with the value, or return itself to wait on."""
     def throw(self, kind: Any, value: Any = None, _traceback: Any = None) -> None:
         """End the operation: the task that waits is cancelled."""
     def close(self) -> None:
         """Let go of what it was doing."""
+    _asyncio_future_blocking: bool
+    def get_loop(self) -> AbstractEventLoop | None:
+        """Return the loop whose task waits."""
+    def add_done_callback(
+        self, callback: Callable[[Operation[Any]], object], *, context: Context | None = None
+    ) -> None:
+        """Have ``callback`` called when there is something to poll for."""
+    def remove_done_callback(self, callback: Callable[[Operation[Any]], object]) -> int:
+        """Take a callback back; return how many that were."""
+    def cancel(self, msg: Any = None) -> bool:
+        """Wake the task that waits with the news that it was cancelled; false if none waits."""
+    def cancelled(self) -> bool:
+        """Return whether the task that waits was cancelled."""
+    def done(self) -> bool:
+        """Return whether nobody waits."""
+    def result(self) -> None:
+        """Return nothing: the value comes with the next poll. Raise in a task that was cancelled."""
 
 @final
 class Buffer:
@@ -105,6 +124,9 @@ class Buffer:
 class Packet:
     """A received packet."""
 
+    @property
+    def packet(self) -> Packet:
+        """Itself, as what was received with a packet has it."""
     @property
     def header(self) -> _HeaderValues:
         """The header's numbers in wire order, without the magic."""
@@ -121,8 +143,6 @@ class FrameBody:
 
     def tensor_body(self) -> tuple[memoryview, list[_SectionParts]] | None:
         """Return the tile index block and the sections as views of one buffer; ``None`` without tensors."""
-    def sections(self) -> list[Section]:
-        """Return the tensor sections; none if they were referenced and not resolved."""
     def tile_ids(self) -> tuple[int, ...]:
         """Return the tile ids; empty if they were referenced and not resolved."""
     def camera(self) -> bytes:
@@ -147,8 +167,13 @@ class Submit:
     def packet(self) -> Packet:
         """The packet."""
     @property
+    def header(self) -> _HeaderValues:
+        """The numbers of the packet's header in wire order, without the magic."""
+    @property
     def body(self) -> FrameBody:
         """Its body."""
+    def sections(self) -> list[Section]:
+        """Return the tensor sections; none if they were referenced and not resolved."""
     @property
     def frame_id(self) -> int:
         """The frame's id."""

@@ -174,9 +174,19 @@ class LazySubmit(LazyFrozen, ReceivedSubmit):
     _source: _native.Submit
     _public = ReceivedSubmit
     _build: ClassVar = {
-        "packet": lambda self: packet_from_native(self._source.packet),
+        "packet": lambda self: packet_from_native(self._source),
         "tensor_body": lambda self: tensor_body_from_native(self._source.body),
     }
+
+    @property
+    def frame_id(self) -> int:
+        """The client's number for the frame."""
+        return self._source.frame_id
+
+    @property
+    def view_id(self) -> int:
+        """The view the frame belongs to."""
+        return self._source.view_id
 
     async def cancelled(self) -> None:
         """Wait until nobody wants the answer."""
@@ -211,7 +221,7 @@ class LazyRequest(LazyFrozen, SubmitRequest):
         **{name: attrgetter(f"_source.{name}") for name in ("frame_id", "view_id", "route_id", "trace_id")},
         "flags": lambda self: HeaderFlags(self._source.flags),
         "tile_ids": lambda self: self._source.body.tile_ids(),
-        "sections": lambda self: sections_from_native(self._source.body),
+        "sections": lambda self: sections_from_native(self._source),
         "camera_block": lambda self: self._source.body.camera(),
         "typed_payloads": lambda self: typed_payloads_from_native(self._source.body),
         "camera_reference": lambda self: _reference(self, CacheObjectKind.CAMERA_BLOCK),
