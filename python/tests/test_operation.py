@@ -77,11 +77,16 @@ async def test_the_future_of_a_waiting_task_carries_no_value(tcp):
         assert isinstance(operation, _native.Operation)
         future = next(operation.__await__())
         assert asyncio.isfuture(future)
-        future._asyncio_future_blocking = False  # as a task does with what it is given to wait for
+        assert future.get_loop() is asyncio.get_running_loop()
+        # As a task does with what it is given to wait for.
+        future._asyncio_future_blocking = False
+        woken = asyncio.Event()
+        future.add_done_callback(lambda _: woken.set())
         await client.submit_frame(frame(1))
-        assert await asyncio.wait_for(future, STEP) is None
+        await asyncio.wait_for(woken.wait(), STEP)
+        assert future.result() is None
         # The frame is still there, for this operation or any other.
-        operation = None
+        del operation, future
         assert (await server.receive_submit(STEP)).metadata.frame_id == 1
 
 
