@@ -6,6 +6,8 @@
 
 use std::cell::RefCell;
 use std::collections::HashMap;
+#[cfg(unix)]
+use std::os::fd::AsRawFd;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, OnceLock};
 use std::task::Waker;
@@ -58,8 +60,8 @@ pub(crate) struct Bridge {
     next_token: AtomicU64,
     /// What sends when this turn of the loop is over. Not in a forked child: its parent sends the same.
     corked: Mutex<Vec<Owned<Arc<Held>>>>,
-    /// Sockets that this loop serves itself; `None` inside where that is not possible.
-    sockets: OnceLock<Option<Owned<LoopSockets>>>,
+    /// Sockets that this loop serves itself; empty where that is not possible.
+    sockets: OnceLock<Owned<LoopSockets>>,
 }
 
 /// Connections that keep back what they send as long as this lives.
@@ -150,11 +152,11 @@ impl Bridge {
         if held.is_lent() {
             return Ok(());
         }
-        let Ok((event_loop, bridge)) = Self::current(py) else { return Ok(()) };
-        let Some(sockets) = bridge.get().sockets.get_or_init(|| Self::gather(&bridge, &event_loop)) else {
-            return Ok(());
-        };
-        held.lend(sockets.get()?);
+        if let Ok((_, bridge)) = Self::current(py)
+            && let Some(sockets) = bridge.get().sockets.get()
+        {
+            held.lend(sockets.get()?);
+        }
         Ok(())
     }
 
@@ -163,20 +165,15 @@ impl Bridge {
         Corked(std::mem::take(&mut *lock(&self.corked)))
     }
 
-    /// Makes `event_loop` watch the sockets that are lent to it.
-    fn gather(this: &Bound<'_, Self>, event_loop: &Bound<'_, PyAny>) -> Option<Owned<LoopSockets>> {
-        #[cfg(target_os = "linux")]
-        {
-            use std::os::fd::AsRawFd;
-            let py = this.py();
-            let sockets = LoopSockets::new(runtime::handle().ok()?).ok()?;
-            let serve = this.getattr(intern!(py, "_serve")).ok()?;
-            let watched = (sockets.descriptor().as_raw_fd(), serve);
-            event_loop.call_method1(intern!(py, "add_reader"), watched).ok()?;
-            Some(Owned::new(sockets))
-        }
-        #[cfg(not(target_os = "linux"))]
-        None
+    /// Makes `event_loop` watch the sockets that will be lent to it, if it can.
+    #[cfg(unix)]
+    fn gather(this: &Bound<'_, Self>, event_loop: &Bound<'_, PyAny>) -> PyResult<()> {
+        let py = this.py();
+        let Ok(sockets) = LoopSockets::new(runtime::handle()?) else { return Ok(()) };
+        let serve = this.getattr(intern!(py, "_serve"))?;
+        event_loop.call_method1(intern!(py, "add_reader"), (sockets.as_raw_fd(), serve))?;
+        let _ = this.get().sockets.set(Owned::new(sockets));
+        Ok(())
     }
 
     fn serves(&self, event_loop: &Bound<'_, PyAny>) -> bool {
@@ -223,7 +220,10 @@ impl Bridge {
             let bridge = Bound::new(py, Self::new(event_loop, signal)?)?;
             let drain = bridge.getattr(intern!(py, "_drain"))?;
             match event_loop.call_method1(intern!(py, "add_reader"), (descriptor, drain)) {
-                Ok(_) => return Ok(bridge),
+                Ok(_) => {
+                    Self::gather(&bridge, event_loop)?;
+                    return Ok(bridge);
+                }
                 Err(error) if error.is_instance_of::<PyNotImplementedError>(py) => {}
                 Err(error) => return Err(error),
             }
@@ -284,7 +284,7 @@ impl Bridge {
 
     /// Reads what has arrived on lent sockets, and wakes the tasks that waited for it. Called by the event loop.
     fn _serve(&self, py: Python<'_>) -> PyResult<()> {
-        let Some(Some(sockets)) = self.sockets.get() else { return Ok(()) };
+        let Some(sockets) = self.sockets.get() else { return Ok(()) };
         let sockets = sockets.get()?;
         self._drain_tokens(py, self.signal.collect(|| sockets.serve()))
     }

@@ -31,8 +31,8 @@ impl Packet {
 #[pymethods]
 impl Packet {
     /// Itself, as what was received with a packet has it.
-    #[getter]
-    fn packet(slf: Py<Self>) -> Py<Self> {
+    #[getter(packet)]
+    fn itself(slf: Py<Self>) -> Py<Self> {
         slf
     }
 

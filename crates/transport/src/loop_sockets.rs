@@ -10,7 +10,7 @@
 
 use std::collections::HashMap;
 use std::io;
-use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd, RawFd};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::time::Duration;
@@ -19,6 +19,7 @@ use rustix::event::Timespec;
 use rustix::event::epoll::{self, CreateFlags, Event, EventData, EventFlags};
 use tokio::runtime::Handle;
 
+use crate::clock;
 use crate::serving::Serving;
 
 /// How often it is looked whether the loop comes by.
@@ -83,11 +84,6 @@ impl LoopSockets {
         Ok(LoopSockets { gathered: Arc::new(gathered), handle })
     }
 
-    /// What the loop has to watch: while it is readable, [`LoopSockets::serve`] has something to do.
-    pub fn descriptor(&self) -> BorrowedFd<'_> {
-        self.gathered.epoll.as_fd()
-    }
-
     /// Reads what has arrived and passes it on, on the calling thread and without waiting.
     pub fn serve(&self) {
         self.gathered.turns.fetch_add(1, Ordering::Relaxed);
@@ -108,6 +104,19 @@ impl LoopSockets {
             self.handle.spawn(watch(Arc::downgrade(&self.gathered)));
         }
         Some(Place { gathered: self.gathered.clone(), number })
+    }
+}
+
+/// What the loop has to watch: while it is readable, [`LoopSockets::serve`] has something to do.
+impl AsFd for LoopSockets {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.gathered.epoll.as_fd()
+    }
+}
+
+impl AsRawFd for LoopSockets {
+    fn as_raw_fd(&self) -> RawFd {
+        self.gathered.epoll.as_raw_fd()
     }
 }
 
@@ -156,7 +165,7 @@ impl Gathered {
 async fn watch(gathered: Weak<Gathered>) {
     let (mut turns, mut late, mut idle) = (0, 0, 0);
     loop {
-        tokio::time::sleep(TICK).await;
+        clock::sleep_until(Some(clock::now() + TICK)).await;
         let Some(gathered) = gathered.upgrade() else { return };
         {
             let mut members = gathered.members();

@@ -31,8 +31,7 @@ async fn serving<T>(sockets: &Arc<LoopSockets>, future: impl Future<Output = T>)
         let (sockets, over) = (sockets.clone(), over.clone());
         move || {
             while !over.load(Ordering::Relaxed) {
-                let descriptor = sockets.descriptor();
-                let mut watched = [PollFd::new(&descriptor, PollFlags::IN)];
+                let mut watched = [PollFd::new(&*sockets, PollFlags::IN)];
                 if poll(&mut watched, Some(&NAP)).unwrap() > 0 {
                     sockets.serve();
                 }
