@@ -56,6 +56,8 @@ pub(crate) fn spawn<R, W>(
             // The goodbye is said: nothing more is read, and the socket closes.
             _ = &mut write => {}
         }
+        // Its socket goes first.
+        drop(serving);
         path.transport_closed(&TransportEnd { clean: true, text: String::new() });
     });
 }
