@@ -1,10 +1,12 @@
 //! A server's session, as `nnrp.server` wraps it.
 
-use std::sync::Arc;
+use std::pin::pin;
 use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::{Arc, Mutex};
+use std::task::{Context, Poll, Waker};
 
 use nnrp::wire::{MessageType, ResultHintMetadata, ResultHintReason, TransportId};
-use nnrp::{DropFrame, Received};
+use nnrp::{DropFrame, Received, RejectedPacket};
 use pyo3::exceptions::PyValueError;
 use pyo3::intern;
 use pyo3::prelude::*;
@@ -20,7 +22,7 @@ use crate::open::Held;
 use crate::operation::Operation;
 use crate::options::Limits;
 use crate::packet::{Packet, Submit};
-use crate::runtime::Owned;
+use crate::runtime::{self, Owned, lock};
 use crate::stats::{Measured, traffic};
 use crate::wait::{Patience, given_limit};
 
@@ -30,6 +32,8 @@ pub(crate) struct ServerSession {
     parts: Owned<Parts>,
     /// Frames handed out since a task last had to wait for one.
     in_a_row: AtomicU32,
+    /// A packet that was refused behind frames that were taken together: the next call tells of it.
+    refused: Mutex<Option<Box<RejectedPacket>>>,
 }
 
 /// Frames handed out without a turn of the event loop: a client that always has one more must not keep other tasks from
@@ -44,7 +48,11 @@ struct Parts {
 
 impl ServerSession {
     pub(crate) fn new(session: nnrp::ServerSession, held: Arc<Held>) -> Self {
-        Self { parts: Owned::new(Parts { session, held }), in_a_row: AtomicU32::new(0) }
+        Self {
+            parts: Owned::new(Parts { session, held }),
+            in_a_row: AtomicU32::new(0),
+            refused: Mutex::default(),
+        }
     }
 }
 
@@ -72,6 +80,9 @@ impl ServerSession {
     #[pyo3(signature = (timeout))]
     fn receive(&self, py: Python<'_>, timeout: Option<&Bound<'_, PyAny>>) -> PyResult<Py<PyAny>> {
         let patience = Patience::of(timeout)?;
+        if let Some(refused) = lock(&self.refused).take() {
+            return Err(errors::rejected(py, &refused));
+        }
         let Parts { session, held } = self.parts.get()?.clone();
         let transport = held.transport();
         let receiving = async move { patience.limit(session.receive()).await };
@@ -94,6 +105,24 @@ impl ServerSession {
             Bridge::lend(py, &held)?;
         }
         Ok(received)
+    }
+
+    /// The frames that are there already, at most `limit`.
+    fn receive_more(&self, limit: usize) -> PyResult<Vec<Submit>> {
+        let session = &self.parts.get()?.session;
+        let handle = runtime::handle()?;
+        let _entered = handle.enter();
+        let mut frames = Vec::new();
+        while frames.len() < limit && lock(&self.refused).is_none() {
+            let mut receiving = pin!(session.receive());
+            match receiving.as_mut().poll(&mut Context::from_waker(Waker::noop())) {
+                Poll::Ready(Ok(Received::Submit(submit))) => frames.push(Submit::from(*submit)),
+                Poll::Ready(Ok(Received::Rejected(refused))) => *lock(&self.refused) = Some(refused),
+                // The end of the session is told to who waits for it.
+                _ => break,
+            }
+        }
+        Ok(frames)
     }
 
     /// Yields the next control packet the runtime does not answer by itself.

@@ -358,6 +358,8 @@ class ServerSession:
         """The metadata of SERVER_HELLO_ACK."""
     def receive(self, timeout: float | None) -> Submit | Operation[Submit]:
         """Return the next frame, or an operation that yields it; raise for a packet that was refused."""
+    def receive_more(self, limit: int) -> list[Submit]:
+        """Return the frames that are there already, at most ``limit``."""
     def receive_control(self, timeout: float | None) -> Operation[Packet]:
         """Yield the next control packet the runtime does not answer by itself."""
     def send_result(self, names: tuple[str, ...], values: tuple[Any, ...]) -> int | Operation[int]:

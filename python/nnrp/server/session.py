@@ -225,6 +225,45 @@ class ServerSession(Record):
             received = await received
         return received_submit(received, native)
 
+    async def receive_submits(self, max_n: int, timeout: float | None = None) -> list[ReceivedSubmit]:
+        """Wait for the next frame, and return it with those that have arrived behind it.
+
+        For models that compute several frames of a session at once::
+
+            while True:
+                frames = await session.receive_submits(8)
+                outputs = model(np.stack([each.request.sections[0].numpy() for each in frames]))
+                for each, output in zip(frames, outputs):
+                    await session.send_result(frame_id=each.frame_id, sections=(section(output),))
+
+        Nobody waits for a batch to become full: what is there when the first frame is there is returned.
+        :class:`MicroBatcher` gathers frames of many sessions, and can wait for company.
+
+        Args:
+            max_n: how many frames at most, at least 1.
+            timeout: seconds to wait for the first of them; for ever if ``None``.
+
+        Returns:
+            Between 1 and ``max_n`` frames, in the order of :meth:`receive_submit`.
+
+        Raises:
+            ValueError: ``max_n`` is less than 1; or as :meth:`receive_submit`. A refused packet behind a frame
+                is told by the next call.
+            TimeoutError: nothing came in time.
+            NnrpConnectionClosedError: the connection ended and nothing is left to deliver.
+            NnrpProtocolError: the client reported a fatal error.
+
+        Timeouts and cancellation lose nothing: what arrived is returned by the next call.
+
+        """
+        if max_n < 1:
+            raise ValueError(f"max_n must be at least 1, got {max_n}")
+        frames = [await self.receive_submit(timeout)]
+        native = _native_session(self.connection)
+        if native is not None and max_n > 1:
+            frames += [received_submit(more, native) for more in native.receive_more(max_n - 1)]
+        return frames
+
     async def send_result(
         self,
         *,
