@@ -247,8 +247,8 @@ class ServerSession(Record):
             Between 1 and ``max_n`` frames, in the order of :meth:`receive_submit`.
 
         Raises:
-            ValueError: ``max_n`` is less than 1; or as :meth:`receive_submit`. A refused packet behind a frame
-                is told by the next call.
+            ValueError: ``max_n`` is less than 1; or as :meth:`receive_submit`. A refused packet behind a
+                frame is told by the next call.
             TimeoutError: nothing came in time.
             NnrpConnectionClosedError: the connection ended and nothing is left to deliver.
             NnrpProtocolError: the client reported a fatal error.
