@@ -9,7 +9,7 @@ use std::time::Duration;
 use nnrp_session::{IDLE_TIMEOUT, Side};
 use nnrp_wire::TransportId;
 use quinn::crypto::rustls::{QuicClientConfig, QuicServerConfig};
-use quinn::{Endpoint, EndpointConfig, IdleTimeout, TransportConfig, VarInt};
+use quinn::{AckFrequencyConfig, Endpoint, EndpointConfig, IdleTimeout, TransportConfig, VarInt};
 use rustls::pki_types::CertificateDer;
 use socket2::{Domain, Protocol, Socket, Type};
 
@@ -39,6 +39,10 @@ pub(crate) const MAX_CONCURRENT_FRAMES: u32 = 1024;
 
 /// The control stream, and one more so that a peer that opens a second gets told (R-QUIC-8).
 const MAX_BIDI_STREAMS: u32 = 2;
+
+/// Packets after which the peer acknowledges at once, if it speaks that extension; fewer it acknowledges with what it sends
+/// itself, or after 25 ms. QUIC's own rule, every second packet, costs a packet and a wake-up on both sides for each two of a body.
+const ACKNOWLEDGED_AT_ONCE: u32 = 10;
 
 /// Kernel buffers of the UDP socket: bursts of a whole tensor must not overflow them. The kernel may grant less.
 const SOCKET_BUFFER_BYTES: usize = 4 * 1024 * 1024;
@@ -277,6 +281,9 @@ fn transport_config(options: &QuicOptions) -> TransportConfig {
         .max_idle_timeout(options.idle_timeout.and_then(|limit| IdleTimeout::try_from(limit).ok()))
         // A third of the idle timeout: two may be lost.
         .keep_alive_interval(options.idle_timeout.map(|limit| limit / 3));
+    let mut acknowledging = AckFrequencyConfig::default();
+    acknowledging.ack_eliciting_threshold(VarInt::from_u32(ACKNOWLEDGED_AT_ONCE));
+    config.ack_frequency_config(Some(acknowledging));
     if options.max_datagram_frame_size == 0 {
         config.datagram_receive_buffer_size(None);
     } else {

@@ -27,6 +27,10 @@ pub(super) const BATCH: usize = 64;
 /// Results and drops larger than this give way to smaller ones; so do, among them, the larger.
 const BIG_FRAME_BYTES: usize = 64 * 1024;
 
+/// A frame larger than this is watched by a task of its own: when the peer does not want it any more, what is left of it is not sent.
+/// Smaller ones have left by the time anybody could hear of that.
+const WATCHED_BYTES: usize = 256 * 1024;
+
 /// A packet that is to leave: where it came from, and the ticket of its delivery.
 #[derive(Debug)]
 pub(super) struct Leaving {
@@ -164,6 +168,8 @@ impl Outlet {
         let mut frame = Stalled { stream, pieces, bytes, origin, ticket };
         if bytes > BIG_FRAME_BYTES {
             let _ = frame.stream.set_priority(priority(bytes));
+        }
+        if bytes > WATCHED_BYTES {
             self.stalled.push(frame);
             return;
         }
