@@ -161,4 +161,20 @@ mod tests {
         assert!(ids(order.completed(7, FrameKey::new(1), ())).is_empty());
         assert_eq!(ids(order.gave_up(3)), [7]);
     }
+
+    #[test]
+    fn a_new_stream_passes_others_unless_they_carry_its_frame_or_nobody_knows() {
+        let (one, two) = (FrameKey::new(1), FrameKey::new(2));
+        let mut order = Order::default();
+        assert!(order.lets_pass(one));
+        order.named(3, one);
+        assert!(!order.lets_pass(one), "that one was sent first");
+        assert!(order.lets_pass(two));
+        order.opened(7);
+        assert!(!order.lets_pass(two), "it may be what was sent first");
+        assert!(order.completed(11, two, ()).is_empty());
+        order.gave_up(3);
+        assert_eq!(ids(order.gave_up(7)), [11]);
+        assert!(order.lets_pass(one) && order.lets_pass(two));
+    }
 }

@@ -181,3 +181,28 @@ impl Ahead {
         wanted - room.len()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_was_read_ahead_comes_out_in_order_whatever_its_pieces() {
+        let mut ahead = Ahead::default();
+        for (piece, bytes) in ahead.0.iter_mut().zip([&b"ab"[..], b"", b"cdef", b"g"]) {
+            *piece = Bytes::copy_from_slice(bytes);
+        }
+        assert_eq!(ahead.len(), 7);
+        let mut bytes = [0; 3];
+        assert_eq!(ahead.copy_to(&mut bytes), 3);
+        assert_eq!(&bytes, b"abc");
+        let mut moved = Vec::new();
+        ahead.move_to(2, |part| moved.extend_from_slice(part));
+        assert_eq!((moved.as_slice(), ahead.len()), (&b"de"[..], 2));
+        let mut bytes = [b'-'; 3];
+        assert_eq!(ahead.copy_to(&mut bytes), 2, "that was all");
+        assert_eq!(&bytes, b"fg-");
+        ahead.hold(Bytes::from_static(b"more"));
+        assert_eq!(ahead.len(), 4);
+    }
+}
