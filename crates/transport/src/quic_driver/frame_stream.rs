@@ -37,6 +37,15 @@ impl FrameStream {
         FrameStream { stream, ahead }
     }
 
+    /// Reads what has arrived since: streams that were opened later may have been looked at meanwhile, and must not be handled before
+    /// this one if all of it is there.
+    pub(super) fn read_on(&mut self) {
+        let used = self.ahead.0.iter().rposition(|piece| !piece.is_empty()).map_or(0, |last| last + 1);
+        if let Some(free) = self.ahead.0.get_mut(used..).filter(|free| !free.is_empty()) {
+            let _ = self.stream.read_chunks(free).now_or_never();
+        }
+    }
+
     pub(super) fn id(&self) -> u64 {
         u64::from(self.stream.id())
     }

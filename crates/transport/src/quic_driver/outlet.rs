@@ -31,6 +31,13 @@ const BIG_FRAME_BYTES: usize = 64 * 1024;
 /// Smaller ones have left by the time anybody could hear of that.
 const WATCHED_BYTES: usize = 256 * 1024;
 
+/// Priorities of small frames, from just below [`CONTROL_PRIORITY`] down to 0: some hours of a busy session, until once a few frames
+/// may leave before those in front of them.
+const NUMBERS: u32 = 1 << 30;
+
+/// That of control packets.
+pub(super) const CONTROL_PRIORITY: i32 = 1 << 30;
+
 /// A packet that is to leave: where it came from, and the ticket of its delivery.
 #[derive(Debug)]
 pub(super) struct Leaving {
@@ -74,6 +81,8 @@ pub(crate) struct Outlet {
     /// What was taken from `held`, and for which there was no stream yet.
     frames: VecDeque<Leaving>,
     stalled: Vec<Stalled>,
+    /// Frames begun so far.
+    number: u32,
     /// In the order of sending.
     sent: VecDeque<Sent>,
     /// The writer task looks for acknowledgements before long.
@@ -88,6 +97,7 @@ impl Outlet {
             held: VecDeque::new(),
             frames: VecDeque::new(),
             stalled: Vec::new(),
+            number: 0,
             sent: VecDeque::new(),
             watched: false,
             closed: false,
@@ -166,9 +176,8 @@ impl Outlet {
         let bytes = packet.len();
         let pieces = packet.into_pieces();
         let mut frame = Stalled { stream, pieces, bytes, origin, ticket };
-        if bytes > BIG_FRAME_BYTES {
-            let _ = frame.stream.set_priority(priority(bytes));
-        }
+        let _ = frame.stream.set_priority(priority(bytes, self.number));
+        self.number = self.number.wrapping_add(1);
         if bytes > WATCHED_BYTES {
             self.stalled.push(frame);
             return;
@@ -234,10 +243,14 @@ impl Stalled {
     }
 }
 
-/// Small before big; among the big, the smaller first. Small frames have quinn's own priority, 0.
-fn priority(bytes: usize) -> i32 {
-    let class = (bytes / BIG_FRAME_BYTES).checked_ilog2().map_or(0, |log| log + 1);
-    -i32::try_from(class).unwrap_or(i32::MAX)
+/// Of a frame of `bytes`, the `number`th: small before big; among the big, the smaller first; among the small, those queued first.
+/// Without that, quinn goes on to the next stream where a packet ends, and the rest of a small frame leaves behind all others.
+/// Control packets come before all ([`CONTROL_PRIORITY`]).
+fn priority(bytes: usize, number: u32) -> i32 {
+    match (bytes / BIG_FRAME_BYTES).checked_ilog2() {
+        None => CONTROL_PRIORITY - 1 - i32::try_from(number % NUMBERS).unwrap_or_default(),
+        Some(class) => -1 - i32::try_from(class).unwrap_or(i32::MAX - 1),
+    }
 }
 
 impl Shared {
@@ -275,5 +288,20 @@ impl Shared {
         if more || unwatched {
             link.wake_writer.notify_one();
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn small_frames_leave_in_order_and_before_big_ones() {
+        assert!(CONTROL_PRIORITY > priority(0, 0));
+        assert!(priority(100, 0) > priority(BIG_FRAME_BYTES - 1, 1));
+        assert!(priority(100, NUMBERS - 1) > priority(BIG_FRAME_BYTES, 0));
+        assert_eq!(priority(BIG_FRAME_BYTES, 1), priority(2 * BIG_FRAME_BYTES - 1, 2), "these share");
+        assert!(priority(BIG_FRAME_BYTES, 0) > priority(8 * BIG_FRAME_BYTES, 0));
+        assert!(priority(usize::MAX, 0) < 0);
     }
 }

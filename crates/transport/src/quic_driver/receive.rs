@@ -158,6 +158,9 @@ impl Turn<'_> {
         order: Option<&mut Order<Ordered>>,
     ) -> Begun {
         let id = stream.id();
+        if stream.header().is_none() {
+            stream.read_on();
+        }
         let Some(bytes) = stream.header() else {
             if let Some(order) = order {
                 order.opened(id);
@@ -171,6 +174,9 @@ impl Turn<'_> {
             return Begun::Everything;
         };
         stream.skip_header();
+        if !stream.has_rest(&header) {
+            stream.read_on();
+        }
         let key = FrameKey::from(&header);
         let room = match lane {
             _ if !stream.has_rest(&header) => None,

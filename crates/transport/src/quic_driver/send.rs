@@ -13,7 +13,7 @@ use tokio::sync::oneshot;
 use tokio::task::JoinSet;
 
 use super::Driver;
-use super::outlet::{BATCH, Leaving, Outlet, Progress, Stalled};
+use super::outlet::{BATCH, CONTROL_PRIORITY, Leaving, Outlet, Progress, Stalled};
 use crate::clock;
 use crate::path::Path;
 use crate::pen::Written;
@@ -26,9 +26,6 @@ const CONTROL_PATIENCE: Duration = Duration::from_millis(250);
 
 /// PINGs kept for that; the oldest go first.
 const MAX_HELD_PINGS: usize = 16;
-
-/// Control packets come before all frames: a small one has priority 0, larger ones less.
-const CONTROL_PRIORITY: i32 = 1;
 
 /// How often it is looked which frames have arrived when nobody waits for that: with the next frames, or this late. What a session
 /// that may move keeps of them is kept that much longer.
