@@ -8,9 +8,10 @@
 use std::pin::Pin;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
-use std::task::{Context, Poll, Waker};
+use std::task::{Context, Poll};
 use std::time::{Duration, Instant};
 
+use futures_util::task::AtomicWaker;
 use tokio::runtime::{Builder, Handle};
 use tokio::task::AbortHandle;
 use tokio::time::Sleep;
@@ -27,8 +28,15 @@ pub(crate) struct Alarm(Option<Set>);
 #[derive(Debug)]
 struct Set {
     at: Instant,
-    waker: Waker,
     bell: Bell,
+}
+
+/// What the thread does when it is time, and whom it wakes then: whoever has asked last. (Two wakers of one task need not look
+/// alike, so nothing may depend on that.)
+#[derive(Debug, Default)]
+struct Rung {
+    yet: AtomicBool,
+    waker: AtomicWaker,
 }
 
 #[derive(Debug)]
@@ -36,7 +44,7 @@ enum Bell {
     /// The runtime rings.
     Near(Pin<Box<Sleep>>),
     /// The thread does.
-    Far(Arc<AtomicBool>, AbortHandle),
+    Far(Arc<Rung>, AbortHandle),
 }
 
 impl Drop for Bell {
@@ -60,44 +68,51 @@ impl Alarm {
     /// times.
     pub(crate) fn poll(&mut self, at: Instant, cx: &mut Context<'_>) -> Poll<()> {
         loop {
-            let kept = self.0.take_if(|set| set.at > at || !set.waker.will_wake(cx.waker()));
-            drop(kept);
+            drop(self.0.take_if(|set| set.at > at));
             let Some(set) = &mut self.0 else {
                 let now = clock::now();
                 if at <= now {
                     return Poll::Ready(());
                 }
-                self.0 = Some(Set::new(at, now, cx.waker()));
+                self.0 = Some(Set::new(at, now));
                 continue;
             };
             let rings = match &mut set.bell {
                 Bell::Near(timer) => timer.as_mut().poll(cx).is_ready(),
-                Bell::Far(rung, _) => rung.load(Ordering::Acquire),
+                Bell::Far(rung, _) => {
+                    rung.waker.register(cx.waker());
+                    rung.yet.load(Ordering::Acquire)
+                }
             };
             if !rings {
                 return Poll::Pending;
             }
+            let meant = set.at == at;
             self.0 = None;
+            // The runtime's timers ring by the millisecond, and may be early by a part of one.
+            if meant {
+                return Poll::Ready(());
+            }
         }
     }
 }
 
 impl Set {
-    fn new(at: Instant, now: Instant, waker: &Waker) -> Self {
+    fn new(at: Instant, now: Instant) -> Self {
         let bell = match keeper().filter(|_| at > now + NEAR) {
             None => Bell::Near(Box::pin(tokio::time::sleep_until(at.into()))),
             Some(keeper) => {
-                let rung = Arc::new(AtomicBool::new(false));
-                let (bell, waker) = (rung.clone(), waker.clone());
+                let rung = Arc::new(Rung::default());
+                let bell = rung.clone();
                 let task = keeper.spawn(async move {
                     clock::sleep_until(Some(at)).await;
-                    bell.store(true, Ordering::Release);
-                    waker.wake();
+                    bell.yet.store(true, Ordering::Release);
+                    bell.waker.wake();
                 });
                 Bell::Far(rung, task.abort_handle())
             }
         };
-        Set { at, waker: waker.clone(), bell }
+        Set { at, bell }
     }
 }
 
