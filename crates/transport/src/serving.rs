@@ -92,12 +92,18 @@ impl Serving {
         socket.feed();
         let before = self.link.frames_received();
         let _entered = self.handle.enter();
-        if let Poll::Ready(end) = slot.poll(&mut Context::from_waker(&waker)) {
-            slot.end = Some(end);
-            slot.waker = None;
+        let ended = match slot.poll(&mut Context::from_waker(&waker)) {
+            Poll::Ready(end) => {
+                slot.end = Some(end);
+                true
+            }
+            Poll::Pending => false,
+        };
+        self.exit(slot);
+        if ended {
+            // Not before the slot is free: the task would find it taken, and nobody would call it again.
             waker.wake();
         }
-        self.exit(slot);
         if self.link.frames_received() - before >= MANY_FRAMES {
             self.expect_bulk();
         }
@@ -192,5 +198,74 @@ impl Served {
 
     pub(crate) fn get(&self) -> Option<Arc<Serving>> {
         self.0.get().and_then(Weak::upgrade)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    use std::net::{Ipv4Addr, SocketAddr};
+    use std::time::Duration;
+
+    use nnrp_session::{Side, TransportEnd};
+    use nnrp_wire::TransportId;
+    use tokio::net::{TcpListener, TcpStream};
+
+    use crate::buffer::BufferPool;
+    use crate::shared::Parts;
+
+    const PATIENCE: Duration = Duration::from_secs(10);
+
+    async fn socket() -> Socket {
+        let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.unwrap();
+        let (stream, _) = tokio::join!(TcpStream::connect(listener.local_addr().unwrap()), listener.accept());
+        Socket::new(stream.unwrap())
+    }
+
+    fn link() -> Arc<Link> {
+        let nowhere = SocketAddr::from((Ipv4Addr::LOCALHOST, 0));
+        Link::new(Parts {
+            side: Side::Server,
+            transport: TransportId::Tcp,
+            peer: nowhere,
+            local: nowhere,
+            quic: None,
+            encrypted: false,
+            certificates: Vec::new(),
+            pool: BufferPool::default(),
+            claimed: true,
+        })
+    }
+
+    #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+    async fn an_end_that_the_loop_sees_while_the_task_asks_is_told() {
+        let (tell, told) = std::sync::mpsc::channel::<Arc<Serving>>();
+        let told = Mutex::new(told);
+        let mut first = true;
+        let reading = std::future::poll_fn(move |cx| {
+            if std::mem::take(&mut first) {
+                return Poll::Pending;
+            }
+            // The loop's turn. The task is called, and finds that somebody else has the reader.
+            let serving = told.lock().unwrap().recv_timeout(PATIENCE).unwrap();
+            cx.waker().wake_by_ref();
+            while !serving.again.load(Ordering::SeqCst) {
+                std::thread::yield_now();
+            }
+            Poll::Ready(ReadEnd::Transport(TransportEnd { clean: true, text: String::new() }))
+        });
+        let serving = Serving::new(reading, Some(socket().await), link());
+        let task = tokio::spawn({
+            let serving = serving.clone();
+            async move { serving.read().await }
+        });
+        while serving.slot.lock().unwrap().waker.is_none() {
+            tokio::task::yield_now().await;
+        }
+        tell.send(serving.clone()).unwrap();
+        std::thread::spawn(move || serving.serve());
+        let end = tokio::time::timeout(PATIENCE, task).await.expect("the task hears of the end").unwrap();
+        assert!(matches!(end, ReadEnd::Transport(_)));
     }
 }
