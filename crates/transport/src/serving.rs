@@ -128,12 +128,12 @@ impl Serving {
 
     fn exit(&self, slot: MutexGuard<'_, Slot>) {
         drop(slot);
-        // Who has it by now polls after the one that wanted to.
-        if self.again.swap(false, Ordering::SeqCst)
-            && let Some(slot) = self.enter()
-            && let Some(waker) = &slot.waker
-        {
-            waker.wake_by_ref();
+        if self.again.swap(false, Ordering::SeqCst) {
+            // Who has it by now polls after the one that wanted to. Otherwise the task is called, once the slot is free again.
+            let task = self.enter().and_then(|slot| slot.waker.clone());
+            if let Some(task) = task {
+                task.wake();
+            }
         }
     }
 
@@ -211,6 +211,7 @@ mod tests {
     use nnrp_session::{Side, TransportEnd};
     use nnrp_wire::TransportId;
     use tokio::net::{TcpListener, TcpStream};
+    use tokio::sync::Notify;
 
     use crate::buffer::BufferPool;
     use crate::shared::Parts;
@@ -236,6 +237,41 @@ mod tests {
             pool: BufferPool::default(),
             claimed: true,
         })
+    }
+
+    #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+    async fn no_call_is_lost_although_the_loop_looks_at_the_same_moment() {
+        const CALLS: usize = 20_000;
+        let (call, answer) = (Arc::new(Notify::new()), Arc::new(Notify::new()));
+        let reading = {
+            let (call, answer) = (call.clone(), answer.clone());
+            async move {
+                loop {
+                    call.notified().await;
+                    answer.notify_one();
+                }
+            }
+        };
+        let serving = Serving::new(reading, Some(socket().await), link());
+        let task = tokio::spawn({
+            let serving = serving.clone();
+            async move { serving.read().await }
+        });
+        // The loop looks once for each call, and never again: what it keeps the task from doing then stays undone.
+        let (turn, turns) = std::sync::mpsc::channel::<()>();
+        let event_loop = std::thread::spawn({
+            let serving = serving.clone();
+            move || turns.iter().for_each(|()| serving.serve())
+        });
+        for number in 0..CALLS {
+            turn.send(()).unwrap();
+            call.notify_one();
+            let answered = tokio::time::timeout(PATIENCE, answer.notified()).await;
+            assert!(answered.is_ok(), "call {number} was lost");
+        }
+        drop(turn);
+        event_loop.join().unwrap();
+        task.abort();
     }
 
     #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
