@@ -10,8 +10,6 @@ ROOT = Path(__file__).parents[2]
 NOT_IN_CI = {
     "bench": "half an hour; bench/test_smoke.py runs the same program with small numbers",
     "bench-quick": "two minutes on a machine that has to be quiet; bench/test_smoke.py runs the same program",
-    "deny": "its tool compiles for minutes; a part of `make release-check`",
-    "semver": "its tool compiles for minutes; a part of `make release-check`",
     "release-check": "half an hour; before a release, by hand",
     "develop": "an editable build of what `make test` builds as a wheel",
     "differential": "minutes of comparing; the golden packets are compared in python/tests/core",
