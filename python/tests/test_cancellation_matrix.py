@@ -125,6 +125,15 @@ def receive_a_submit(server, client, number):
     return server.receive_submit()
 
 
+async def drain_batch(server, client, number, got):
+    await drain(server, client, number, got[0] if got else None)
+
+
+@case("ServerSession.receive_submits", prepare=submitted, settle=drain_batch)
+def receive_several_submits(server, client, number):
+    return server.receive_submits(4)
+
+
 @case("ServerSession.receive_submit", settle=None)
 def receive_a_submit_that_does_not_come(server, client, number):
     return server.receive_submit()
