@@ -89,7 +89,7 @@ impl Serving {
         let Some(socket) = &self.socket else { return };
         let Some(mut slot) = self.enter() else { return };
         let Some(waker) = slot.waker.clone() else { return };
-        socket.feed();
+        socket.begin_turn();
         let before = self.link.frames_received();
         let _entered = self.handle.enter();
         let ended = match slot.poll(&mut Context::from_waker(&waker)) {
@@ -99,6 +99,7 @@ impl Serving {
             }
             Poll::Pending => false,
         };
+        socket.end_turn();
         self.exit(slot);
         if ended {
             // Not before the slot is free: the task would find it taken, and nobody would call it again.

@@ -8,7 +8,7 @@
 use std::io::{self, IoSlice, Read, Write};
 use std::net::Shutdown;
 use std::pin::Pin;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 use std::task::{Context, Poll, Waker, ready};
 
@@ -23,6 +23,10 @@ use crate::loop_sockets::Place;
 /// better served by a thread of its own.
 const LENT_READ: usize = 64 * 1024;
 
+/// Reads in one turn of the loop. A peer that has still more to send then is for the runtime, whose tasks give way to others: it
+/// must not keep the loop from everything else.
+const LENT_READS: u32 = 8;
+
 /// Both directions of a socket. Clones share it; it closes with the last of them.
 #[derive(Clone, Debug)]
 pub(crate) struct Socket(Arc<Inner>);
@@ -35,6 +39,10 @@ struct Inner {
     write_waits: AtomicBool,
     /// A lent socket was read until there was nothing more, as far as is known. Not asked again until the loop sees bytes.
     starved: AtomicBool,
+    /// Reads since the loop's turn began.
+    reads: AtomicU32,
+    /// It is the loop that polls, right now.
+    in_turn: AtomicBool,
     handle: Handle,
 }
 
@@ -66,6 +74,8 @@ impl Socket {
             mode: RwLock::new(Mode::Runtime(Arc::new(stream))),
             write_waits: AtomicBool::new(false),
             starved: AtomicBool::new(false),
+            reads: AtomicU32::new(0),
+            in_turn: AtomicBool::new(false),
             handle: Handle::current(),
         }))
     }
@@ -130,8 +140,19 @@ impl Socket {
     }
 
     /// Forgets what the last read of the lent socket found.
-    pub(crate) fn feed(&self) {
+    fn feed(&self) {
         self.0.starved.store(false, Ordering::Relaxed);
+        self.0.reads.store(0, Ordering::Relaxed);
+    }
+
+    /// The loop polls its reader from now on, until [`Socket::end_turn`].
+    pub(crate) fn begin_turn(&self) {
+        self.feed();
+        self.0.in_turn.store(true, Ordering::Relaxed);
+    }
+
+    pub(crate) fn end_turn(&self) {
+        self.0.in_turn.store(false, Ordering::Relaxed);
     }
 
     /// Whether it is lent, and was read until there was nothing more.
@@ -200,6 +221,11 @@ impl AsyncRead for Socket {
     ) -> Poll<io::Result<()>> {
         let mode = self.mode();
         match &*mode {
+            // It was taken back during the loop's turn: the task goes on.
+            Mode::Runtime(_) if self.0.in_turn.load(Ordering::Relaxed) => {
+                cx.waker().wake_by_ref();
+                Poll::Pending
+            }
             Mode::Runtime(stream) => loop {
                 ready!(stream.poll_read_ready(cx))?;
                 match stream.try_read_buf(buffer) {
@@ -210,7 +236,8 @@ impl AsyncRead for Socket {
             Mode::Lent(lent) => loop {
                 let mut stream = &lent.stream;
                 let room = buffer.remaining().min(LENT_READ);
-                if self.0.starved.load(Ordering::Relaxed) {
+                let enough = self.0.reads.fetch_add(1, Ordering::Relaxed) >= LENT_READS;
+                if enough || self.0.starved.load(Ordering::Relaxed) {
                     return Poll::Pending;
                 }
                 match stream.read(buffer.initialize_unfilled_to(room)) {
@@ -272,5 +299,48 @@ impl AsyncWrite for Socket {
             io::ErrorKind::NotConnected => Ok(()),
             _ => Err(error),
         }))
+    }
+}
+
+#[cfg(all(test, target_os = "linux"))]
+mod tests {
+    use super::*;
+
+    use std::net::Ipv4Addr;
+    use std::sync::Weak;
+
+    use tokio::io::AsyncWriteExt;
+    use tokio::net::TcpListener;
+
+    use crate::loop_sockets::LoopSockets;
+
+    #[tokio::test]
+    async fn a_turn_of_the_loop_ends_although_there_is_more_to_read() {
+        const STEP: usize = 64;
+        let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.unwrap();
+        let (peer, ours) =
+            tokio::join!(TcpStream::connect(listener.local_addr().unwrap()), listener.accept());
+        let (mut peer, mut socket) = (peer.unwrap(), Socket::new(ours.unwrap().0));
+        peer.write_all(&[7; 100 * STEP]).await.unwrap();
+        socket.in_runtime().unwrap().readable().await.unwrap();
+
+        let sockets = LoopSockets::new(Handle::current()).unwrap();
+        assert!(socket.lend(sockets.place(Weak::new()).unwrap(), Waker::noop().clone()));
+        let turn = |socket: &mut Socket| {
+            socket.begin_turn();
+            let mut reads = 0;
+            let mut bytes = [0; STEP];
+            let mut cx = Context::from_waker(Waker::noop());
+            while Pin::new(&mut *socket).poll_read(&mut cx, &mut ReadBuf::new(&mut bytes)).is_ready() {
+                reads += 1;
+                assert!(reads <= LENT_READS, "it goes on and on");
+            }
+            socket.end_turn();
+            reads
+        };
+        assert_eq!(turn(&mut socket), LENT_READS);
+        assert!(!socket.is_starved(), "so that it is taken back");
+        socket.take_back();
+        assert_eq!(turn(&mut socket), 0, "what the runtime has is not for the loop");
     }
 }
