@@ -14,6 +14,9 @@ use crate::{Result, failed};
 /// How long an answer may take.
 const PATIENCE: Duration = Duration::from_secs(20);
 
+/// Bytes that [`Raw::read_a_little`] takes at most.
+pub(crate) const READ_AT_ONCE: usize = 1024;
+
 /// A connection without manners.
 #[derive(Debug)]
 pub struct Raw {
@@ -192,7 +195,7 @@ impl Raw {
     ///
     /// At the end of the stream.
     pub async fn read_a_little(&mut self) -> Result<()> {
-        let mut bytes = [0; 1024];
+        let mut bytes = [0; READ_AT_ONCE];
         let read = match &mut self.stream {
             Stream::Tcp(stream) => stream.read(&mut bytes).await?,
             Stream::Tls(stream) => stream.read(&mut bytes).await?,

@@ -14,7 +14,7 @@ use crate::victim::{Kind, Mode};
 use crate::{Result, counting};
 
 /// Bytes of a result in [`Mode::Lavish`].
-const LAVISH_BYTES: usize = 1024 * 1024;
+pub(crate) const LAVISH_BYTES: usize = 1024 * 1024;
 
 /// Serves until standard input ends. The first line on standard output is `ADDRESS CERTIFICATE`, the certificate's PEM in
 /// hexadecimal; then one line for each line that is read.

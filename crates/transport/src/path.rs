@@ -299,13 +299,13 @@ impl Path {
         }
     }
 
-    /// The session or raw connection has ended this long ago, and twice: nothing may take longer than that to leave.
-    /// Or it has left, and the time of what it left behind is over.
+    /// The session or raw connection has ended this long ago, and twice: nothing may take longer than that to leave,
+    /// however many packets it is. Or it has left, and the time of what it left behind is over.
     pub(crate) async fn overdue(&self) {
         let session = self.session();
         let ended = async {
-            session.until_ended().await;
-            clock::sleep_until(Some(clock::now() + 2 * DRAIN_TIME)).await;
+            let ended_at = session.end_time().await;
+            clock::sleep_until(Some(ended_at + 2 * DRAIN_TIME)).await;
         };
         tokio::select! {
             () = ended => {}

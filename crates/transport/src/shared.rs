@@ -1,7 +1,7 @@
 //! What the application's end of a connection and its driver tasks share: the machine, the inbox, and the bounds.
 
 use std::net::SocketAddr;
-use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::Instant;
 
@@ -75,8 +75,8 @@ pub(crate) struct Shared {
     pub(crate) credit: watch::Sender<u64>,
     credit_told: AtomicU64,
     pub(crate) ended: watch::Sender<Option<Closed>>,
-    /// It has, for those who ask with every packet.
-    is_ended: AtomicBool,
+    /// When it has, for those who ask with every packet.
+    ended_at: OnceLock<Instant>,
     /// The transport connection that carries it now.
     link: watch::Sender<Arc<Link>>,
     /// The one it has left last, as long as something may still come from there.
@@ -176,7 +176,7 @@ impl Shared {
             credit: watch::Sender::new(0),
             credit_told: AtomicU64::new(0),
             ended: watch::Sender::new(None),
-            is_ended: AtomicBool::new(false),
+            ended_at: OnceLock::new(),
             link: watch::Sender::new(link.clone()),
             left: Mutex::default(),
             corks: Corks::default(),
@@ -370,12 +370,19 @@ impl Shared {
     }
 
     pub(crate) fn is_ended(&self) -> bool {
-        self.is_ended.load(Ordering::Acquire)
+        self.ended_at.get().is_some()
+    }
+
+    /// Waits until the session or raw connection has ended, and tells when it did.
+    pub(crate) async fn end_time(&self) -> Instant {
+        self.until_ended().await;
+        // Whoever hears of it before the time is written down hears of it at that time.
+        self.ended_at.get().copied().unwrap_or_else(clock::now)
     }
 
     pub(crate) fn end(&self, closed: Closed) {
         self.ended.send_replace(Some(closed));
-        self.is_ended.store(true, Ordering::Release);
+        let _ = self.ended_at.set(clock::now());
     }
 
     /// TLS is why the transport ends. The first reason stays.

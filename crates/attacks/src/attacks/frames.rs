@@ -7,11 +7,16 @@ use nnrp::wire::{FrameSubmitMetadata, Header, MessageType, Revision, SubmitFrame
 use quinn::{TransportConfig, VarInt};
 
 use super::{Scale, dialer};
-use crate::raw::{bulky, packet, submit};
+use crate::raw::{READ_AT_ONCE, bulky, packet, submit};
+use crate::serve::LAVISH_BYTES;
 use crate::{Dialer, Kind, Result, Victim, failed};
 
 /// How long a victim that is busy may take nothing before it counts as holding its attacker back.
 const HELD_BACK: Duration = Duration::from_secs(1);
+
+/// From the end of a session on, for all that is left of it together: twice the drain time to write it and once for the peer to
+/// close, and some room for a busy machine.
+const LEAVING: Duration = Duration::from_secs(18);
 
 /// One client speaks for another's session.
 pub(super) async fn session_id_spoofing(victim: &Victim, scale: Scale) -> Result<()> {
@@ -170,7 +175,8 @@ pub(super) async fn one_byte_at_a_time(victim: &Victim, scale: Scale) -> Result<
     Ok(())
 }
 
-/// A client that has said goodbye reads a byte now and then of what it is owed: that does not keep its session.
+/// A client that has said goodbye reads now and then of what it is owed, as much as one result each time: that does not keep
+/// its session, nor does each result get the time that all of them have.
 pub(super) async fn slow_reader_after_goodbye(victim: &Victim, _scale: Scale) -> Result<()> {
     let before = victim.memory().await?;
     let mut client = dialer(victim)?.session().await?;
@@ -181,18 +187,26 @@ pub(super) async fn slow_reader_after_goodbye(victim: &Victim, _scale: Scale) ->
     client.until(MessageType::ResultPush).await?;
     client.send(&packet(MessageType::Close, client.session, 0, &[], &[])).await?;
     let trickle = async {
-        while client.read_a_little().await.is_ok() {
-            clock::sleep_until(Some(clock::now() + Duration::from_millis(50))).await;
+        'reading: loop {
+            for _ in 0..LAVISH_BYTES / READ_AT_ONCE {
+                if client.read_a_little().await.is_err() {
+                    break 'reading;
+                }
+            }
+            clock::sleep_until(Some(clock::now() + Duration::from_secs(4))).await;
         }
         // A reset is the end, too.
         std::future::pending::<Result<()>>().await
     };
     let forgotten = async {
         victim.until("the session over", |memory| memory.sessions == 0).await?;
-        victim.until("the socket closed", |memory| memory.files <= before.files).await
+        let over = clock::now();
+        victim.until("the socket closed", |memory| memory.files <= before.files).await?;
+        let left = clock::now().saturating_duration_since(over);
+        if left > LEAVING { failed(format!("the socket closed after {left:?}")) } else { Ok(()) }
     };
     tokio::select! {
         trickled = trickle => trickled,
-        forgotten = forgotten => forgotten.map(|_| ()),
+        forgotten = forgotten => forgotten,
     }
 }
