@@ -94,20 +94,19 @@ def one(
     server_cores, client_cores = [{core} for core in cell.mode.cores] if cell.mode.cores else (every, every)
     pin(server.pid, server_cores)
     forget_peak(server.pid)
-    seconds = plan.seconds_of(cell)
     options = {
         "port": port,
         "size": cell.size,
         "in-flight": cell.mode.in_flight,
         "sessions": cell.mode.sessions,
-        "seconds": seconds,
+        "seconds": plan.seconds_of(cell),
         "warm-up": plan.warm_up,
         **(client_options or {}),
     }
     command = [*contender.client, *worded(options)]
     log = BUILD / "logs" / f"{contender.name}.client"
     with Program(command, contender.environment, log, client_cores) as client:
-        return measure(server, client, seconds + plan.warm_up)
+        return measure(server, client, options["seconds"] + options["warm-up"])
 
 
 def run(plan: Plan, found: dict[str, Contender], results: Results) -> None:

@@ -1,6 +1,7 @@
 """Our echo server, written as the documentation shows it: every tensor is sent back.
 
-``python ours.py --loop asyncio|uvloop --transport tcp|tls|quic --certificates DIRECTORY [--hold FRAMES]``
+``python ours.py --loop asyncio|uvloop --transport tcp|tls|quic --certificates DIRECTORY [--host IP]
+[--hold FRAMES]``
 """
 
 from __future__ import annotations
@@ -56,12 +57,12 @@ def listening(options: argparse.Namespace) -> contextlib.AbstractAsyncContextMan
     """Bind a free port."""
     certificate, key = options.certificates / "certificate.pem", options.certificates / "private_key.pem"
     if options.transport == "quic":
-        return serve_quic("127.0.0.1", 0, create_quic_server_configuration(certificate, key))
+        return serve_quic(options.host, 0, create_quic_server_configuration(certificate, key))
     if options.transport == "tls":
         return serve_tcp(
-            "127.0.0.1", 0, config=create_tcp_server_configuration(certificate=certificate, private_key=key)
+            options.host, 0, config=create_tcp_server_configuration(certificate=certificate, private_key=key)
         )
-    return serve_tcp("127.0.0.1", 0, config=create_tcp_server_configuration())
+    return serve_tcp(options.host, 0, config=create_tcp_server_configuration())
 
 
 async def main(options: argparse.Namespace) -> None:
@@ -89,6 +90,7 @@ def parse() -> argparse.Namespace:
     parser.add_argument("--loop", choices=["asyncio", "uvloop"], required=True)
     parser.add_argument("--transport", choices=["tcp", "tls", "quic"], required=True)
     parser.add_argument("--certificates", type=Path, required=True)
+    parser.add_argument("--host", default="127.0.0.1")
     parser.add_argument("--hold", type=int, default=1)
     return parser.parse_args()
 

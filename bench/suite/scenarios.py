@@ -1,4 +1,4 @@
-"""Three questions that are not about frames per second, each with an answer that can be right or wrong."""
+"""Questions that are not about frames per second, each with an answer that can be right or wrong."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from dataclasses import dataclass, field, replace
 
 from suite.cells import row, size_text
 from suite.contenders import Contender
+from suite.link import BITS_PER_SECOND, Link, LinkUnavailableError
 from suite.plan import Cell
 from suite.process import Sample
 from suite.targets import KIB, MIB, Mode
@@ -117,4 +118,73 @@ def memory(measure: Measure, contenders: dict[str, Contender], _rounds: int) -> 
     return answer
 
 
-SCENARIOS = {"fairness": fairness, "growth": growth, "memory": memory}
+LOSS = 0.01
+GOODPUT_SHARE = 0.9
+#: Of each measurement over the link: some hundred round trips after the start has been slow.
+LINK_SECONDS, LINK_WARM_UP = 4, 1
+LARGE = Cell(MIB, Mode("8", "8 in flight", 8))
+SMALL = Cell(4 * KIB, Mode("8", "8 in flight", 8))
+
+
+def link(measure: Measure, contenders: dict[str, Contender], _rounds: int) -> Answer:
+    """What is left of it all over a link with a distance, and over one that loses packets."""
+    answer = Answer(
+        "Over a link",
+        f"A simulated link of {BITS_PER_SECOND // 1_000_000} Mbit/s with a round trip of 20 ms. Goodput: "
+        f"what payloads of {size_text(LARGE.size)}, 8 in flight, take of the link in one direction while as "
+        f"much goes the other way; without loss it should be at least {GOODPUT_SHARE:g}. Small frames: p50 and "
+        f"p99 in milliseconds of {size_text(SMALL.size)}, 8 in flight, with {LOSS:.0%} of the packets lost "
+        f"each way, alone and beside frames of {size_text(LARGE.size)} in the same session; over QUIC p99 "
+        "should be below that over TCP with TLS.",
+        ["", "goodput", f"with {LOSS:.0%} loss", "small, p50", "p99", "small beside large, p50", "p99"],
+    )
+    try:
+        samples = over_the_link(measure, contenders)
+    except LinkUnavailableError as error:
+        return replace(answer, text=f"Not measured: {error}.", head=[""])
+    for name in dict.fromkeys(name for name, _ in samples):
+        shares = [
+            samples[name, kind].rate * LARGE.size * 8 / BITS_PER_SECOND for kind in ("goodput", "lossy")
+        ]
+        cells = [f"{shares[0]:.2f} {'✓' if shares[0] >= GOODPUT_SHARE else '✗'}", f"{shares[1]:.2f}"]
+        value: dict[str, object] = {"contender": name, "goodput": shares[0], "lossy_goodput": shares[1]}
+        for kind in ("small", "beside"):
+            sample, rival = samples.get((name, kind)), samples.get((name.replace("-quic", "-tls"), kind))
+            if sample is None or rival is None:
+                cells += ["", ""]
+                continue
+            verdict = "" if rival is sample else " ✓" if sample.p99_us < rival.p99_us else " ✗"
+            cells += [f"{sample.p50_us / 1000:.0f}", f"{sample.p99_us / 1000:.0f}{verdict}"]
+            value[f"{kind}_p50_us"], value[f"{kind}_p99_us"] = sample.p50_us, sample.p99_us
+        answer.rows.append([name, *cells])
+        answer.values.append(value)
+    return answer
+
+
+def over_the_link(measure: Measure, contenders: dict[str, Contender]) -> dict[tuple[str, str], Sample]:
+    """Measure everybody over a link without loss, and over one with it.
+
+    Raises:
+        LinkUnavailableError: this machine lets us make none.
+
+    """
+    timing = {"seconds": LINK_SECONDS, "warm-up": LINK_WARM_UP}
+    kinds: dict[str, tuple[float, Cell, dict[str, int]]] = {
+        "goodput": (0.0, LARGE, {}),
+        "lossy": (LOSS, LARGE, {}),
+        "small": (LOSS, SMALL, {}),
+        "beside": (LOSS, SMALL, {"beside-size": LARGE.size}),
+    }
+    samples = {}
+    for loss in (0.0, LOSS):
+        with Link(loss) as made:
+            for name in ("floor-tls", "rust-tls", "floor-quic", "rust-quic"):
+                contender = made.across(contenders[name])
+                for kind, (wanted, cell, options) in kinds.items():
+                    # A floor has frames of one size in a session.
+                    if wanted == loss and not (kind == "beside" and name.startswith("floor-")):
+                        samples[name, kind] = measure(contender, cell, {**timing, **options}, {})
+    return samples
+
+
+SCENARIOS = {"fairness": fairness, "growth": growth, "memory": memory, "link": link}

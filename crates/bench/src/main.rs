@@ -2,9 +2,10 @@
 //!
 //! ```text
 //! nnrp-bench certificate DIRECTORY
-//! nnrp-bench serve --kind ours|floor --transport tcp|tls|quic [--certificates DIRECTORY] [--hold FRAMES]
-//! nnrp-bench load  --kind ours|floor --transport tcp|tls|quic --port N --size BYTES [--in-flight N] [--sessions N]
-//!                  [--seconds S] [--warm-up S] [--certificates DIRECTORY] [--background-size BYTES]
+//! nnrp-bench serve --kind ours|floor --transport tcp|tls|quic [--host IP] [--certificates DIRECTORY] [--hold FRAMES]
+//! nnrp-bench load  --kind ours|floor --transport tcp|tls|quic [--host IP] --port N --size BYTES [--in-flight N]
+//!                  [--sessions N] [--seconds S] [--warm-up S] [--certificates DIRECTORY] [--background-size BYTES]
+//!                  [--beside-size BYTES]
 //! ```
 //!
 //! A server prints one line of JSON with its port and ends when its standard input does. A client prints one line when its

@@ -1,5 +1,6 @@
 //! What a server or a client is told.
 
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -25,13 +26,22 @@ pub(crate) enum Transport {
     Quic,
 }
 
+/// Who decides how much may be under way on a QUIC connection of the floor: quinn's three.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Congestion {
+    /// What quinn takes without being told.
+    Cubic,
+    Bbr,
+    NewReno,
+}
+
 /// The options of a command; what a command has no use for keeps its default.
 #[derive(Clone, Debug)]
 pub(crate) struct Options {
     pub(crate) kind: Kind,
     pub(crate) transport: Transport,
-    /// Where the server listens; 0 picks a free port.
-    pub(crate) port: u16,
+    /// Where the server listens; port 0 picks a free one.
+    pub(crate) address: SocketAddr,
     /// Payload bytes of a frame, and of its result.
     pub(crate) size: usize,
     /// Frames without an answer, in each session.
@@ -39,6 +49,8 @@ pub(crate) struct Options {
     pub(crate) sessions: usize,
     /// Payload bytes of the frames that one more session moves meanwhile, without being measured; 0: there is none.
     pub(crate) background_size: usize,
+    /// Payload bytes of the frames that the measured sessions of ours move besides, without those being measured; 0: none.
+    pub(crate) beside_size: usize,
     /// Frames a server of ours takes before it answers them all; 0 or 1: each is answered at once.
     pub(crate) hold: usize,
     /// How long to measure, after `warm_up`.
@@ -46,12 +58,13 @@ pub(crate) struct Options {
     pub(crate) warm_up: Duration,
     /// Where [`crate::certificates::write`] put its files.
     pub(crate) certificates: PathBuf,
+    pub(crate) congestion: Congestion,
     /// Threads that run tasks.
     pub(crate) threads: usize,
 }
 
-/// Frames in flight of the session in the background: always one on its way.
-const BACKGROUND_IN_FLIGHT: usize = 2;
+/// Frames in flight of what is not measured: always one on its way.
+pub(crate) const BACKGROUND_IN_FLIGHT: usize = 2;
 
 impl Options {
     /// Reads `--name value` and `--name=value`.
@@ -59,15 +72,17 @@ impl Options {
         let mut options = Options {
             kind: Kind::Ours,
             transport: Transport::Tcp,
-            port: 0,
+            address: SocketAddr::from((Ipv4Addr::LOCALHOST, 0)),
             size: 64,
             in_flight: 1,
             sessions: 1,
             background_size: 0,
+            beside_size: 0,
             hold: 1,
             seconds: Duration::from_secs(1),
             warm_up: Duration::from_millis(200),
             certificates: PathBuf::from("build/bench/certificates"),
+            congestion: Congestion::Cubic,
             threads: 1,
         };
         while let Some(argument) = arguments.next() {
@@ -81,15 +96,18 @@ impl Options {
             match name.as_str() {
                 "--kind" => options.kind = kind(&value)?,
                 "--transport" => options.transport = transport(&value)?,
-                "--port" => options.port = value.parse()?,
+                "--host" => options.address.set_ip(value.parse::<IpAddr>()?),
+                "--port" => options.address.set_port(value.parse()?),
                 "--size" => options.size = value.parse()?,
                 "--in-flight" => options.in_flight = value.parse::<usize>()?.max(1),
                 "--sessions" => options.sessions = value.parse::<usize>()?.max(1),
                 "--background-size" => options.background_size = value.parse()?,
+                "--beside-size" => options.beside_size = value.parse()?,
                 "--hold" => options.hold = value.parse()?,
                 "--seconds" => options.seconds = Duration::try_from_secs_f64(value.parse()?)?,
                 "--warm-up" => options.warm_up = Duration::try_from_secs_f64(value.parse()?)?,
                 "--certificates" => options.certificates = value.into(),
+                "--congestion" => options.congestion = congestion(&value)?,
                 "--threads" => options.threads = value.parse()?,
                 _ => return Err(format!("no such option: {name}").into()),
             }
@@ -99,7 +117,12 @@ impl Options {
 
     /// What the session in the background does; `None` when there is none.
     pub(crate) fn background(&self) -> Option<Options> {
-        let frames = Options { size: self.background_size, in_flight: BACKGROUND_IN_FLIGHT, ..self.clone() };
+        let frames = Options {
+            size: self.background_size,
+            in_flight: BACKGROUND_IN_FLIGHT,
+            beside_size: 0,
+            ..self.clone()
+        };
         (self.background_size > 0).then_some(frames)
     }
 }
@@ -118,5 +141,14 @@ fn transport(value: &str) -> Result<Transport, Error> {
         "tls" => Ok(Transport::Tls),
         "quic" => Ok(Transport::Quic),
         _ => Err(format!("--transport is tcp, tls or quic, not {value:?}").into()),
+    }
+}
+
+fn congestion(value: &str) -> Result<Congestion, Error> {
+    match value {
+        "cubic" => Ok(Congestion::Cubic),
+        "bbr" => Ok(Congestion::Bbr),
+        "newreno" => Ok(Congestion::NewReno),
+        _ => Err(format!("--congestion is cubic, bbr or newreno, not {value:?}").into()),
     }
 }

@@ -1,6 +1,5 @@
 //! Our echo server and our client, as a service would write them with the `nnrp` crate.
 
-use std::net::{Ipv4Addr, SocketAddr};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -11,7 +10,7 @@ use tokio::task::JoinSet;
 
 use crate::Error;
 use crate::certificates::{SERVER_NAME, identity, trust};
-use crate::options::{Options, Transport};
+use crate::options::{BACKGROUND_IN_FLIGHT, Options, Transport};
 use crate::recorder::{Departures, Recorder, looks_right, payload};
 
 /// Credit the server announces: more than any run has in flight, so that it holds nobody back.
@@ -20,9 +19,12 @@ const CREDIT: u16 = 1024;
 /// How long a client waits for the server to have read its goodbye.
 const GOODBYE: Duration = Duration::from_secs(2);
 
+/// Frames that are not measured, in a session whose others are, have the numbers after this.
+const BESIDE: u32 = 1 << 31;
+
 pub(crate) async fn serve(options: &Options) -> Result<(), Error> {
     let config = ServerConfig::new().max_concurrent_frames(CREDIT);
-    let address = SocketAddr::from((Ipv4Addr::LOCALHOST, options.port));
+    let address = options.address;
     let listener = match options.transport {
         Transport::Tcp => Listener::bind_tcp(address, config).await?,
         Transport::Tls => {
@@ -87,7 +89,7 @@ pub(crate) async fn load(options: &Options) -> Result<(), Error> {
     let mut sessions = JoinSet::new();
     for session in connected {
         let (options, recorder) = (options.clone(), recorder.clone());
-        if options.in_flight == 1 {
+        if options.in_flight == 1 && options.beside_size == 0 {
             sessions.spawn(one_by_one(session, options, recorder));
         } else {
             sessions.spawn(many(session, options, recorder));
@@ -104,7 +106,7 @@ pub(crate) async fn load(options: &Options) -> Result<(), Error> {
 }
 
 async fn connect(options: &Options) -> Result<ClientSession, Error> {
-    let address = SocketAddr::from((Ipv4Addr::LOCALHOST, options.port));
+    let address = options.address;
     let config = ClientConfig::new();
     Ok(match options.transport {
         Transport::Tcp => ClientSession::connect_tcp(address, config).await?,
@@ -119,18 +121,18 @@ async fn connect(options: &Options) -> Result<ClientSession, Error> {
     })
 }
 
-fn frame(options: &Options) -> SubmitFrame {
-    let section = Section::new(1, TensorDType::Uint8).tiles([payload(options.size)]);
-    SubmitFrame::new(0).tiles([0]).section(section)
+fn frame(size: usize, id: u32) -> SubmitFrame {
+    let section = Section::new(1, TensorDType::Uint8).tiles([payload(size)]);
+    SubmitFrame::new(id).tiles([0]).section(section)
 }
 
 async fn one_by_one(session: ClientSession, options: Options, recorder: Arc<Recorder>) -> Result<(), Error> {
-    let mut frame = frame(&options);
+    let mut frame = frame(options.size, 0);
     loop {
         frame.frame_id += 1;
         let sent = Instant::now();
         let reply = session.submit(&frame).await?;
-        if check(&reply, &frame)? != frame.frame_id {
+        if check(&reply, |_| &frame)? != frame.frame_id {
             return Err("another frame came back".into());
         }
         if !recorder.arrived(sent) {
@@ -141,40 +143,36 @@ async fn one_by_one(session: ClientSession, options: Options, recorder: Arc<Reco
     Ok(())
 }
 
-/// A task that submits as long as there is room in the window, and one that receives and makes room.
+/// Tasks that submit as long as there is room in their windows, and one that receives and makes room.
 async fn many(session: ClientSession, options: Options, recorder: Arc<Recorder>) -> Result<(), Error> {
     let window = Arc::new(Semaphore::new(options.in_flight));
+    let beside_window =
+        Arc::new(Semaphore::new(if options.beside_size > 0 { BACKGROUND_IN_FLIGHT } else { 0 }));
     let departures = Arc::new(Mutex::new(Departures::new(options.in_flight)));
-    let reference = frame(&options);
-    let mut submitter = tokio::spawn({
-        let (session, window, departures) = (session.clone(), window.clone(), departures.clone());
-        let mut frame = frame(&options);
-        async move {
-            while let Ok(permit) = window.acquire().await {
-                permit.forget();
-                frame.frame_id += 1;
-                departures.lock().await.note(frame.frame_id);
-                session.send(&frame).await?;
-            }
-            Ok::<_, Error>(frame.frame_id)
-        }
-    });
+    let (measured, beside) = (frame(options.size, 0), frame(options.beside_size, BESIDE));
+    let mut submitters = JoinSet::new();
+    submitters.spawn(submit(session.clone(), window.clone(), measured.clone(), Some(departures.clone())));
+    submitters.spawn(submit(session.clone(), beside_window.clone(), beside.clone(), None));
     let mut arrived = 0;
     loop {
-        let id = check(&session.receive().await?, &reference)?;
+        let id = check(&session.receive().await?, |id| if id < BESIDE { &measured } else { &beside })?;
         arrived += 1;
-        if !recorder.arrived(departures.lock().await.of(id)) {
+        if id >= BESIDE {
+            beside_window.add_permits(1);
+        } else if recorder.arrived(departures.lock().await.of(id)) {
+            window.add_permits(1);
+        } else {
             break;
         }
-        window.add_permits(1);
     }
     window.close();
-    // What is still on its way is received, so that the server is at rest when this ends. The submitter may be in the middle of
+    beside_window.close();
+    // What is still on its way is received, so that the server is at rest when this ends. A submitter may be in the middle of
     // a frame, for which the server has to be rid of results.
-    let mut sent = None;
-    while sent != Some(arrived) {
+    let mut sent = 0;
+    while !submitters.is_empty() || sent != arrived {
         tokio::select! {
-            ended = &mut submitter, if sent.is_none() => sent = Some(ended??),
+            Some(ended) = submitters.join_next() => sent += ended??,
             more = session.receive() => {
                 more?;
                 arrived += 1;
@@ -185,13 +183,34 @@ async fn many(session: ClientSession, options: Options, recorder: Arc<Recorder>)
     Ok(())
 }
 
+/// Submits frames like `frame`, with the numbers that follow its own, until its window is closed; returns how many.
+async fn submit(
+    session: ClientSession,
+    window: Arc<Semaphore>,
+    mut frame: SubmitFrame,
+    departures: Option<Arc<Mutex<Departures>>>,
+) -> Result<u32, Error> {
+    let before = frame.frame_id;
+    while let Ok(permit) = window.acquire().await {
+        permit.forget();
+        frame.frame_id += 1;
+        if let Some(departures) = &departures {
+            departures.lock().await.note(frame.frame_id);
+        }
+        session.send(&frame).await?;
+    }
+    Ok(frame.frame_id - before)
+}
+
 /// Looks at a result as the floor's client does, and returns which frame it is of.
-fn check(reply: &Reply, sent: &SubmitFrame) -> Result<u32, Error> {
+/// `sent` has frames like the one of a number.
+fn check<'a>(reply: &Reply, sent: impl FnOnce(u32) -> &'a SubmitFrame) -> Result<u32, Error> {
     let Reply::Result(result) = reply else { return Err(format!("no result: {reply:?}").into()) };
     let section = result.sections().next().ok_or("a result without a section")?;
     let tile = section.tiles().next().ok_or("a section without a tile")?;
-    if !looks_right(&tile, &sent.sections[0].tiles[0]) {
+    let id = result.packet.header.frame_id;
+    if !looks_right(&tile, &sent(id).sections[0].tiles[0]) {
         return Err("other bytes came back".into());
     }
-    Ok(result.packet.header.frame_id)
+    Ok(id)
 }

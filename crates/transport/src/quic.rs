@@ -41,8 +41,16 @@ pub(crate) const MAX_CONCURRENT_FRAMES: u32 = 1024;
 const MAX_BIDI_STREAMS: u32 = 2;
 
 /// Packets after which the peer acknowledges at once, if it speaks that extension; fewer it acknowledges with what it sends
-/// itself, or after 25 ms. QUIC's own rule, every second packet, costs a packet and a wake-up on both sides for each two of a body.
+/// itself, or after [`MAX_ACK_DELAY`]. QUIC's own rule, every second packet, costs a packet and a wake-up on both sides for each two of a body.
 const ACKNOWLEDGED_AT_ONCE: u32 = 10;
+
+/// A packet that overtakes another by this many is acknowledged at once: a gap of one already tells of a loss, and the rest of a
+/// small frame is not followed by much.
+const OVERTAKEN_BY: u32 = 1;
+
+/// How long an acknowledgement may wait for company, instead of QUIC's 25 ms: a sender waits that much longer until it takes the
+/// last packet of what it had to send for lost.
+const MAX_ACK_DELAY: Duration = Duration::from_millis(5);
 
 /// Kernel buffers of the UDP socket: bursts of a whole tensor must not overflow them. The kernel may grant less.
 const SOCKET_BUFFER_BYTES: usize = 4 * 1024 * 1024;
@@ -282,7 +290,10 @@ fn transport_config(options: &QuicOptions) -> TransportConfig {
         // A third of the idle timeout: two may be lost.
         .keep_alive_interval(options.idle_timeout.map(|limit| limit / 3));
     let mut acknowledging = AckFrequencyConfig::default();
-    acknowledging.ack_eliciting_threshold(VarInt::from_u32(ACKNOWLEDGED_AT_ONCE));
+    acknowledging
+        .ack_eliciting_threshold(VarInt::from_u32(ACKNOWLEDGED_AT_ONCE))
+        .reordering_threshold(VarInt::from_u32(OVERTAKEN_BY))
+        .max_ack_delay(Some(MAX_ACK_DELAY));
     config.ack_frequency_config(Some(acknowledging));
     if options.max_datagram_frame_size == 0 {
         config.datagram_receive_buffer_size(None);

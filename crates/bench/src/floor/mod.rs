@@ -31,6 +31,9 @@ pub(crate) async fn serve(options: &Options) -> Result<(), Error> {
 
 /// Keeps frames in flight and measures.
 pub(crate) async fn load(options: &Options) -> Result<(), Error> {
+    if options.beside_size > 0 {
+        return Err("the floor moves frames of one size in a session".into());
+    }
     match options.transport {
         Transport::Tcp => stream::load(options, None).await,
         Transport::Tls => {

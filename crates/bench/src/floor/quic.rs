@@ -4,6 +4,7 @@ use std::net::{Ipv4Addr, SocketAddr};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use quinn::congestion::{BbrConfig, CubicConfig, NewRenoConfig};
 use quinn::crypto::rustls::{QuicClientConfig, QuicServerConfig};
 use quinn::{Connection, Endpoint, EndpointConfig, MtuDiscoveryConfig, RecvStream, TransportConfig, VarInt};
 use socket2::{Domain, Protocol, Socket, Type};
@@ -13,7 +14,7 @@ use tokio::task::JoinSet;
 use super::{ALPN, PREFIX_BYTES, parse, prefix};
 use crate::Error;
 use crate::certificates::SERVER_NAME;
-use crate::options::Options;
+use crate::options::{Congestion, Options};
 use crate::recorder::{Departures, Recorder, looks_right, payload};
 
 /// UDP payload of a packet on Ethernet, over IPv4 and with room for a header of a tunnel.
@@ -31,8 +32,8 @@ const GOODBYE: Duration = Duration::from_millis(500);
 pub(super) async fn serve(options: &Options) -> Result<(), Error> {
     let tls = crate::certificates::server(&options.certificates, ALPN)?;
     let mut config = quinn::ServerConfig::with_crypto(Arc::new(QuicServerConfig::try_from(tls)?));
-    config.transport_config(transport());
-    let endpoint = endpoint(options.port, Some(config))?;
+    config.transport_config(transport(options.congestion));
+    let endpoint = endpoint(options.address, Some(config))?;
     crate::announce(endpoint.local_addr()?.port());
     while let Some(incoming) = endpoint.accept().await {
         tokio::spawn(async move {
@@ -57,9 +58,10 @@ async fn echo(connection: Connection) -> Result<(), Error> {
 pub(super) async fn load(options: &Options) -> Result<(), Error> {
     let tls = crate::certificates::client(&options.certificates, ALPN)?;
     let mut config = quinn::ClientConfig::new(Arc::new(QuicClientConfig::try_from(tls)?));
-    config.transport_config(transport());
-    let endpoint = endpoint(0, None)?;
-    let address = SocketAddr::from((Ipv4Addr::LOCALHOST, options.port));
+    config.transport_config(transport(options.congestion));
+    let address = options.address;
+    let from = if address.ip().is_loopback() { address.ip() } else { Ipv4Addr::UNSPECIFIED.into() };
+    let endpoint = endpoint((from, 0).into(), None)?;
     if let Some(options) = options.background() {
         let connection = endpoint.connect_with(config.clone(), address, SERVER_NAME)?.await?;
         let recorder = Arc::new(Recorder::silent(&options));
@@ -159,7 +161,7 @@ async fn write(connection: &Connection, id: u32, payload: &[u8]) -> Result<(), E
     Ok(())
 }
 
-fn transport() -> Arc<TransportConfig> {
+fn transport(congestion: Congestion) -> Arc<TransportConfig> {
     let mut config = TransportConfig::default();
     let mut discovery = MtuDiscoveryConfig::default();
     discovery.upper_bound(MTU);
@@ -169,16 +171,23 @@ fn transport() -> Arc<TransportConfig> {
         .stream_receive_window(VarInt::from_u32(STREAM_WINDOW_BYTES))
         .receive_window(VarInt::from_u32(CONNECTION_WINDOW_BYTES))
         .send_window(u64::from(CONNECTION_WINDOW_BYTES))
-        .max_concurrent_uni_streams(VarInt::from_u32(STREAMS));
+        .max_concurrent_uni_streams(VarInt::from_u32(STREAMS))
+        // A frame leaves whole before the next one begins. Taking turns, all arrive when the last does.
+        .send_fairness(false);
+    match congestion {
+        Congestion::Cubic => config.congestion_controller_factory(Arc::new(CubicConfig::default())),
+        Congestion::Bbr => config.congestion_controller_factory(Arc::new(BbrConfig::default())),
+        Congestion::NewReno => config.congestion_controller_factory(Arc::new(NewRenoConfig::default())),
+    };
     Arc::new(config)
 }
 
-fn endpoint(port: u16, server: Option<quinn::ServerConfig>) -> Result<Endpoint, Error> {
+fn endpoint(address: SocketAddr, server: Option<quinn::ServerConfig>) -> Result<Endpoint, Error> {
     let socket = Socket::new(Domain::IPV4, Type::DGRAM, Some(Protocol::UDP))?;
     // The kernel may grant less.
     socket.set_recv_buffer_size(SOCKET_BUFFER_BYTES)?;
     socket.set_send_buffer_size(SOCKET_BUFFER_BYTES)?;
-    socket.bind(&SocketAddr::from((Ipv4Addr::LOCALHOST, port)).into())?;
+    socket.bind(&address.into())?;
     let runtime = Arc::new(quinn::TokioRuntime);
     Ok(Endpoint::new(EndpointConfig::default(), server, socket.into(), runtime)?)
 }

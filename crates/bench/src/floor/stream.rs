@@ -1,7 +1,6 @@
 //! TCP, plain and with TLS: length-prefixed frames, a buffer that is used again, one vectored write per frame.
 
 use std::io::IoSlice;
-use std::net::Ipv4Addr;
 use std::sync::Arc;
 
 use rustls_pki_types::ServerName;
@@ -21,7 +20,7 @@ use crate::recorder::{Departures, Recorder, looks_right, payload};
 const READ_BYTES: usize = 64 * 1024;
 
 pub(super) async fn serve(options: &Options, tls: Option<rustls::ServerConfig>) -> Result<(), Error> {
-    let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, options.port)).await?;
+    let listener = TcpListener::bind(options.address).await?;
     crate::announce(listener.local_addr()?.port());
     let tls = tls.map(|config| TlsAcceptor::from(Arc::new(config)));
     loop {
@@ -76,7 +75,7 @@ async fn connect(
     recorder: Arc<Recorder>,
 ) -> Result<(), Error> {
     let options = options.clone();
-    let stream = TcpStream::connect((Ipv4Addr::LOCALHOST, options.port)).await?;
+    let stream = TcpStream::connect(options.address).await?;
     stream.set_nodelay(true)?;
     match tls {
         None if options.in_flight == 1 => sessions.spawn(one_by_one(stream, options, recorder)),

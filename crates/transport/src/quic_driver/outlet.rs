@@ -35,6 +35,9 @@ const WATCHED_BYTES: usize = 256 * 1024;
 /// may leave before those in front of them.
 const NUMBERS: u32 = 1 << 30;
 
+/// The same below 0, for each class of sizes of big frames, of which 64 would fit: more than there are bits in a size.
+const BIG_NUMBER_BITS: u32 = 25;
+
 /// That of control packets.
 pub(super) const CONTROL_PRIORITY: i32 = 1 << 30;
 
@@ -243,13 +246,18 @@ impl Stalled {
     }
 }
 
-/// Of a frame of `bytes`, the `number`th: small before big; among the big, the smaller first; among the small, those queued first.
-/// Without that, quinn goes on to the next stream where a packet ends, and the rest of a small frame leaves behind all others.
+/// Of a frame of `bytes`, the `number`th: small before big, among the big the smaller first, and those of about the same size in the
+/// order in which they were queued. Where several had the same priority, quinn would go on to the next where a packet ends: the rest
+/// of a small frame would leave behind all others, and big ones would share the path and all arrive when the last does.
 /// Control packets come before all ([`CONTROL_PRIORITY`]).
 fn priority(bytes: usize, number: u32) -> i32 {
+    let before = |numbers: u32| i32::try_from(number % numbers).unwrap_or_default();
     match (bytes / BIG_FRAME_BYTES).checked_ilog2() {
-        None => CONTROL_PRIORITY - 1 - i32::try_from(number % NUMBERS).unwrap_or_default(),
-        Some(class) => -1 - i32::try_from(class).unwrap_or(i32::MAX - 1),
+        None => CONTROL_PRIORITY - 1 - before(NUMBERS),
+        Some(class) => {
+            let class = i32::try_from(class).unwrap_or_default();
+            -1 - class * (1 << BIG_NUMBER_BITS) - before(1 << BIG_NUMBER_BITS)
+        }
     }
 }
 
@@ -300,8 +308,8 @@ mod tests {
         assert!(CONTROL_PRIORITY > priority(0, 0));
         assert!(priority(100, 0) > priority(BIG_FRAME_BYTES - 1, 1));
         assert!(priority(100, NUMBERS - 1) > priority(BIG_FRAME_BYTES, 0));
-        assert_eq!(priority(BIG_FRAME_BYTES, 1), priority(2 * BIG_FRAME_BYTES - 1, 2), "these share");
-        assert!(priority(BIG_FRAME_BYTES, 0) > priority(8 * BIG_FRAME_BYTES, 0));
+        assert!(priority(2 * BIG_FRAME_BYTES - 1, 1) > priority(BIG_FRAME_BYTES, 2), "of one class");
+        assert!(priority(BIG_FRAME_BYTES, u32::MAX) > priority(8 * BIG_FRAME_BYTES, 0));
         assert!(priority(usize::MAX, 0) < 0);
     }
 }
