@@ -133,7 +133,7 @@ def link(measure: Measure, contenders: dict[str, Contender], _rounds: int) -> An
         f"A simulated link of {BITS_PER_SECOND // 1_000_000} Mbit/s with a round trip of 20 ms. Goodput: "
         f"what payloads of {size_text(LARGE.size)}, 8 in flight, take of the link in one direction while as "
         f"much goes the other way; without loss it should be at least {GOODPUT_SHARE:g}. Small frames: p50 "
-        f"and p99 in milliseconds of {size_text(SMALL.size)}, 8 in flight, with {LOSS:.0%} of the packets lost "
+        f"and p99 in milliseconds of {size_text(SMALL.size)}, 8 in flight, with {LOSS:.0%} of packets lost "
         f"each way, alone and beside frames of {size_text(LARGE.size)} in the same session; over QUIC p99 "
         "should be below that over TCP with TLS.",
         ["", "goodput", f"with {LOSS:.0%} loss", "small, p50", "p99", "small beside large, p50", "p99"],
