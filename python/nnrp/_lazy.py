@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import fields
 from operator import attrgetter
-from typing import Any, ClassVar, Self
+from typing import Any, ClassVar, Self, TypeVar
 
 from nnrp import _native
 from nnrp.core import (
@@ -22,6 +22,8 @@ from nnrp.core import (
     TensorSectionDesc,
     TensorSectionView,
 )
+
+_T = TypeVar("_T")
 
 _set = object.__setattr__
 new_object = object.__new__
@@ -49,11 +51,10 @@ class Lazy:  # noqa: PLW1641  # mutable dataclasses are not hashable either
         cls.__qualname__ = cls._public.__qualname__
         cls.__module__ = cls._public.__module__
 
-    @classmethod
-    def _from_source(cls, source: Any) -> Self:
-        lazy = object.__new__(cls)
-        _set(lazy, "_source", source)
-        return lazy
+    def __new__(cls, *args: Any, **fields: Any) -> Self:
+        """Return a plain object: what is constructed, as by ``dataclasses.replace``, has no source."""
+        plain: Self = cls._public(*args, **fields)
+        return plain
 
     def __getattr__(self, name: str) -> Any:
         build = self._build.get(name)
@@ -97,6 +98,16 @@ class LazyFrozen(Lazy):
 
     def __hash__(self) -> int:
         return hash(tuple(getattr(self, field.name) for field in fields(self._public) if field.compare))
+
+
+def unfrozen(frozen: type[_T]) -> type[_T]:
+    """Return a twin of a frozen class, whose objects become the frozen class's once they are filled.
+
+    A frozen class takes each of its fields in a slow call. Both methods are replaced, because the interpreter
+    sets fields by itself only where neither of them is a function of Python's.
+    """
+    settable = {"__setattr__": object.__setattr__, "__delattr__": object.__delattr__}
+    return type(frozen.__name__, (frozen,), {"__slots__": (), **settable})
 
 
 def _rebuild(public: type, values: dict[str, Any]) -> Any:
@@ -148,17 +159,30 @@ class LazySection(LazyFrozen, TensorSectionData):
 
 def sections_from_native(submit: _native.Submit) -> tuple[TensorSectionData, ...]:
     """Return the sections of a frame as data, without copying their payloads yet."""
-    sections: list[TensorSectionData] = []
-    for source in submit.sections():
-        section = new_object(LazySection)
-        _set(section, "_source", source)
-        sections.append(section)
-    return tuple(sections)
+    return tuple(map(_section_from_native, submit.sections()))
+
+
+_SectionDraft: Any = unfrozen(LazySection)
+
+
+def _section_from_native(source: _native.Section) -> TensorSectionData:
+    section: Any = new_object(_SectionDraft)
+    section._source = source
+    section.__class__ = LazySection
+    made: TensorSectionData = section
+    return made
+
+
+_ViewDraft: Any = unfrozen(TensorSectionView)
 
 
 def _view_of(parts: tuple[tuple[int, ...], memoryview, memoryview, memoryview]) -> TensorSectionView:
-    values, codecs, lengths, payload = parts
-    return TensorSectionView(TensorSectionDesc._from_wire(values), codecs, lengths, payload)
+    view: Any = new_object(_ViewDraft)
+    values, view.codec_table, view.length_table, view.payload = parts
+    view.desc = TensorSectionDesc._from_wire(values)
+    view.__class__ = TensorSectionView
+    made: TensorSectionView = view
+    return made
 
 
 def tensor_body_from_native(body: _native.FrameBody) -> TensorBodyView | None:

@@ -110,6 +110,17 @@ async def test_replace_makes_a_changed_copy(submit):
     assert dataclasses.asdict(submit.request)["frame_id"] == 7
 
 
+async def test_a_changed_copy_of_a_result_is_still_of_its_frame(tcp):
+    async with tcp.pair() as (server, client):
+        await client.submit_frame(frame(7, view_id=2))
+        received = await server.receive_submit(STEP)
+        changed = dataclasses.replace(received, tensor_body=None)
+        assert (changed.frame_id, changed.view_id) == (7, 2)
+        await server.send_result(frame_id=7, view_id=2, sections=received.request.sections)
+        result = dataclasses.replace(await client.receive_result(STEP), typed_payloads=())
+        assert (result.frame_id, result.view_id, result.is_drop, result.drop_reason) == (7, 2, False, None)
+
+
 async def test_a_received_request_can_be_submitted_again(tcp):
     async with tcp.pair() as (server, client):
         await client.submit_frame(frame(1, b"abc", camera_block=b"cam"))

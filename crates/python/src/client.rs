@@ -99,19 +99,19 @@ impl ClientSession {
             Patience::For(time) => Some(time),
         };
         let Parts { session, held } = self.0.get()?.clone();
-        let transport = held.transport();
         if held.live_frames() > 0 {
             Bridge::cork(py, &held)?;
         }
+        let sender = session.clone();
         let sending = async move {
             match limit {
-                None => session.send(&frame).await,
-                Some(limit) => session.send_within(&frame, limit).await,
+                None => sender.send(&frame).await,
+                Some(limit) => sender.send_within(&frame, limit).await,
             }
         };
         Operation::now_or_later(py, sending, move |py, sent| match sent {
             Ok(sent) => Ok(sent.stream_id.unwrap_or_default().into_pyobject(py)?.into_any().unbind()),
-            Err(error) => Err(errors::send(py, transport, &error)),
+            Err(error) => Err(errors::send(py, session.transport(), &error)),
         })
     }
 
@@ -128,7 +128,7 @@ impl ClientSession {
         let frame_id = frame_id.map(|id| number(id, "frame_id")).transpose()?;
         let view_id = view_id.map(|id| number(id, "view_id")).transpose()?;
         let Parts { session, held } = self.0.get()?.clone();
-        let transport = held.transport();
+        let over = session.clone();
         let receive = async move {
             match frame_id {
                 Some(frame_id) => patience.limit(session.receive_for(frame_id, view_id)).await,
@@ -142,7 +142,7 @@ impl ClientSession {
                 Some(result) => Ok(Py::new(py, result)?.into_any()),
                 None => Err(patience.timed_out(&no_result(frame_id))),
             },
-            Some(Err(error)) => Err(errors::session(py, transport, &error)),
+            Some(Err(error)) => Err(errors::session(py, over.transport(), &error)),
         })?;
         if received.bind(py).is_exact_instance_of::<Operation>() {
             Bridge::lend(py, &held)?;

@@ -3,7 +3,7 @@
 use std::time::Instant;
 
 use bytes::Bytes;
-use nnrp::wire::{self, FrameSubmitMetadata, Header, PayloadKind, ResultPushMetadata};
+use nnrp::wire::{self, FrameSubmitMetadata, Header, MessageType, PayloadKind, ResultPushMetadata};
 use nnrp::{ReceivedSubmit, clock};
 use pyo3::prelude::*;
 use pyo3::types::{PyBytes, PyList, PyMemoryView, PyTuple};
@@ -320,6 +320,24 @@ impl Result {
     #[getter]
     fn packet(&self) -> Packet {
         Packet::new(self.packet.clone())
+    }
+
+    /// The frame it is about.
+    #[getter]
+    fn frame_id(&self) -> u32 {
+        self.packet.header.frame_id
+    }
+
+    /// The frame's view.
+    #[getter]
+    fn view_id(&self) -> u16 {
+        self.packet.header.view_id
+    }
+
+    /// Whether it is a drop.
+    #[getter]
+    fn is_drop(&self) -> bool {
+        self.packet.header.msg_type == MessageType::ResultDrop
     }
 
     /// The body of a result; `None` for a drop.

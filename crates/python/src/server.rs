@@ -84,14 +84,14 @@ impl ServerSession {
             return Err(errors::rejected(py, &refused));
         }
         let Parts { session, held } = self.parts.get()?.clone();
-        let transport = held.transport();
+        let over = session.clone();
         let receiving = async move { patience.limit(session.receive()).await };
         let finish = move |py: Python<'_>, received| match received {
             None => Err(patience.timed_out("no frame")),
             Some(Ok(Received::Submit(submit))) => Ok(Py::new(py, Submit::from(*submit))?.into_any()),
             Some(Ok(Received::Rejected(rejected))) => Err(errors::rejected(py, &rejected)),
             Some(Ok(_)) => Err(PyValueError::new_err("a message that a server does not take")),
-            Some(Err(error)) => Err(errors::session(py, transport, &error)),
+            Some(Err(error)) => Err(errors::session(py, over.transport(), &error)),
         };
         if self.in_a_row.fetch_add(1, Ordering::Relaxed) >= MAX_IN_A_ROW {
             self.in_a_row.store(0, Ordering::Relaxed);
@@ -150,12 +150,12 @@ impl ServerSession {
     ) -> PyResult<Py<PyAny>> {
         let result = frame::result(&Arguments::listed(names, values))?;
         let Parts { session, held } = self.parts.get()?.clone();
-        let transport = held.transport();
         if held.live_frames() > 1 {
             Bridge::cork(py, &held)?;
         }
-        Operation::now_or_later(py, async move { session.send_result(result).await }, move |py, sent| {
-            bytes_sent(py, transport, sent)
+        let sending = session.clone();
+        Operation::now_or_later(py, async move { sending.send_result(result).await }, move |py, sent| {
+            bytes_sent(py, || session.transport(), sent)
         })
     }
 
@@ -243,16 +243,16 @@ pub(crate) fn sending(
     sending: impl Future<Output = Result<usize, nnrp::SendError>> + Send + 'static,
 ) -> PyResult<Operation> {
     let transport = held.transport();
-    Operation::new(sending, move |py, sent| bytes_sent(py, transport, sent))
+    Operation::new(sending, move |py, sent| bytes_sent(py, || transport, sent))
 }
 
 fn bytes_sent(
     py: Python<'_>,
-    transport: TransportId,
+    transport: impl FnOnce() -> TransportId,
     sent: Result<usize, nnrp::SendError>,
 ) -> PyResult<Py<PyAny>> {
     match sent {
         Ok(bytes) => Ok(bytes.into_pyobject(py)?.into_any().unbind()),
-        Err(error) => Err(errors::send(py, transport, &error)),
+        Err(error) => Err(errors::send(py, transport(), &error)),
     }
 }

@@ -198,6 +198,15 @@ class Result:
     """What a server sent for a frame: a result, or a drop."""
 
     @property
+    def frame_id(self) -> int:
+        """The frame it is about."""
+    @property
+    def view_id(self) -> int:
+        """The frame's view."""
+    @property
+    def is_drop(self) -> bool:
+        """Whether it is a drop."""
+    @property
     def packet(self) -> Packet:
         """The packet."""
     @property

@@ -6,7 +6,6 @@ import asyncio
 import threading
 
 from nnrp import _native
-from nnrp.adapters._connection import Connection
 
 
 class Gate:
@@ -120,7 +119,8 @@ def client_state(connection: object) -> ClientState:
         TypeError: there is no client session on it.
 
     """
-    state = connection._session if isinstance(connection, Connection) else None
-    if not isinstance(state, ClientState):
+    # Asked for every frame. Only connections of this package have one.
+    state = getattr(connection, "_session", None)
+    if type(state) is not ClientState:
         raise TypeError("a connection with a client session is required; use connect_client_session")
     return state

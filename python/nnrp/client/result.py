@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, ClassVar, Self
+from typing import TYPE_CHECKING, Any, ClassVar, Self
 
 from nnrp import _native
-from nnrp._lazy import LazyFrozen, packet_from_native, tensor_body_from_native
+from nnrp._lazy import LazyFrozen, new_object, packet_from_native, tensor_body_from_native, unfrozen
 from nnrp.client.request import TypedPayload, typed_payloads_from_native
 from nnrp.core import (
     HeaderFlags,
@@ -238,6 +238,22 @@ class LazyResult(LazyFrozen, Result):
 
     _source: _native.Result
     _public = Result
+
+    @property
+    def frame_id(self) -> int:
+        """The frame this is about."""
+        return self._source.frame_id
+
+    @property
+    def view_id(self) -> int:
+        """The frame's view."""
+        return self._source.view_id
+
+    @property
+    def is_drop(self) -> bool:
+        """Whether the server dropped the frame."""
+        return self._source.is_drop
+
     _build: ClassVar = {
         "packet": lambda self: packet_from_native(self._source.packet),
         "metadata": _metadata,
@@ -257,6 +273,13 @@ class LazyResult(LazyFrozen, Result):
         return self._source.beyond_policy
 
 
+_ResultDraft: Any = unfrozen(LazyResult)
+
+
 def received_result(native: _native.Result) -> Result:
     """Return the public object over a received result."""
-    return LazyResult._from_source(native)
+    draft: Any = new_object(_ResultDraft)
+    draft._source = native
+    draft.__class__ = LazyResult
+    result: Result = draft
+    return result

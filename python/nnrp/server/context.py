@@ -16,6 +16,7 @@ from nnrp._lazy import (
     packet_from_native,
     sections_from_native,
     tensor_body_from_native,
+    unfrozen,
 )
 from nnrp.client.request import SubmitRequest, typed_payloads_from_native
 from nnrp.core import (
@@ -29,6 +30,7 @@ from nnrp.core import (
     NnrpPacket,
     ObjectReferenceBlock,
     TensorBodyView,
+    TensorSectionData,
 )
 from nnrp.core._base import Value, octets
 from nnrp.core._packet import carried, summary
@@ -211,9 +213,10 @@ class LazyRequest(LazyFrozen, SubmitRequest):
     the collector comes by.
     """
 
-    __slots__ = ("_metadata", "_source")
+    __slots__ = ("_metadata", "_sections", "_source")
 
     _metadata: FrameSubmitMetadata
+    _sections: tuple[TensorSectionData, ...] | None
     _source: _native.Submit
     _public = SubmitRequest
     _build: ClassVar = {
@@ -221,7 +224,6 @@ class LazyRequest(LazyFrozen, SubmitRequest):
         **{name: attrgetter(f"_source.{name}") for name in ("frame_id", "view_id", "route_id", "trace_id")},
         "flags": lambda self: HeaderFlags(self._source.flags),
         "tile_ids": lambda self: self._source.body.tile_ids(),
-        "sections": lambda self: sections_from_native(self._source),
         "camera_block": lambda self: self._source.body.camera(),
         "typed_payloads": lambda self: typed_payloads_from_native(self._source.body),
         "camera_reference": lambda self: _reference(self, CacheObjectKind.CAMERA_BLOCK),
@@ -229,21 +231,19 @@ class LazyRequest(LazyFrozen, SubmitRequest):
         "tensor_section_table_reference": lambda self: _reference(self, CacheObjectKind.TENSOR_SECTION_TABLE),
     }
 
+    # What nearly every handler reads: a field that is not set would cost an AttributeError first.
+    @property
+    def sections(self) -> tuple[TensorSectionData, ...]:
+        """The tensor sections."""
+        sections = self._sections
+        if sections is None:
+            sections = sections_from_native(self._source)
+            object.__setattr__(self, "_sections", sections)
+        return sections
 
-class _Submit(LazySubmit):
-    """A submit while it is made: a frozen class takes its fields one slow call at a time."""
 
-    __slots__ = ()
-
-    __setattr__ = object.__setattr__
-
-
-class _Request(LazyRequest):
-    """A request while it is made."""
-
-    __slots__ = ()
-
-    __setattr__ = object.__setattr__
+_SubmitDraft: Any = unfrozen(LazySubmit)
+_RequestDraft: Any = unfrozen(LazyRequest)
 
 
 def received_submit(native: _native.Submit, session: _native.ServerSession | None = None) -> ReceivedSubmit:
@@ -252,12 +252,13 @@ def received_submit(native: _native.Submit, session: _native.ServerSession | Non
     metadata._source = native
     metadata.frame_id = native.frame_id
 
-    request: Any = new_object(_Request)
+    request: Any = new_object(_RequestDraft)
     request._source = native
     request._metadata = metadata
+    request._sections = None
     request.__class__ = LazyRequest
 
-    draft: Any = new_object(_Submit)
+    draft: Any = new_object(_SubmitDraft)
     draft._source = native
     draft._session = session
     draft.metadata = metadata

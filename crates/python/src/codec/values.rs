@@ -24,6 +24,22 @@ macro_rules! numbers {
 }
 numbers!(u8 u16 u32 u64);
 
+/// The number that `value` is, if it is one that fits.
+fn fitting<T: Number>(value: &Bound<'_, PyAny>) -> Option<T> {
+    T::try_from(value.extract::<u64>().ok()?).ok()
+}
+
+/// The number that is the value of `name`, which is looked at only for an error.
+///
+/// # Errors
+/// As [`number`].
+fn named<T: Number>(value: &Bound<'_, PyAny>, name: &Bound<'_, PyString>) -> PyResult<T> {
+    match fitting(value) {
+        Some(fits) => Ok(fits),
+        None => number(value, name.to_str()?),
+    }
+}
+
 /// The number that `value` is.
 ///
 /// # Errors
@@ -118,7 +134,7 @@ impl<'py> Arguments<'_, 'py> {
     /// A number, 0 when it is missing.
     pub(crate) fn number<T: Number + Default>(&self, name: &Bound<'py, PyString>) -> PyResult<T> {
         match self.get(name)? {
-            Some(value) => number(&value, name.to_str()?),
+            Some(value) => named(&value, name),
             None => Ok(T::default()),
         }
     }
@@ -126,7 +142,7 @@ impl<'py> Arguments<'_, 'py> {
     /// A duration in milliseconds, or the longest one that its field can say.
     pub(crate) fn milliseconds(&self, name: &Bound<'py, PyString>) -> PyResult<u16> {
         let Some(value) = self.get(name)? else { return Ok(0) };
-        let fits = number(&value, name.to_str()?);
+        let fits = named(&value, name);
         let too_long = matches!(&fits, Err(error) if error.is_instance_of::<PyValueError>(value.py()));
         if too_long && value.gt(u16::MAX)? { Ok(u16::MAX) } else { fits }
     }
@@ -224,8 +240,8 @@ pub(crate) fn section(object: &Bound<'_, PyAny>) -> PyResult<Section> {
     if let Some(received) = received_section(object)? {
         return Ok(received);
     }
-    let small = |name: &Bound<'_, PyString>| number::<u8>(&object.getattr(name)?, name.to_str()?);
-    let large = |name: &Bound<'_, PyString>| number::<u32>(&object.getattr(name)?, name.to_str()?);
+    let small = |name: &Bound<'_, PyString>| named::<u8>(&object.getattr(name)?, name);
+    let large = |name: &Bound<'_, PyString>| named::<u32>(&object.getattr(name)?, name);
     let tiles = object.getattr(intern!(py, "tile_payloads"))?;
     let tiles = tiles.try_iter()?.map(|tile| take_bytes(&tile?)).collect::<PyResult<Vec<Bytes>>>()?;
     Ok(Section {
