@@ -28,6 +28,29 @@ use crate::signal::{Signal, Token, Waking};
 thread_local! {
     /// The bridge of the loop that last waited on this thread, weakly.
     static RECENT: RefCell<Option<Py<PyWeakrefReference>>> = const { RefCell::new(None) };
+
+    /// The bridge that the loop of this thread has called, as long as that lasts.
+    static CALLED: RefCell<Option<Py<Bridge>>> = const { RefCell::new(None) };
+}
+
+/// A loop calls its bridge, on the thread where this is: nobody has to ask which loop runs, which is a system call.
+struct Calling(Option<Py<Bridge>>);
+
+impl Calling {
+    fn on(bridge: &Bound<'_, Bridge>) -> Self {
+        Self(CALLED.replace(Some(bridge.clone().unbind())))
+    }
+
+    fn bridge(py: Python<'_>) -> Option<Bound<'_, Bridge>> {
+        CALLED.with_borrow(|bridge| bridge.as_ref().map(|bridge| bridge.clone_ref(py).into_bound(py)))
+    }
+}
+
+impl Drop for Calling {
+    fn drop(&mut self) {
+        let done = CALLED.replace(self.0.take());
+        drop(done);
+    }
 }
 
 /// The operations that tasks of one loop wait on, by token. Waking carries no value: the task polls its operation again, which
@@ -104,6 +127,11 @@ impl Bridge {
     /// `RuntimeError` when no loop runs in this thread.
     pub(crate) fn current(py: Python<'_>) -> PyResult<(Bound<'_, PyAny>, Bound<'_, Self>)> {
         static GET_RUNNING_LOOP: PyOnceLock<Py<PyAny>> = PyOnceLock::new();
+        if let Some(bridge) = Calling::bridge(py)
+            && let Some(event_loop) = bridge.get().event_loop.bind(py).upgrade()
+        {
+            return Ok((event_loop, bridge));
+        }
         let event_loop = GET_RUNNING_LOOP.import(py, "asyncio", "get_running_loop")?.call0()?;
         let recent = RECENT.with_borrow(|recent| recent.as_ref().map(|bridge| bridge.clone_ref(py)));
         if let Some(bridge) = recent.and_then(|bridge| bridge.bind(py).upgrade_as::<Self>().ok().flatten())
@@ -140,7 +168,8 @@ impl Bridge {
             corked.push(Owned::new(Arc::clone(held)));
             corked.len() == 1
         };
-        if first {
+        // A bridge that is being called sends it when that is over.
+        if first && Calling::bridge(py).is_none() {
             let uncork = bridge.getattr(intern!(py, "_uncork"))?;
             event_loop.call_method1(intern!(py, "call_soon"), (uncork,))?;
         }
@@ -156,6 +185,20 @@ impl Bridge {
             && let Some(sockets) = bridge.get().sockets.get()
         {
             held.lend(sockets.get()?);
+        }
+        Ok(())
+    }
+
+    /// Wakes the tasks that wait under `tokens`.
+    fn wake(&self, py: Python<'_>, tokens: Vec<Token>) -> PyResult<()> {
+        let mut tokens = tokens.into_iter();
+        while let Some(token) = tokens.next() {
+            let Some(operation) = self.waiting.remove(token) else { continue };
+            if let Err(error) = Operation::wake(operation.bind(py)) {
+                // Something ends the loop. If it is run again, the others are woken then.
+                tokens.for_each(|token| self.signal.push(token));
+                return Err(error);
+            }
         }
         Ok(())
     }
@@ -264,35 +307,34 @@ impl Bridge {
 #[pymethods]
 impl Bridge {
     /// Wakes every task whose operation can make progress. Called by the event loop.
-    fn _drain(&self, py: Python<'_>) -> PyResult<()> {
-        self._drain_tokens(py, self.signal.take())
+    fn _drain(slf: &Bound<'_, Self>) -> PyResult<()> {
+        Self::_drain_tokens(slf, slf.get().signal.take())
     }
 
-    /// Wakes the tasks that wait under `tokens`.
-    fn _drain_tokens(&self, py: Python<'_>, tokens: Vec<Token>) -> PyResult<()> {
-        let mut tokens = tokens.into_iter();
-        while let Some(token) = tokens.next() {
-            let Some(operation) = self.waiting.remove(token) else { continue };
-            if let Err(error) = Operation::wake(operation.bind(py)) {
-                // Something ends the loop. If it is run again, the others are woken then.
-                tokens.for_each(|token| self.signal.push(token));
-                return Err(error);
-            }
-        }
-        Ok(())
+    /// Wakes the tasks that wait under `tokens`, and sends what they kept back.
+    fn _drain_tokens(slf: &Bound<'_, Self>, tokens: Vec<Token>) -> PyResult<()> {
+        let woken = {
+            let _calling = Calling::on(slf);
+            slf.get().wake(slf.py(), tokens)
+        };
+        slf.get()._uncork(slf.py());
+        woken
     }
 
     /// Reads what has arrived on lent sockets, and wakes the tasks that waited for it. Called by the event loop.
-    fn _serve(&self, py: Python<'_>) -> PyResult<()> {
-        let Some(sockets) = self.sockets.get() else { return Ok(()) };
+    fn _serve(slf: &Bound<'_, Self>) -> PyResult<()> {
+        let this = slf.get();
+        let Some(sockets) = this.sockets.get() else { return Ok(()) };
         let sockets = sockets.get()?;
-        self._drain_tokens(py, self.signal.collect(|| sockets.serve()))
+        Self::_drain_tokens(slf, this.signal.collect(|| sockets.serve()))
     }
 
     /// Sends what was kept back. Called by the event loop once it has run what was ready.
     fn _uncork(&self, py: Python<'_>) {
         let corked = self.take_corked();
-        py.detach(move || drop(corked));
+        if !corked.0.is_empty() {
+            py.detach(move || drop(corked));
+        }
     }
 
     fn __traverse__(&self, visit: PyVisit<'_>) -> Result<(), PyTraverseError> {

@@ -40,8 +40,6 @@ pub(crate) struct Operation {
     blocking: AtomicBool,
     /// The task that waits was cancelled.
     cancelled: AtomicBool,
-    /// The task is being woken by the loop it waited on, which need not be asked for then.
-    woken: AtomicBool,
     waiter: Mutex<Waiter>,
 }
 
@@ -81,7 +79,6 @@ impl Operation {
             gives_way: AtomicBool::new(false),
             blocking: AtomicBool::new(false),
             cancelled: AtomicBool::new(false),
-            woken: AtomicBool::new(false),
             waiter: Mutex::default(),
         })
     }
@@ -118,21 +115,14 @@ impl Operation {
 }
 
 impl Running {
-    /// Has the loop of `bridge` woken from now on.
-    fn register(&mut self, bridge: &Bridge) {
-        if !self.registration.as_ref().is_some_and(|registration| registration.is_on(bridge)) {
-            self.registration = Some(bridge.registration());
-        }
-    }
-
-    /// Polls; what it yields, or the operation's place among those that wait.
-    fn poll(&mut self) -> Result<Finish, Option<&Registration>> {
+    fn poll(&mut self, bridge: &Bridge) -> Poll<Finish> {
+        let registration = match self.registration.take() {
+            Some(registration) if registration.is_on(bridge) => registration,
+            _ => bridge.registration(),
+        };
+        let registration = self.registration.insert(registration);
         let _entered = self.handle.enter();
-        let waker = self.registration.as_ref().map_or(Waker::noop(), |registration| &registration.waker);
-        match self.future.as_mut().poll(&mut Context::from_waker(waker)) {
-            Poll::Ready(finish) => Ok(finish),
-            Poll::Pending => Err(self.registration.as_ref()),
-        }
+        self.future.as_mut().poll(&mut Context::from_waker(&registration.waker))
     }
 }
 
@@ -153,28 +143,22 @@ impl Operation {
         if this.gives_way.swap(false, Ordering::Relaxed) {
             return Ok(py.None());
         }
-        // Who is woken is still on the loop it waited on, and asking for that is a system call.
-        let current = if this.woken.swap(false, Ordering::Relaxed) { None } else { Some(Bridge::current(py)?) };
+        let (event_loop, bridge) = Bridge::current(py)?;
         let mut slot = lock(&this.running);
         let finish = match slot.as_mut() {
             None => return Err(PyRuntimeError::new_err("this operation has already been awaited")),
             Some(running) => {
                 let running = running.get_mut()?;
-                if let Some((_, bridge)) = &current {
-                    running.register(bridge.get());
-                }
-                match running.poll() {
-                    Ok(finish) => finish,
-                    Err(registration) => {
-                        if let Some(registration) = registration {
+                match running.poll(bridge.get()) {
+                    Poll::Ready(finish) => finish,
+                    Poll::Pending => {
+                        if let Some(registration) = &running.registration {
                             registration.waiting.insert(registration.token, slf.clone().unbind());
                         }
                         drop(slot);
                         this.blocking.store(true, Ordering::Relaxed);
-                        if let Some((event_loop, _)) = current {
-                            let before = lock(&this.waiter).event_loop.replace(event_loop.unbind());
-                            drop(before);
-                        }
+                        let before = lock(&this.waiter).event_loop.replace(event_loop.unbind());
+                        drop(before);
                         return Ok(slf.clone().into_any().unbind());
                     }
                 }
@@ -300,13 +284,10 @@ impl Operation {
     pub(crate) fn wake(slf: &Bound<'_, Self>) -> PyResult<()> {
         let Some((callback, context)) = lock(&slf.get().waiter).callback.take() else { return Ok(()) };
         let py = slf.py();
-        slf.get().woken.store(true, Ordering::Relaxed);
-        let called = match context {
-            Some(context) => context.call_method1(py, intern!(py, "run"), (callback, slf)),
-            None => callback.call1(py, (slf,)),
+        match context {
+            Some(context) => context.call_method1(py, intern!(py, "run"), (callback, slf))?,
+            None => callback.call1(py, (slf,))?,
         };
-        // Whoever waited may have something else to do by now.
-        slf.get().woken.store(false, Ordering::Relaxed);
-        called.map(drop)
+        Ok(())
     }
 }

@@ -152,15 +152,16 @@ class ClientSession(Record):
         When cancelled, the frame may have been submitted; its result stays available.
 
         """
+        if timeout is None:
+            await self.send_submit(request)
+            return await self.receive_result(frame_id=request.frame_id, view_id=request.view_id)
         loop = asyncio.get_running_loop()
         began = loop.time()
         await self.send_submit(request, timeout=timeout)
-        left = None if timeout is None else max(began + timeout - loop.time(), 0.0)
+        left = max(began + timeout - loop.time(), 0.0)
         try:
             return await self.receive_result(left, frame_id=request.frame_id, view_id=request.view_id)
         except TimeoutError:
-            if timeout is None:
-                raise
             waited = max(timeout, 0)
             raise TimeoutError(f"no result of frame {request.frame_id} within {waited:g} s") from None
 
