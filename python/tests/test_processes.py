@@ -309,3 +309,36 @@ def test_a_child_sends_nothing_of_what_its_parent_has_kept_back(transport):
     asyncio.run(main())
     """
     assert run(program, transport) == ["True"]
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="there is no fork")
+def test_a_child_forked_by_a_task_that_a_frame_woke_has_a_loop_of_its_own(transport):
+    """A loop that calls us is taken for the running one; in the child of a fork meanwhile it is not."""
+    program = """
+    async def child():
+        async with network.pair() as (server, client):
+            await client.submit_frame(frame(1))
+            await echo(server)
+            await client.receive_result(STEP)
+
+    async def main():
+        async with network.pair() as (server, client):
+            async def fork():
+                await server.receive_submit(STEP)
+                pid = os.fork()
+                if pid == 0:
+                    signal.alarm(20)
+                    try:
+                        asyncio.run(child())
+                    finally:
+                        os._exit(sys.exc_info()[0] is not None)
+                print("child", os.waitpid(pid, 0)[1])
+
+            forking = asyncio.create_task(fork())
+            await asyncio.sleep(0)  # so that it waits when the frame comes
+            await client.submit_frame(frame(1))
+            await forking
+
+    asyncio.run(main())
+    """
+    assert run(program, transport) == ["child", "0"]

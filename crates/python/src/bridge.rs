@@ -29,20 +29,21 @@ thread_local! {
     /// The bridge of the loop that last waited on this thread, weakly.
     static RECENT: RefCell<Option<Py<PyWeakrefReference>>> = const { RefCell::new(None) };
 
-    /// The bridge that the loop of this thread has called, as long as that lasts.
-    static CALLED: RefCell<Option<Py<Bridge>>> = const { RefCell::new(None) };
+    /// The bridge that the loop of this thread has called, as long as that lasts. In a child that is forked meanwhile no loop
+    /// runs.
+    static CALLED: RefCell<Option<Owned<Py<Bridge>>>> = const { RefCell::new(None) };
 }
 
 /// A loop calls its bridge, on the thread where this is: nobody has to ask which loop runs, which is a system call.
-struct Calling(Option<Py<Bridge>>);
+struct Calling(Option<Owned<Py<Bridge>>>);
 
 impl Calling {
     fn on(bridge: &Bound<'_, Bridge>) -> Self {
-        Self(CALLED.replace(Some(bridge.clone().unbind())))
+        Self(CALLED.replace(Some(Owned::new(bridge.clone().unbind()))))
     }
 
     fn bridge(py: Python<'_>) -> Option<Bound<'_, Bridge>> {
-        CALLED.with_borrow(|bridge| bridge.as_ref().map(|bridge| bridge.clone_ref(py).into_bound(py)))
+        CALLED.with_borrow(|called| Some(called.as_ref()?.get().ok()?.clone_ref(py).into_bound(py)))
     }
 }
 
