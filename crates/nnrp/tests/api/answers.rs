@@ -17,6 +17,9 @@ async fn outcome(ends: &Ends) -> Result<Reply, SessionError> {
     soon("an answer", ends.client.receive_for(1, Some(0))).await
 }
 
+/// A budget in which a busy machine, too, hands a frame to its application.
+const LONG_ENOUGH_TO_BE_TAKEN_MS: u16 = 300;
+
 pub(crate) async fn a_wait_ends_with_the_result(kind: Kind) {
     let ends = session(kind).await;
     let submit = submitted(&ends).await;
@@ -38,7 +41,7 @@ pub(crate) async fn a_wait_ends_when_the_frame_expires(kind: Kind) {
     let mut settings = ServerSettings::default();
     settings.expire_frames = true;
     let ends = session_with(kind, settings).await;
-    ends.client.send(&SubmitFrame { latency_budget_ms: 30, ..frame(1) }).await.unwrap();
+    ends.client.send(&SubmitFrame { latency_budget_ms: LONG_ENOUGH_TO_BE_TAKEN_MS, ..frame(1) }).await.unwrap();
     let submit = soon("a frame", ends.server.recv()).await.unwrap().unwrap();
     assert_eq!(drop_reason(&outcome(&ends).await.unwrap()), Some(ResultHintReason::BudgetExceeded));
     soon("the news for the handler", submit.cancelled()).await;
@@ -56,7 +59,7 @@ pub(crate) async fn late_answers_cost_nothing(kind: Kind) {
     let ends = session_with(kind, settings).await;
     let bulk = "x".repeat(WRITE_BUFFER_BYTES / 4);
     for id in 1..=6 {
-        ends.client.send(&SubmitFrame { latency_budget_ms: 20, ..frame(id) }).await.unwrap();
+        ends.client.send(&SubmitFrame { latency_budget_ms: LONG_ENOUGH_TO_BE_TAKEN_MS, ..frame(id) }).await.unwrap();
         let submit = soon("a frame", ends.server.recv()).await.unwrap().unwrap();
         soon("its end", submit.cancelled()).await;
         if id % 3 == 0 {
