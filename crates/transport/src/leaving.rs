@@ -1,8 +1,10 @@
 //! How packets leave that an application has queued: at once, with others, or when it has queued all it has.
 //!
 //! A packet that is alone leaves in the call that makes it ([`pen`](crate::pen)): an answer nothing else is due with, a
-//! submit nothing else is under way with. Otherwise more of its kind are likely to follow before the calling task gives up
-//! its turn, and the writer task, which runs then, sends them together.
+//! submit nothing else is under way with. So does the first one after news of the peer, and each one while few frames are in
+//! flight: the peer has probably nothing else to do, and going to sleep and waking up takes longer than a system call.
+//! Otherwise more of its kind are likely to follow before the calling task gives up its turn, and the writer task, which runs
+//! then, sends them together.
 //!
 //! An event loop outside the runtime knows better when its turn ends. It corks the connection: what it queues stays there
 //! until it takes the [`Cork`] out.
@@ -24,6 +26,10 @@ const TURNS: usize = 4;
 /// A lone packet larger than this is left to the writer task: copying it into the socket would take the caller longer than
 /// waking that task does.
 const INLINE_BYTES: usize = 128 * 1024;
+
+/// On TCP each packet of so few frames in flight leaves by itself. Eight of 64 B kept two sides that each answered all at once
+/// asleep for half of the time; with more of them both have enough to do.
+const SINGLE_FRAMES: usize = 8;
 
 /// On QUIC nothing costs a system call where it is queued: quinn sends it, together with what else it was given, when the caller
 /// gives up its turn. So everything leaves there, up to this many frames in flight. With more of them the writer task is
@@ -47,9 +53,25 @@ pub(crate) struct Corks {
     watched: AtomicBool,
     /// Something has been kept back since it looked last.
     used: AtomicBool,
+    /// A frame, or the answer to one, has been received and nothing has been queued since.
+    news: AtomicBool,
 }
 
 impl Corks {
+    /// A frame, or the answer to one, has been received. Under the machine's lock.
+    pub(crate) fn note_news(&self) {
+        self.news.store(true, Ordering::Relaxed);
+    }
+
+    /// Whether what is queued now is the first since then. Under the machine's lock.
+    fn answers_news(&self) -> bool {
+        let first = self.news.load(Ordering::Relaxed);
+        if first {
+            self.news.store(false, Ordering::Relaxed);
+        }
+        first
+    }
+
     /// What to do with a packet of `bytes`. Under the machine's lock.
     fn verdict(&self, bytes: usize) -> Verdict {
         if self.held.load(Ordering::Relaxed) == 0 {
@@ -110,10 +132,9 @@ impl Shared {
     /// Sends what the application has just queued, `bytes` of it, in the way that fits. `machine` is locked, and is not any
     /// more when this returns.
     pub(crate) fn leave<'a>(&'a self, machine: MutexGuard<'a, Machine>, link: &Arc<Link>, bytes: usize) {
-        let alone = bytes <= INLINE_BYTES
-            && !machine.is_raw()
-            && machine.live_frames() <= usize::from(self.side == Side::Client);
-        if alone {
+        let first = self.corks.answers_news();
+        let small = bytes <= INLINE_BYTES && !machine.is_raw();
+        if small && machine.live_frames() <= usize::from(self.side == Side::Client) {
             return self.write(machine, link);
         }
         match self.corks.verdict(bytes) {
@@ -123,14 +144,23 @@ impl Shared {
                 self.write(machine, link);
                 link.wake_writer.notify_one();
             }
-            Verdict::Open if link.quic.is_some() && machine.live_frames() <= FEW_FRAMES => {
-                self.write(machine, link);
-            }
+            Verdict::Open if self.is_urgent(&machine, link, small, first) => self.write(machine, link),
             Verdict::Open => {
                 drop(machine);
                 link.wake_writer.notify_one();
             }
         }
+    }
+
+    /// Whether what is queued leaves in the call that queues it: the first packet after news, and those of few frames.
+    fn is_urgent(&self, machine: &Machine, link: &Link, small: bool, first: bool) -> bool {
+        let live = machine.live_frames();
+        if link.quic.is_some() {
+            return live <= FEW_FRAMES;
+        }
+        // On a server, those that wait with this one were in flight a moment ago.
+        let answered = if self.side == Side::Server { machine.waiting_transmits() } else { 0 };
+        small && (first || live + answered <= SINGLE_FRAMES)
     }
 
     /// Writes what is queued, as far as that goes without waiting.

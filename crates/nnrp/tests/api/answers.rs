@@ -41,7 +41,10 @@ pub(crate) async fn a_wait_ends_when_the_frame_expires(kind: Kind) {
     let mut settings = ServerSettings::default();
     settings.expire_frames = true;
     let ends = session_with(kind, settings).await;
-    ends.client.send(&SubmitFrame { latency_budget_ms: LONG_ENOUGH_TO_BE_TAKEN_MS, ..frame(1) }).await.unwrap();
+    ends.client
+        .send(&SubmitFrame { latency_budget_ms: LONG_ENOUGH_TO_BE_TAKEN_MS, ..frame(1) })
+        .await
+        .unwrap();
     let submit = soon("a frame", ends.server.recv()).await.unwrap().unwrap();
     assert_eq!(drop_reason(&outcome(&ends).await.unwrap()), Some(ResultHintReason::BudgetExceeded));
     soon("the news for the handler", submit.cancelled()).await;
@@ -59,7 +62,10 @@ pub(crate) async fn late_answers_cost_nothing(kind: Kind) {
     let ends = session_with(kind, settings).await;
     let bulk = "x".repeat(WRITE_BUFFER_BYTES / 4);
     for id in 1..=6 {
-        ends.client.send(&SubmitFrame { latency_budget_ms: LONG_ENOUGH_TO_BE_TAKEN_MS, ..frame(id) }).await.unwrap();
+        ends.client
+            .send(&SubmitFrame { latency_budget_ms: LONG_ENOUGH_TO_BE_TAKEN_MS, ..frame(id) })
+            .await
+            .unwrap();
         let submit = soon("a frame", ends.server.recv()).await.unwrap().unwrap();
         soon("its end", submit.cancelled()).await;
         if id % 3 == 0 {
