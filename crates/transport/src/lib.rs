@@ -30,6 +30,8 @@ mod alarm;
 pub mod buffer;
 mod buffered;
 pub mod clock;
+#[cfg(feature = "quic")]
+mod congestion;
 mod connection;
 mod error;
 mod inbox;

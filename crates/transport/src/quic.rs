@@ -14,6 +14,7 @@ use rustls::pki_types::CertificateDer;
 use socket2::{Domain, Protocol, Socket, Type};
 
 use crate::buffer::BufferPool;
+use crate::congestion::TolerantConfig;
 use crate::connection::Connection;
 use crate::error::{BindError, ConnectError};
 use crate::qlog;
@@ -282,6 +283,7 @@ fn transport_config(options: &QuicOptions) -> TransportConfig {
         .stream_receive_window(VarInt::from_u32(STREAM_WINDOW_BYTES))
         .receive_window(VarInt::from_u32(CONNECTION_WINDOW_BYTES))
         .send_window(SEND_WINDOW_BYTES)
+        .congestion_controller_factory(Arc::new(TolerantConfig::default()))
         .max_concurrent_uni_streams(VarInt::from_u32(MAX_CONCURRENT_FRAMES))
         .max_concurrent_bidi_streams(VarInt::from_u32(MAX_BIDI_STREAMS))
         // A result that is small leaves before the rest of a big one.
