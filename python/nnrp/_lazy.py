@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import fields
 from operator import attrgetter
-from typing import Any, ClassVar, Self, TypeVar
+from typing import Any, ClassVar, Self, TypeVar, cast
 
 from nnrp import _native
 from nnrp.core import (
@@ -107,7 +107,7 @@ def unfrozen(frozen: type[_T]) -> type[_T]:
     sets fields by itself only where neither of them is a function of Python's.
     """
     settable = {"__setattr__": object.__setattr__, "__delattr__": object.__delattr__}
-    return type(frozen.__name__, (frozen,), {"__slots__": (), **settable})
+    return cast("type[_T]", type(frozen.__name__, (frozen,), {"__slots__": (), **settable}))
 
 
 def _rebuild(public: type, values: dict[str, Any]) -> Any:

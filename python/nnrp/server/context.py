@@ -233,7 +233,7 @@ class LazyRequest(LazyFrozen, SubmitRequest):
 
     # What nearly every handler reads: a field that is not set would cost an AttributeError first.
     @property
-    def sections(self) -> tuple[TensorSectionData, ...]:
+    def sections(self) -> tuple[TensorSectionData, ...]:  # pyright: ignore[reportIncompatibleVariableOverride]
         """The tensor sections."""
         sections = self._sections
         if sections is None:
