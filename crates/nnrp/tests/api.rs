@@ -130,6 +130,7 @@ over_every_transport! {
     echo::parts_of_one_frame_keep_their_order,
     echo::small_frames_are_delivered_in_the_order_they_were_sent,
     echo::bodies_of_megabytes_arrive_whole_and_aligned,
+    echo::megabytes_go_both_ways_at_once,
     echo::frames_of_changing_sizes_arrive_whole_and_aligned,
     echo::a_received_tile_is_a_view_of_the_one_body,
     echo::a_result_without_tile_ids_covers_the_tiles_asked_for,

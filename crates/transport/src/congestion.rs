@@ -28,13 +28,18 @@ const TOLERATED_PACKETS: u64 = 3;
 /// Losses are counted over about this many bytes (some 700 packets); then what was counted counts half.
 const COUNTED_BYTES: u64 = 1 << 20;
 
+/// The shortest round trip of a connection's path, once there was one.
+pub(crate) fn shortest_round_trip(quic: &quinn::Connection) -> Option<Duration> {
+    quic.congestion_state().into_any().downcast::<Tolerant>().ok()?.shortest
+}
+
 /// Makes the controller of each connection.
 #[derive(Debug, Default)]
 pub(crate) struct TolerantConfig(Arc<CubicConfig>);
 
 impl ControllerFactory for TolerantConfig {
     fn build(self: Arc<Self>, now: Instant, mtu: u16) -> Box<dyn Controller> {
-        Box::new(Tolerant { cubic: self.0.clone().build(now, mtu), losses: Losses::new(mtu) })
+        Box::new(Tolerant { cubic: self.0.clone().build(now, mtu), losses: Losses::new(mtu), shortest: None })
     }
 }
 
@@ -75,6 +80,7 @@ impl Losses {
 struct Tolerant {
     cubic: Box<dyn Controller>,
     losses: Losses,
+    shortest: Option<Duration>,
 }
 
 impl Controller for Tolerant {
@@ -83,6 +89,7 @@ impl Controller for Tolerant {
     }
 
     fn on_ack(&mut self, now: Instant, sent: Instant, bytes: u64, app_limited: bool, rtt: &RttEstimator) {
+        self.shortest = Some(rtt.min());
         self.losses.arrived(bytes, rtt.get(), rtt.min());
         self.cubic.on_ack(now, sent, bytes, app_limited, rtt);
     }
@@ -112,7 +119,7 @@ impl Controller for Tolerant {
     }
 
     fn clone_box(&self) -> Box<dyn Controller> {
-        Box::new(Tolerant { cubic: self.cubic.clone_box(), losses: self.losses })
+        Box::new(Tolerant { cubic: self.cubic.clone_box(), losses: self.losses, shortest: self.shortest })
     }
 
     fn initial_window(&self) -> u64 {

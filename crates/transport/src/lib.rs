@@ -52,6 +52,8 @@ pub mod quic;
 #[cfg(feature = "quic")]
 mod quic_driver;
 mod quic_link;
+#[cfg(feature = "quic")]
+mod quic_window;
 mod serving;
 mod session_event;
 mod shared;

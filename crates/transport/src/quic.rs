@@ -20,6 +20,7 @@ use crate::error::{BindError, ConnectError};
 use crate::qlog;
 use crate::quic_driver;
 use crate::quic_link::QuicLink;
+use crate::quic_window::MOST_BYTES;
 use crate::shared::Parts;
 use crate::tls::{self, ClientTls, Current, Failure, QUIC_ALPN, Reload, ServerTls, TlsError};
 
@@ -31,9 +32,6 @@ const CONNECTION_WINDOW_BYTES: u32 = 32 * 1024 * 1024;
 
 /// What a client may send before it is admitted: a hello of the largest size and some overhead.
 const HELLO_WINDOW_BYTES: u32 = 128 * 1024;
-
-/// Bytes we may have sent and not seen acknowledged.
-const SEND_WINDOW_BYTES: u64 = 16 * 1024 * 1024;
 
 /// Frames the peer may have under way at once; beyond it, it waits for credit (wire reference 2.1: at least 128).
 pub(crate) const MAX_CONCURRENT_FRAMES: u32 = 1024;
@@ -282,7 +280,7 @@ fn transport_config(options: &QuicOptions) -> TransportConfig {
     config
         .stream_receive_window(VarInt::from_u32(STREAM_WINDOW_BYTES))
         .receive_window(VarInt::from_u32(CONNECTION_WINDOW_BYTES))
-        .send_window(SEND_WINDOW_BYTES)
+        .send_window(MOST_BYTES)
         .congestion_controller_factory(Arc::new(TolerantConfig::default()))
         .max_concurrent_uni_streams(VarInt::from_u32(MAX_CONCURRENT_FRAMES))
         .max_concurrent_bidi_streams(VarInt::from_u32(MAX_BIDI_STREAMS))

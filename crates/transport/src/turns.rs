@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 /// small frames of every other session on its thread for as long as it takes.
 pub(crate) const TURN_BYTES: usize = 128 * 1024;
 
-/// Ordered streams of this process that are open.
+/// Ordered streams and QUIC connections of this process that are open.
 static STREAMS: AtomicUsize = AtomicUsize::new(0);
 
 /// Stands for one of them.
@@ -26,9 +26,14 @@ impl Drop for Stream {
     }
 }
 
+/// Whether there is nobody else in this process who might be kept waiting.
+pub(crate) fn is_alone() -> bool {
+    STREAMS.load(Ordering::Relaxed) <= 1
+}
+
 /// Bytes that may be moved in one turn now: a stream that is the only one keeps nobody waiting, and large steps are faster.
 pub(crate) fn bytes() -> usize {
-    if STREAMS.load(Ordering::Relaxed) > 1 { TURN_BYTES } else { usize::MAX }
+    if is_alone() { usize::MAX } else { TURN_BYTES }
 }
 
 #[cfg(test)]

@@ -67,10 +67,14 @@ pub(super) async fn load(options: &Options) -> Result<(), Error> {
         let recorder = Arc::new(Recorder::silent(&options));
         tokio::spawn(many(connection, options, recorder));
     }
+    // All are there before any begins, as in our client: a handshake beside other sessions' frames takes its time.
+    let mut connections = Vec::new();
+    for _ in 0..options.sessions {
+        connections.push(endpoint.connect_with(config.clone(), address, SERVER_NAME)?.await?);
+    }
     let recorder = Arc::new(Recorder::new(options));
     let mut sessions = JoinSet::new();
-    for _ in 0..options.sessions {
-        let connection = endpoint.connect_with(config.clone(), address, SERVER_NAME)?.await?;
+    for connection in connections {
         let (options, recorder) = (options.clone(), recorder.clone());
         if options.in_flight == 1 {
             sessions.spawn(one_by_one(connection, options, recorder));

@@ -80,6 +80,34 @@ pub(crate) async fn bodies_of_megabytes_arrive_whole_and_aligned(kind: Kind) {
     }
 }
 
+/// Neither end waits for the other to take what it sends before it acknowledges what it is sent.
+pub(crate) async fn megabytes_go_both_ways_at_once(kind: Kind) {
+    const FRAMES: u32 = 6;
+    let ends = session(kind).await;
+    let sending = async {
+        for id in 1..=FRAMES {
+            ends.client.send(&bulky(id, 2 << 20)).await.unwrap();
+        }
+    };
+    let answering = async {
+        for _ in 0..FRAMES {
+            let submit = ends.server.recv().await.unwrap().unwrap();
+            let payload = submit.payloads().next().unwrap();
+            submit.reply(nnrp::Outcome::complete().payload(payload)).await.unwrap();
+        }
+    };
+    let receiving = async {
+        for id in 1..=FRAMES {
+            let Reply::Result(result) = ends.client.receive_for(id, None).await.unwrap() else {
+                panic!("frame {id} has no result");
+            };
+            let bytes = result.payloads().next().unwrap().data.len();
+            assert_eq!(bytes, 2 << 20, "of frame {id}");
+        }
+    };
+    soon("all results", async { tokio::join!(sending, answering, receiving) }).await;
+}
+
 /// What a packet looks like is guessed from the one before it; whether it was guessed right must not show.
 pub(crate) async fn frames_of_changing_sizes_arrive_whole_and_aligned(kind: Kind) {
     const SIZES: [usize; 16] = [

@@ -8,7 +8,7 @@
 
 use std::collections::VecDeque;
 use std::sync::{Mutex, MutexGuard};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use futures_util::FutureExt;
@@ -16,10 +16,13 @@ use nnrp_session::{Lane, Machine, Origin, Transmit};
 use nnrp_wire::EncodedPacket;
 use quinn::SendStream;
 
+use crate::clock;
 use crate::link::Link;
 use crate::path::{Path, take};
 use crate::pen::Written;
+use crate::quic_window;
 use crate::shared::Shared;
+use crate::turns;
 
 /// Transmits taken from the machine at once.
 pub(super) const BATCH: usize = 64;
@@ -30,6 +33,13 @@ const BIG_FRAME_BYTES: usize = 64 * 1024;
 /// A frame larger than this is watched by a task of its own: when the peer does not want it any more, what is left of it is not sent.
 /// Smaller ones have left by the time anybody could hear of that.
 const WATCHED_BYTES: usize = 256 * 1024;
+
+/// What quinn is handed of such a frame at once, where it may not have all of it: it counts what it was handed as on its way until all
+/// of that has been acknowledged.
+const SEGMENT_BYTES: usize = 32 * 1024;
+
+/// How often it is looked how much may be on its way.
+const WINDOW_LOOK: Duration = Duration::from_millis(100);
 
 /// Priorities of small frames, from just below [`CONTROL_PRIORITY`] down to 0: some hours of a busy session, until once a few frames
 /// may leave before those in front of them.
@@ -90,6 +100,10 @@ pub(crate) struct Outlet {
     sent: VecDeque<Sent>,
     /// The writer task looks for acknowledgements before long.
     watched: bool,
+    /// What quinn takes before it waits for acknowledgements, and when that was looked at: with large frames.
+    window: Option<(u64, Instant)>,
+    /// As long as it is open, others are not alone.
+    _open: Option<turns::Stream>,
     closed: bool,
 }
 
@@ -103,13 +117,15 @@ impl Outlet {
             number: 0,
             sent: VecDeque::new(),
             watched: false,
+            window: None,
+            _open: Some(turns::Stream::open()),
             closed: false,
         }
     }
 
     /// Nothing leaves any more.
     pub(crate) fn close(&mut self) {
-        *self = Outlet { closed: true, ..Outlet::new(self.quic.clone()) };
+        *self = Outlet { closed: true, _open: None, ..Outlet::new(self.quic.clone()) };
     }
 
     /// Takes what is to be sent, as much as goes at once, if nothing is held. Returns how much that was, and when the machine
@@ -177,7 +193,10 @@ impl Outlet {
     pub(super) fn write_first(&mut self, stream: SendStream, progress: &mut Progress) {
         let Some(Leaving { packet, origin, ticket }) = self.frames.pop_front() else { return };
         let bytes = packet.len();
-        let pieces = packet.into_pieces();
+        let mut pieces = packet.into_pieces();
+        if bytes > WATCHED_BYTES && self.fit_window() < quic_window::MOST_BYTES {
+            pieces = segments(pieces);
+        }
         let mut frame = Stalled { stream, pieces, bytes, origin, ticket };
         let _ = frame.stream.set_priority(priority(bytes, self.number));
         self.number = self.number.wrapping_add(1);
@@ -194,6 +213,22 @@ impl Outlet {
                 } else {
                     progress.written.transmits += 1;
                 }
+            }
+        }
+    }
+
+    /// Lets quinn take no more than may be on its way, and returns how much that is.
+    fn fit_window(&mut self) -> u64 {
+        let now = clock::now();
+        match self.window {
+            Some((bytes, looked_at)) if now < looked_at + WINDOW_LOOK => bytes,
+            before => {
+                let bytes = quic_window::bytes(&self.quic);
+                if before.is_none_or(|(before, _)| before != bytes) {
+                    self.quic.set_send_window(bytes);
+                }
+                self.window = Some((bytes, now));
+                bytes
             }
         }
     }
@@ -244,6 +279,19 @@ impl Stalled {
         }
         Some(true)
     }
+}
+
+/// Cuts what is longer than a segment.
+fn segments(pieces: Vec<Bytes>) -> Vec<Bytes> {
+    let mut segments =
+        Vec::with_capacity(pieces.iter().map(|piece| piece.len().div_ceil(SEGMENT_BYTES)).sum());
+    for mut piece in pieces {
+        while piece.len() > SEGMENT_BYTES {
+            segments.push(piece.split_to(SEGMENT_BYTES));
+        }
+        segments.push(piece);
+    }
+    segments
 }
 
 /// Of a frame of `bytes`, the `number`th: small before big, among the big the smaller first, and those of about the same size in the
@@ -302,6 +350,20 @@ impl Shared {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn long_pieces_are_cut_and_nothing_is_lost() {
+        let body = Bytes::from((0..=255).cycle().take(2 * SEGMENT_BYTES + 1).collect::<Vec<u8>>());
+        let cut = segments(vec![
+            Bytes::from_static(b"head"),
+            body.clone(),
+            Bytes::new(),
+            body.slice(..SEGMENT_BYTES),
+        ]);
+        let lengths: Vec<_> = cut.iter().map(Bytes::len).collect();
+        assert_eq!(lengths, [4, SEGMENT_BYTES, SEGMENT_BYTES, 1, 0, SEGMENT_BYTES]);
+        assert_eq!(cut.concat(), [b"head", &body[..], &body[..SEGMENT_BYTES]].concat());
+    }
 
     #[test]
     fn small_frames_leave_in_order_and_before_big_ones() {
