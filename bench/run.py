@@ -3,9 +3,10 @@
 ``make bench`` and ``make bench-quick`` run this with everything it needs; ``docs/benchmarks.md`` says what is
 measured and how to read it. To see what a change does::
 
-    python bench/run.py --keep before    # copies the build there is
-    ...                                  # change, build again
-    python bench/run.py --build before=kept --build after=. --only tcp --sizes 64,65536 --modes ping1,64
+    P=build/bench/venv/bin/python
+    $P bench/run.py --keep before    # copies the build there is
+    ...                              # change, make build/stamps/bench-program
+    $P bench/run.py --build before=kept --build after=. --only tcp --sizes 64,65536 --modes ping1,64
 """
 
 from __future__ import annotations
@@ -195,8 +196,10 @@ def about(plan: Plan, builds: list[Build]) -> dict[str, object]:
 
 def prepare(found: dict[str, Contender], names: list[str]) -> list[str]:
     """Make what all share; return what is missing."""
-    missing = {contender.missing for name, contender in found.items() if name in names} - {None}
     first = found["floor-tcp"]
+    # Whatever is measured, the scenarios too, is measured with this program.
+    needed = {*names, first.name}
+    missing = {contender.missing for name, contender in found.items() if name in needed} - {None}
     if not missing and not (CERTIFICATES / "certificate.pem").exists():
         subprocess.run([first.server[0], "certificate", str(CERTIFICATES)], check=True)
     return sorted(path for path in missing if path)

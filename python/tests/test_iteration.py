@@ -11,7 +11,7 @@ from frames import STEP, frame
 from nnrp.client import SubmitRequest, TypedPayload
 from nnrp.core import BudgetPolicy, HeaderFlags, MessageType, NnrpPacket, PayloadKind, ResultClass
 from nnrp.errors import NnrpConnectionClosedError
-from nnrp.server import accept_server_session
+from nnrp.server import ServerSession, accept_server_session
 
 
 def prompt(frame_id=1):
@@ -30,6 +30,27 @@ async def cancelled(server, frame_id=1):
     """Until the client's cancel has arrived; the test's own time limit ends what never comes."""
     while not server.frame_cancelled(frame_id):  # noqa: ASYNC110  # there is no event for it here
         await asyncio.sleep(0.001)
+
+
+class Counting(ServerSession):
+    """A session of somebody who looks at each frame first."""
+
+    seen = 0
+
+    async def receive_submit(self):
+        received = await super().receive_submit()
+        type(self).seen += 1
+        return received
+
+
+async def test_a_receive_submit_of_ones_own_is_what_iteration_asks(network):
+    async with network.pair() as (server, client):
+        mine = Counting(server.connection, server.transport_id, server.hello, server.session_id)
+        await client.submit_frame(frame(1))
+        closing = asyncio.create_task(client.close())
+        assert [received.frame_id async for received in mine] == [1]
+        assert Counting.seen == 1
+        await closing
 
 
 async def test_frames_are_iterated_over_until_the_client_closes(network):

@@ -71,6 +71,7 @@ pub(crate) fn handle() -> PyResult<Handle> {
     let runtime = Builder::new_multi_thread()
         .worker_threads(network_threads()?)
         .thread_name("nnrp-io")
+        .on_thread_start(leave_signals_to_python)
         .enable_all()
         .build()
         .map_err(|error| PyRuntimeError::new_err(format!("cannot start the network threads: {error}")))?;
@@ -79,6 +80,30 @@ pub(crate) fn handle() -> PyResult<Handle> {
     mem::forget(mem::replace(&mut *state, State::Running(epoch(), runtime)));
     Ok(handle)
 }
+
+/// Has this thread, and those it starts, take no signal that programs handle. The kernel prefers the main thread, but any thread that
+/// starts another one while a signal arrives looks for it as well: taken there it wakes nobody, and a main thread that waits for
+/// a lock misses its Ctrl-C.
+#[cfg(unix)]
+fn leave_signals_to_python() {
+    use nix::sys::signal::{SigSet, Signal};
+    let handled = [
+        Signal::SIGINT,
+        Signal::SIGTERM,
+        Signal::SIGHUP,
+        Signal::SIGQUIT,
+        Signal::SIGUSR1,
+        Signal::SIGUSR2,
+        Signal::SIGALRM,
+        Signal::SIGCHLD,
+        Signal::SIGWINCH,
+    ];
+    // It fails for no set that can be made this way; without it all works but for that one moment.
+    let _ = SigSet::from_iter(handled).thread_block();
+}
+
+#[cfg(not(unix))]
+fn leave_signals_to_python() {}
 
 fn network_threads() -> PyResult<usize> {
     let Some(wanted) = std::env::var_os(NETWORK_THREADS_VARIABLE) else {

@@ -12,8 +12,8 @@ use std::time::{Duration, Instant};
 use quinn::congestion::{Controller, ControllerFactory, ControllerMetrics, CubicConfig};
 use quinn_proto::RttEstimator;
 
-/// Queues are empty while the round trip is at most this part longer than the shortest, and [`JITTER`]: what a queue of a quarter
-/// of what the path holds would add.
+/// Queues are empty while the round trip is at most this part longer than the shortest: what a queue of a quarter of what the path
+/// holds would add.
 const QUEUE_SHARE: u32 = 4;
 
 /// What tasks and timers add to a round trip. On paths as short as that nothing is told from a queue, and every loss counts.
@@ -47,7 +47,8 @@ impl ControllerFactory for TolerantConfig {
 #[derive(Clone, Copy, Debug)]
 struct Losses {
     mtu: u64,
-    /// By the last round trip that was measured, packets wait in a queue.
+    /// By the smoothed round trip, as of the acknowledgement before the last, packets wait in a queue. The peer's word on how long it
+    /// held its acknowledgements is in it, so a greedy peer can hide a few milliseconds of queue, and win what 2 % of loss would cost.
     waits: bool,
     /// Bytes of the last while that arrived, and that did not.
     arrived: u64,

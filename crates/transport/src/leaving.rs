@@ -17,7 +17,7 @@ use nnrp_session::{Machine, Side};
 
 use crate::link::Link;
 use crate::pen::Attempt;
-use crate::shared::Shared;
+use crate::shared::{Shared, WRITE_BUFFER_BYTES};
 
 /// How often a thread of the application goes on writing what others have queued meanwhile, before it leaves that to the
 /// writer task.
@@ -160,7 +160,9 @@ impl Shared {
         }
         // On a server, those that wait with this one were in flight a moment ago.
         let answered = if self.side == Side::Server { machine.waiting_transmits() } else { 0 };
-        small && (first || live + answered <= SINGLE_FRAMES)
+        // What waits leaves with it, and must be small, too.
+        let waiting_bytes = WRITE_BUFFER_BYTES - self.write_room.available_permits().min(WRITE_BUFFER_BYTES);
+        small && waiting_bytes <= INLINE_BYTES && (first || live + answered <= SINGLE_FRAMES)
     }
 
     /// Writes what is queued, as far as that goes without waiting.

@@ -185,7 +185,8 @@ class ServerSession(Record):
         return self
 
     async def __anext__(self) -> ReceivedSubmit:
-        native = _native_session(self.connection)
+        # Whoever has a receive_submit() of its own is asked for it.
+        native = _native_session(self.connection) if type(self) is ServerSession else None
         while True:
             try:
                 if native is None:

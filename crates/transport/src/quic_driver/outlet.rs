@@ -94,8 +94,10 @@ pub(crate) struct Outlet {
     /// What was taken from `held`, and for which there was no stream yet.
     frames: VecDeque<Leaving>,
     stalled: Vec<Stalled>,
-    /// Frames begun so far.
+    /// Small frames begun so far.
     number: u32,
+    /// And big ones.
+    big_number: u32,
     /// In the order of sending.
     sent: VecDeque<Sent>,
     /// The writer task looks for acknowledgements before long.
@@ -115,6 +117,7 @@ impl Outlet {
             frames: VecDeque::new(),
             stalled: Vec::new(),
             number: 0,
+            big_number: 0,
             sent: VecDeque::new(),
             watched: false,
             window: None,
@@ -194,12 +197,15 @@ impl Outlet {
         let Some(Leaving { packet, origin, ticket }) = self.frames.pop_front() else { return };
         let bytes = packet.len();
         let mut pieces = packet.into_pieces();
-        if bytes > WATCHED_BYTES && self.fit_window() < quic_window::MOST_BYTES {
+        // A bound that was set once follows the path, and who else is there, with each frame.
+        let looks = bytes > WATCHED_BYTES || self.window.is_some();
+        if looks && self.fit_window() < quic_window::MOST_BYTES && bytes > SEGMENT_BYTES {
             pieces = segments(pieces);
         }
         let mut frame = Stalled { stream, pieces, bytes, origin, ticket };
-        let _ = frame.stream.set_priority(priority(bytes, self.number));
-        self.number = self.number.wrapping_add(1);
+        let number = if bytes < BIG_FRAME_BYTES { &mut self.number } else { &mut self.big_number };
+        let _ = frame.stream.set_priority(priority(bytes, *number));
+        *number = number.wrapping_add(1);
         if bytes > WATCHED_BYTES {
             self.stalled.push(frame);
             return;
