@@ -32,24 +32,20 @@ async def cancelled(server, frame_id=1):
         await asyncio.sleep(0.001)
 
 
-class Counting(ServerSession):
-    """A session of somebody who looks at each frame first."""
-
-    seen = 0
-
-    async def receive_submit(self):
-        received = await super().receive_submit()
-        type(self).seen += 1
-        return received
-
-
 async def test_a_receive_submit_of_ones_own_is_what_iteration_asks(network):
+    seen = []
+
+    class Looking(ServerSession):
+        async def receive_submit(self):
+            received = await super().receive_submit()
+            seen.append(received.frame_id)
+            return received
+
     async with network.pair() as (server, client):
-        mine = Counting(server.connection, server.transport_id, server.hello, server.session_id)
+        looking = Looking(server.connection, server.transport_id, server.hello, server.session_id)
         await client.submit_frame(frame(1))
         closing = asyncio.create_task(client.close())
-        assert [received.frame_id async for received in mine] == [1]
-        assert Counting.seen == 1
+        assert [received.frame_id async for received in looking] == seen == [1]
         await closing
 
 
