@@ -1,10 +1,10 @@
 //! How packets leave that an application has queued: at once, with others, or when it has queued all it has.
 //!
 //! A packet that is alone leaves in the call that makes it ([`pen`](crate::pen)): an answer nothing else is due with, a
-//! submit nothing else is under way with. So does the first one after news of the peer, and each one while few frames are in
-//! flight: the peer has probably nothing else to do, and going to sleep and waking up takes longer than a system call.
-//! Otherwise more of its kind are likely to follow before the calling task gives up its turn, and the writer task, which runs
-//! then, sends them together.
+//! submit nothing else is under way with. On the only stream of a process so does the first one after news of the peer, and
+//! each one while few frames are in flight: the peer has probably nothing else to do, and going to sleep and waking up takes
+//! longer than a system call. Otherwise more of its kind are likely to follow before the calling task gives up its turn, and
+//! the writer task, which runs then, sends them together.
 //!
 //! An event loop outside the runtime knows better when its turn ends. It corks the connection: what it queues stays there
 //! until it takes the [`Cork`] out.
@@ -18,6 +18,7 @@ use nnrp_session::{Machine, Side};
 use crate::link::Link;
 use crate::pen::Attempt;
 use crate::shared::{Shared, WRITE_BUFFER_BYTES};
+use crate::turns;
 
 /// How often a thread of the application goes on writing what others have queued meanwhile, before it leaves that to the
 /// writer task.
@@ -152,7 +153,8 @@ impl Shared {
         }
     }
 
-    /// Whether what is queued leaves in the call that queues it: the first packet after news, and those of few frames.
+    /// Whether what is queued leaves in the call that queues it: the first packet after news, and those of few frames, on the only
+    /// stream of a process.
     fn is_urgent(&self, machine: &Machine, link: &Link, small: bool, first: bool) -> bool {
         let live = machine.live_frames();
         if link.quic.is_some() {
@@ -162,7 +164,11 @@ impl Shared {
         let answered = if self.side == Side::Server { machine.waiting_transmits() } else { 0 };
         // What waits leaves with it, and must be small, too.
         let waiting_bytes = WRITE_BUFFER_BYTES - self.write_room.available_permits().min(WRITE_BUFFER_BYTES);
-        small && waiting_bytes <= INLINE_BYTES && (first || live + answered <= SINGLE_FRAMES)
+        // With other streams there is other work, and nobody sleeps.
+        turns::is_alone()
+            && small
+            && waiting_bytes <= INLINE_BYTES
+            && (first || live + answered <= SINGLE_FRAMES)
     }
 
     /// Writes what is queued, as far as that goes without waiting.
