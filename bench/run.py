@@ -5,7 +5,7 @@ measured and how to read it. To see what a change does::
 
     P=build/bench/venv/bin/python
     $P bench/run.py --keep before    # copies the build there is
-    ...                              # change, make build/stamps/bench-program
+    ...                              # change, make bench-quick, which builds
     $P bench/run.py --build before=kept --build after=. --only tcp --sizes 64,65536 --modes ping1,64
 """
 
