@@ -40,7 +40,8 @@ pub(crate) const MAX_CONCURRENT_FRAMES: u32 = 1024;
 const MAX_BIDI_STREAMS: u32 = 2;
 
 /// Packets after which the peer acknowledges at once, if it speaks that extension; fewer it acknowledges with what it sends
-/// itself, or after [`MAX_ACK_DELAY`]. QUIC's own rule, every second packet, costs a packet and a wake-up on both sides for each two of a body.
+/// itself, or after [`MAX_ACK_DELAY`]. QUIC's own rule, every second packet, costs a packet and a wake-up on both sides for
+/// each two of a body.
 const ACKNOWLEDGED_AT_ONCE: u32 = 10;
 
 /// A packet that overtakes another by this many is acknowledged at once: a gap of one already tells of a loss, and the rest of a
