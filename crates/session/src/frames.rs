@@ -8,7 +8,6 @@ use std::time::{Duration, Instant};
 
 use nnrp_wire::{BudgetPolicy, FrameBody, FrameSubmitMetadata, Header, ResultHintReason, TileIds};
 
-use crate::hash::SecretHash;
 use crate::limits::{MAX_EARLY_CANCELS, MIN_PARTIAL_LINGER, REMEMBERED_SUBMITS, REMEMBERED_TILE_BYTES};
 use crate::{FrameState, Latency, Side};
 
@@ -27,6 +26,10 @@ impl FrameKey {
         FrameKey { view_id: 0, frame_id }
     }
 }
+
+/// What a session knows by frame. A peer chooses the ids, so the hasher has secrets; a frame is looked up several times on its
+/// way, so it is not the standard one, which is made for keys of any length and took a tenth of that way's instructions.
+type FrameMap<V> = HashMap<FrameKey, V, foldhash::quality::RandomState>;
 
 /// In one word.
 impl Hash for FrameKey {
@@ -115,7 +118,7 @@ impl SubmittedTiles {
 /// and the memory is written and forgotten in order. It is searched only for frames that come late.
 #[derive(Debug, Default)]
 pub(crate) struct ServerFrames {
-    live: HashMap<FrameKey, ServerFrame, SecretHash>,
+    live: FrameMap<ServerFrame>,
     /// Answered frames, oldest first. An id that was used again is there more than once.
     answered: VecDeque<Answered>,
     /// Terminal messages owed in all.
@@ -336,7 +339,7 @@ impl ServerFrames {
 /// Frames a client waits for.
 #[derive(Debug, Default)]
 pub(crate) struct ClientFrames {
-    live: HashMap<FrameKey, ClientFrame, SecretHash>,
+    live: FrameMap<ClientFrame>,
     /// Frames whose later results are thrown away, oldest first: cancelled, or given up by the application.
     given_up: VecDeque<FrameKey>,
     outstanding: usize,
@@ -543,5 +546,39 @@ impl ClientFrames {
         self.outstanding = 0;
         self.ends += lost;
         lost
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    use std::collections::HashSet;
+    use std::hash::BuildHasher;
+
+    /// Keys, and places for them.
+    const PLACES: u32 = 1 << 12;
+
+    #[test]
+    fn ids_at_any_distance_are_spread_whatever_the_secrets_of_a_map_are() {
+        for distance in [1, 2, 1 << 8, 1 << 16, 1 << 20] {
+            for _ in 0..64 {
+                let map = FrameMap::<()>::default();
+                let hashes: Vec<u64> = (0..PLACES)
+                    .map(|i| map.hasher().hash_one(FrameKey::new(i.wrapping_mul(distance))))
+                    .collect();
+                let places: HashSet<u64> = hashes.iter().map(|hash| hash % u64::from(PLACES)).collect();
+                // Random places: 1 - 1/e of them are taken, 2589 of 4096, give or take 20.
+                assert!(places.len() > 2400, "{} places for ids {distance} apart", places.len());
+                assert_eq!(hashes.iter().map(|hash| hash >> 57).collect::<HashSet<u64>>().len(), 128);
+            }
+        }
+    }
+
+    #[test]
+    fn no_two_maps_agree() {
+        let (one, other) = (FrameMap::<()>::default(), FrameMap::<()>::default());
+        let key = FrameKey::new(1);
+        assert_ne!(one.hasher().hash_one(key), other.hasher().hash_one(key));
     }
 }

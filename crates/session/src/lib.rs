@@ -35,7 +35,6 @@ mod event;
 mod flow;
 mod frame_state;
 mod frames;
-mod hash;
 mod latency;
 mod limits;
 mod machine;
