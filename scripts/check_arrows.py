@@ -17,7 +17,7 @@ from pathlib import Path
 #: outside of it. Tests may use the testkit and whatever it needs.
 ALLOWED: dict[str, tuple[set[str], set[str] | None]] = {
     "nnrp-wire": (set(), {"bytes", "thiserror"}),
-    "nnrp-session": ({"nnrp-wire"}, {"bytes", "subtle", "thiserror"}),
+    "nnrp-session": ({"nnrp-wire"}, {"bytes", "foldhash", "subtle", "thiserror"}),
     "nnrp-transport": ({"nnrp-wire", "nnrp-session"}, None),
     "nnrp": ({"nnrp-wire", "nnrp-session", "nnrp-transport"}, None),
     "nnrp-python": ({"nnrp"}, None),
