@@ -16,7 +16,7 @@ use crate::recorder::{Departures, Recorder, looks_right, payload};
 /// Credit the server announces: more than any run has in flight, so that it holds nobody back.
 const CREDIT: u16 = 1024;
 
-/// How long a client waits for the server to have read its goodbye.
+/// How long a client waits for the last results, and for the server to have read its goodbye.
 const GOODBYE: Duration = Duration::from_secs(2);
 
 /// Frames that are not measured, in a session whose others are, have the numbers after this.
@@ -168,16 +168,23 @@ async fn many(session: ClientSession, options: Options, recorder: Arc<Recorder>)
     window.close();
     beside_window.close();
     // What is still on its way is received, so that the server is at rest when this ends. A submitter may be in the middle of
-    // a frame, for which the server has to be rid of results.
-    let mut sent = 0;
-    while !submitters.is_empty() || sent != arrived {
-        tokio::select! {
-            Some(ended) = submitters.join_next() => sent += ended??,
-            more = session.receive() => {
-                more?;
-                arrived += 1;
+    // a frame, for which the server has to be rid of results. A server that holds frames until it has so many never answers the
+    // last ones.
+    let rest = async {
+        let mut sent = 0;
+        while !submitters.is_empty() || sent != arrived {
+            tokio::select! {
+                Some(ended) = submitters.join_next() => sent += ended??,
+                more = session.receive() => {
+                    more?;
+                    arrived += 1;
+                }
             }
         }
+        Ok::<(), Error>(())
+    };
+    if let Ok(received) = tokio::time::timeout(GOODBYE, rest).await {
+        received?;
     }
     let _ = tokio::time::timeout(GOODBYE, session.close("done")).await;
     Ok(())

@@ -5,6 +5,11 @@
 use std::io::{BufRead, BufReader, Read};
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
+use std::sync::mpsc;
+use std::time::Duration;
+
+/// More than any of these needs on a busy machine.
+const LIMIT: Duration = Duration::from_secs(60);
 
 /// Ends with the test, however that ends.
 struct Server(Child);
@@ -45,9 +50,21 @@ fn load(kind: &str, transport: &str, port: &str, more: &[&str], certificates: &P
         "--warm-up=0.02",
     ];
     let mut client = program(&[&fixed, more].concat(), certificates).spawn().unwrap();
-    let mut said = String::new();
-    client.stdout.take().unwrap().read_to_string(&mut said).unwrap();
-    assert!(client.wait().unwrap().success(), "{kind} over {transport}: {said}");
+    let (ended, end) = mpsc::channel();
+    let mut output = client.stdout.take().unwrap();
+    std::thread::spawn(move || {
+        let mut said = String::new();
+        let read = output.read_to_string(&mut said);
+        let _ = ended.send(read.map(|_| said));
+    });
+    let said = end.recv_timeout(LIMIT);
+    if said.is_err() {
+        let _ = client.kill();
+    }
+    let status = client.wait().unwrap();
+    assert!(said.is_ok(), "{kind} over {transport} {more:?}: no end after {LIMIT:?}");
+    let said = said.unwrap().unwrap();
+    assert!(status.success(), "{kind} over {transport}: {said}");
     said
 }
 
@@ -88,6 +105,9 @@ fn every_client_measures_its_server() {
 fn a_server_that_holds_frames_answers_them_together() {
     let certificates = certificates("held");
     let (_server, port) = serve("ours", "tcp", &["--hold=4"], &certificates);
-    let said = load("ours", "tcp", &port, &["--size=64", "--in-flight=4"], &certificates);
-    assert_eq!(said.lines().count(), 3, "{said}");
+    // The last frames are often fewer than four, and are not answered: whether they are is different from time to time.
+    for _ in 0..8 {
+        let said = load("ours", "tcp", &port, &["--size=64", "--in-flight=4"], &certificates);
+        assert_eq!(said.lines().count(), 3, "{said}");
+    }
 }
