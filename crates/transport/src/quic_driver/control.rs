@@ -40,7 +40,7 @@ impl Driver {
             // Without its control stream the session is over, but frames that were sent before may still arrive: the
             // peer closes the connection when everything has, or it is closed for it.
             if tokio::time::timeout(DRAIN_TIME, self.quic.closed()).await.is_err() {
-                self.quic.close(VarInt::from_u32(0), b"control stream ended");
+                self.close(0, "control stream ended");
             }
         }
         extra.abort();

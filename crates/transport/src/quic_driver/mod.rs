@@ -70,3 +70,13 @@ struct Driver {
     path: Arc<Path>,
     quic: quinn::Connection,
 }
+
+impl Driver {
+    /// Closes the connection if it is open. quinn forgets why one was lost when it is closed afterwards, and a lost one would pass for
+    /// one that was closed in order.
+    fn close(&self, code: u32, reason: &str) {
+        if self.quic.close_reason().is_none() {
+            self.quic.close(VarInt::from_u32(code), reason.as_bytes());
+        }
+    }
+}

@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 use bytes::Bytes;
 use futures_util::FutureExt;
 use nnrp_session::{DRAIN_TIME, Lane, Side, Transmit};
-use quinn::{SendStream, VarInt};
+use quinn::SendStream;
 use tokio::sync::oneshot;
 use tokio::task::JoinSet;
 
@@ -177,7 +177,7 @@ impl Driver {
                     }
                     if due(duties.patience) && let Some((code, reason)) = &duties.shutdown {
                         // A peer that takes nothing more does not keep the connection.
-                        self.quic.close(VarInt::from_u32(*code), reason.as_bytes());
+                        self.close(*code, reason);
                         return;
                     }
                 }
@@ -277,7 +277,7 @@ impl Driver {
             }
         };
         let _ = tokio::time::timeout(DRAIN_TIME, everything).await;
-        self.quic.close(VarInt::from_u32(code), reason.as_bytes());
+        self.close(code, reason);
         self.path.done(1);
     }
 }
