@@ -20,6 +20,7 @@ use crate::pen::{Pen, Written};
 use crate::quic_link::QuicLink;
 use crate::shared::{MAX_LATE_BYTES, Shared};
 use crate::tls::{Failure, TlsFault};
+use crate::turns;
 
 /// What a path is to its session.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -435,6 +436,7 @@ pub(crate) fn handle_packet(
     packet: Packet,
     arrival: Arrival,
 ) {
+    turns::note(&packet.header, now);
     match standing {
         Standing::InUse => machine.handle_packet(now, packet, arrival),
         Standing::Left => machine.handle_late_packet(now, packet, arrival),

@@ -1,49 +1,136 @@
 //! How much of a large body is moved before others have their turn.
 
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::OnceLock;
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::time::{Duration, Instant};
+
+use nnrp_wire::{Header, MessageType};
+
+use crate::buffered::WHOLE_BODY;
+use crate::clock;
 
 /// Bytes read or written in one turn of a task: about 0.05 ms for the kernel. A body of megabytes would otherwise hold up the
 /// small frames of every other session on its thread for as long as it takes.
 pub(crate) const TURN_BYTES: usize = 128 * 1024;
 
-/// Ordered streams and QUIC connections of this process that are open.
-static STREAMS: AtomicUsize = AtomicUsize::new(0);
+/// How long after a small frame turns stay short: whoever sends one now and then is not to wait because of the pause.
+const REMEMBERED: Duration = Duration::from_secs(10);
 
-/// Stands for one of them.
+/// How often it is noted that there are small frames: often enough for that, and rarely enough that threads do not fight for it.
+const NOTED_EVERY: Duration = Duration::from_millis(100);
+
+/// Who might be kept waiting.
+#[derive(Debug)]
+struct Others {
+    /// Ordered streams and QUIC connections that are open.
+    streams: AtomicUsize,
+    /// When there was a small frame last, in microseconds since this was asked first; 0 if there was none.
+    small: AtomicU64,
+    begun: OnceLock<Instant>,
+}
+
+impl Others {
+    const fn none() -> Self {
+        Others { streams: AtomicUsize::new(0), small: AtomicU64::new(0), begun: OnceLock::new() }
+    }
+
+    fn micros(&self, now: Instant) -> u64 {
+        let since = now.saturating_duration_since(*self.begun.get_or_init(|| now));
+        u64::try_from(since.as_micros()).unwrap_or(u64::MAX).saturating_add(1)
+    }
+
+    fn note_small(&self, now: Instant) {
+        let now = self.micros(now);
+        let last = self.small.load(Ordering::Relaxed);
+        if last == 0 || Duration::from_micros(now.saturating_sub(last)) >= NOTED_EVERY {
+            self.small.store(now, Ordering::Relaxed);
+        }
+    }
+
+    fn turn_bytes(&self, now: impl FnOnce() -> Instant) -> usize {
+        if self.streams.load(Ordering::Relaxed) <= 1 {
+            return usize::MAX;
+        }
+        let last = self.small.load(Ordering::Relaxed);
+        let is_recent = || Duration::from_micros(self.micros(now()).saturating_sub(last)) < REMEMBERED;
+        if last != 0 && is_recent() { TURN_BYTES } else { usize::MAX }
+    }
+}
+
+static OTHERS: Others = Others::none();
+
+/// Stands for an ordered stream or a QUIC connection of this process.
 #[derive(Debug)]
 pub(crate) struct Stream(());
 
 impl Stream {
     pub(crate) fn open() -> Self {
-        STREAMS.fetch_add(1, Ordering::Relaxed);
+        OTHERS.streams.fetch_add(1, Ordering::Relaxed);
         Stream(())
     }
 }
 
 impl Drop for Stream {
     fn drop(&mut self) {
-        STREAMS.fetch_sub(1, Ordering::Relaxed);
+        OTHERS.streams.fetch_sub(1, Ordering::Relaxed);
     }
 }
 
 /// Whether there is nobody else in this process who might be kept waiting.
 pub(crate) fn is_alone() -> bool {
-    STREAMS.load(Ordering::Relaxed) <= 1
+    OTHERS.streams.load(Ordering::Relaxed) <= 1
 }
 
-/// Bytes that may be moved in one turn now: a stream that is the only one keeps nobody waiting, and large steps are faster.
+/// A packet has arrived. Small frames and results are what should not have to wait behind large ones.
+pub(crate) fn note(header: &Header, now: Instant) {
+    let is_frame = matches!(header.msg_type, MessageType::FrameSubmit | MessageType::ResultPush);
+    if is_frame && header.body_len as usize <= WHOLE_BODY {
+        OTHERS.note_small(now);
+    }
+}
+
+/// Bytes that may be moved in one turn now. A stream that is the only one keeps nobody waiting, nor do those that all move large
+/// bodies keep each other waiting for what matters; and large steps are faster.
 pub(crate) fn bytes() -> usize {
-    if is_alone() { usize::MAX } else { TURN_BYTES }
+    OTHERS.turn_bytes(clock::now)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
+    const SECOND: Duration = Duration::from_secs(1);
+
     #[test]
-    fn turns_are_short_as_soon_as_there_are_two() {
-        let (one, other) = (Stream::open(), Stream::open());
-        assert_eq!(bytes(), TURN_BYTES);
-        drop((one, other));
+    fn turns_are_short_while_somebody_else_has_small_frames() {
+        let (others, begun) = (Others::none(), clock::now());
+        let at = |seconds: u32| move || begun + SECOND * seconds;
+        others.note_small(begun);
+        assert_eq!(others.turn_bytes(at(0)), usize::MAX, "nobody else is there");
+        others.streams.store(2, Ordering::Relaxed);
+        assert_eq!(others.turn_bytes(at(0)), TURN_BYTES);
+        assert_eq!(others.turn_bytes(at(9)), TURN_BYTES);
+        assert_eq!(others.turn_bytes(at(10)), usize::MAX);
+        others.note_small(begun + SECOND * 15);
+        assert_eq!(others.turn_bytes(at(24)), TURN_BYTES);
+        assert_eq!(others.turn_bytes(at(26)), usize::MAX);
+    }
+
+    #[test]
+    fn large_frames_alone_need_no_short_turns() {
+        let others = Others::none();
+        others.streams.store(16, Ordering::Relaxed);
+        assert_eq!(others.turn_bytes(clock::now), usize::MAX);
+    }
+
+    #[test]
+    fn frames_that_follow_each_other_are_noted_now_and_then() {
+        let (others, begun) = (Others::none(), clock::now());
+        others.note_small(begun);
+        let noted = others.small.load(Ordering::Relaxed);
+        others.note_small(begun + NOTED_EVERY / 2);
+        assert_eq!(others.small.load(Ordering::Relaxed), noted);
+        others.note_small(begun + NOTED_EVERY);
+        assert!(others.small.load(Ordering::Relaxed) > noted);
     }
 }
