@@ -179,7 +179,7 @@ BENCH := build/bench
 BENCH_PY := $(BENCH)/venv/bin/python
 
 .PHONY: bench
-bench: $(STAMPS)/bench-program $(addprefix $(STAMPS)/bench-,rc2 grpc zmq) ## Our servers beside floors and peers, on this machine: ratios, CPU, memory (half an hour; docs/benchmarks.md)
+bench: $(STAMPS)/bench-program $(addprefix $(STAMPS)/bench-,rc2 grpc zmq) ## Our servers beside floors and peers, on this machine: ratios, CPU, memory (45 minutes; docs/benchmarks.md)
 	$(call say,"Benchmarks")
 	@$(BENCH_PY) bench/run.py $(BENCH_OPTIONS)
 
