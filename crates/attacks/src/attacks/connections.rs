@@ -1,5 +1,6 @@
 //! Connections by the thousand, and what is no connection at all.
 
+use std::collections::HashSet;
 use std::net::Ipv4Addr;
 use std::time::Duration;
 
@@ -60,12 +61,22 @@ async fn half_open_quic(victim: &Victim, scale: Scale) -> Result<()> {
     let mut datagram = vec![0; 2048];
     let mut knocks = tokio::task::JoinSet::new();
     let (knocks_in_all, mut retries) = (scale.of(3000), 0);
+    let mut strangers = HashSet::new();
     for _ in 0..knocks_in_all {
         // A client knocks at a socket that only listens, and what it said is sent on.
         let dialer = dialer.clone();
         knocks.spawn(async move { dialer.dial_to(nowhere).await.is_ok() });
-        let len = hole.recv(&mut datagram).await?;
-        relay.send_to(datagram.get(..len).unwrap_or(&[]), victim.address).await?;
+        let knock = loop {
+            let len = hole.recv(&mut datagram).await?;
+            let knock = datagram.get(..len).unwrap_or_default();
+            // Those that were here before knock again every second.
+            if strangers.insert(wished_id(knock).to_vec()) {
+                break knock;
+            }
+        };
+        relay.send_to(knock, victim.address).await?;
+        // Each of them is answered. Without waiting for that, answers to the first overflow the socket's buffer.
+        let _ = tokio::time::timeout(ANSWER, relay.readable()).await;
         retries += count_retries(&relay);
     }
     victim.serves().await?;
@@ -77,8 +88,17 @@ async fn half_open_quic(victim: &Victim, scale: Scale) -> Result<()> {
     Ok(())
 }
 
+/// How long a server takes to answer a first packet when it has much else to do.
+const ANSWER: Duration = Duration::from_secs(1);
+
 /// An eighth of the clients that may be pending: from there on addresses have to be proved.
 const PENDING_BEFORE_RETRY: usize = 128;
+
+/// The id that a client's first packet has chosen for its server: behind a byte and the version, with its length before it.
+fn wished_id(packet: &[u8]) -> &[u8] {
+    let len = packet.get(5).map_or(0, |len| usize::from(*len));
+    packet.get(6..6 + len).unwrap_or_default()
+}
 
 /// Retry packets that have arrived.
 fn count_retries(socket: &UdpSocket) -> usize {
