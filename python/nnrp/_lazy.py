@@ -4,14 +4,19 @@ What the session methods return are subclasses of the public dataclasses. They s
 native source beside them; reading a field that is not set makes it from the source and keeps it. Nobody pays
 for fields nobody reads, and payload bytes are not copied before they are asked for as ``bytes``. Comparison,
 ``repr``, ``dataclasses.fields``, ``replace`` and pickling behave as for the public class.
+
+Such a field is a property in front of the slot of the public class. A ``__getattr__`` would be shorter, but a
+class that has one is slow in every attribute.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import fields
+from dataclasses import FrozenInstanceError, fields
+from itertools import repeat
 from operator import attrgetter
-from typing import Any, ClassVar, Self, TypeVar, cast
+from types import MemberDescriptorType
+from typing import Any, ClassVar, NoReturn, Self, TypeVar, cast
 
 from nnrp import _native
 from nnrp.core import (
@@ -34,7 +39,7 @@ class Lazy:  # noqa: PLW1641  # mutable dataclasses are not hashable either
 
     Class attributes:
         _public: the dataclass that is subclassed.
-        _build: for each of its fields, a function from this object to the field's value.
+        _build: for each field that is made when it is read, a function from this object to its value.
     """
 
     __slots__ = ()
@@ -44,25 +49,21 @@ class Lazy:  # noqa: PLW1641  # mutable dataclasses are not hashable either
     _source: Any
 
     def __init_subclass__(cls) -> None:
-        """Let the subclass show itself under the public name."""
+        """Let the subclass show itself under the public name, and make fields when they are read."""
         if not hasattr(cls, "_public"):
             return
         cls.__name__ = cls._public.__name__
         cls.__qualname__ = cls._public.__qualname__
         cls.__module__ = cls._public.__module__
+        for name, build in cls.__dict__.get("_build", {}).items():
+            slot = getattr(cls, name)
+            if isinstance(slot, MemberDescriptorType):  # else the class has something better
+                setattr(cls, name, _made_when_read(slot, build, frozen=issubclass(cls, LazyFrozen)))
 
     def __new__(cls, *args: Any, **fields: Any) -> Self:
         """Return a plain object: what is constructed, as by ``dataclasses.replace``, has no source."""
         plain: Self = cls._public(*args, **fields)
         return plain
-
-    def __getattr__(self, name: str) -> Any:
-        build = self._build.get(name)
-        if build is None:
-            raise AttributeError(f"{self._public.__name__!r} object has no attribute {name!r}")
-        value = build(self)
-        _set(self, name, value)
-        return value
 
     def __eq__(self, other: object) -> bool:
         if not isinstance(other, self._public):
@@ -87,6 +88,28 @@ def is_built(lazy: Lazy, name: str) -> bool:
     return True
 
 
+def _made_when_read(slot: MemberDescriptorType, build: Callable[[Any], Any], *, frozen: bool) -> property:
+    """Return what stands before the ``slot`` of a field: it calls ``build`` when nothing is in there yet."""
+    get, put, name = slot.__get__, slot.__set__, slot.__name__
+
+    def read(self: Lazy) -> Any:
+        try:
+            return get(self)
+        except AttributeError:
+            pass  # outside of this, so that what goes wrong while it is made does not seem to come of it
+        value = build(self)
+        put(self, value)
+        return value
+
+    def refuse_to_set(_self: Lazy, _value: object) -> NoReturn:
+        raise FrozenInstanceError(f"cannot assign to field {name!r}")
+
+    def refuse_to_delete(_self: Lazy) -> NoReturn:
+        raise FrozenInstanceError(f"cannot delete field {name!r}")
+
+    return property(read, refuse_to_set, refuse_to_delete) if frozen else property(read, put, slot.__delete__)
+
+
 class LazyFrozen(Lazy):
     """The same for frozen dataclasses, which are hashable."""
 
@@ -100,11 +123,23 @@ class LazyFrozen(Lazy):
         return hash(tuple(getattr(self, field.name) for field in fields(self._public) if field.compare))
 
 
+class LazyThroughout(LazyFrozen):
+    """The same where all fields are made when they are read, and so refuse by themselves to be changed.
+
+    What is beside them is set by the interpreter without a call; it does that only where neither of the two
+    methods is a function of Python's.
+    """
+
+    __slots__ = ()
+
+    __setattr__ = object.__setattr__
+    __delattr__ = object.__delattr__
+
+
 def unfrozen(frozen: type[_T]) -> type[_T]:
     """Return a twin of a frozen class, whose objects become the frozen class's once they are filled.
 
-    A frozen class takes each of its fields in a slow call. Both methods are replaced, because the interpreter
-    sets fields by itself only where neither of them is a function of Python's.
+    A frozen class takes each of its fields in a slow call, see :class:`LazyThroughout`.
     """
     settable = {"__setattr__": object.__setattr__, "__delattr__": object.__delattr__}
     return cast("type[_T]", type(frozen.__name__, (frozen,), {"__slots__": (), **settable}))
@@ -135,16 +170,17 @@ def packet_from_native(native: _native.Packet | _native.Submit) -> NnrpPacket:
     return packet
 
 
-class LazySection(LazyFrozen, TensorSectionData):
+class LazySection(LazyThroughout, TensorSectionData):
     """Tensor data as received: payloads become ``bytes`` when read, and are sent on without a copy."""
 
-    __slots__ = ("_source", "_view")
+    __slots__ = ("_place", "_source", "_view")
 
-    _source: _native.Section
+    _source: _native.Submit
+    _place: int
     _view: TensorSectionView
     _public = TensorSectionData
     _build: ClassVar = {
-        "_view": lambda self: _view_of(self._source.parts()),
+        "_view": lambda self: _view_of(self._source.section(self._place)),
         **{field.name: attrgetter(f"_view.{field.name}") for field in fields(TensorSectionData)},
     }
 
@@ -158,19 +194,18 @@ class LazySection(LazyFrozen, TensorSectionData):
 
 
 def sections_from_native(submit: _native.Submit) -> tuple[TensorSectionData, ...]:
-    """Return the sections of a frame as data, without copying their payloads yet."""
-    return tuple(map(_section_from_native, submit.sections()))
+    """Return the sections of a frame as data, without reading anything of them yet."""
+    count = submit.section_count
+    if count == 1:  # what most frames have
+        return (_section_from_native(submit, 0),)
+    return tuple(map(_section_from_native, repeat(submit, count), range(count)))
 
 
-_SectionDraft: Any = unfrozen(LazySection)
-
-
-def _section_from_native(source: _native.Section) -> TensorSectionData:
-    section: Any = new_object(_SectionDraft)
-    section._source = source
-    section.__class__ = LazySection
-    made: TensorSectionData = section
-    return made
+def _section_from_native(submit: _native.Submit, place: int) -> TensorSectionData:
+    section = new_object(LazySection)
+    section._source = submit
+    section._place = place
+    return section
 
 
 _ViewDraft: Any = unfrozen(TensorSectionView)

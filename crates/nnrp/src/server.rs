@@ -257,9 +257,14 @@ impl ServerSession {
     /// # Errors
     ///
     /// [`SendError::Command`] for values that make no legal result, [`SendError::Closed`] at the end.
-    pub async fn send_result(&self, mut result: ResultFrame) -> Result<usize, SendError> {
-        let packet = self.encode(&mut result)?;
-        self.send_encoded(packet).await
+    pub fn send_result(
+        &self,
+        mut result: ResultFrame,
+    ) -> impl Future<Output = Result<usize, SendError>> + Send + use<> {
+        // Not in the future: the packet takes much less room there than what it is made of.
+        let packet = self.encode(&mut result);
+        let session = self.clone();
+        async move { session.send_encoded(packet?).await }
     }
 
     /// Sends a result that is encoded.

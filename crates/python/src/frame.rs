@@ -2,15 +2,16 @@
 
 use nnrp::FrameKey;
 use nnrp::wire::{
-    BudgetPolicy, Header, HeaderFlags, MessageType, ResultClass, ResultFrame, Revision, SubmitFrame,
+    BudgetPolicy, Header, HeaderFlags, MessageType, PayloadKind, ResultClass, ResultFrame, Revision, Section,
+    SubmitFrame,
 };
-use pyo3::exceptions::PyValueError;
+use pyo3::exceptions::{PyTypeError, PyValueError};
 use pyo3::intern;
 use pyo3::prelude::*;
-use pyo3::types::{PyBytes, PyTuple};
+use pyo3::types::{PyBytes, PyDict, PyString};
 
 use crate::codec::build;
-use crate::codec::values::{Arguments, number};
+use crate::codec::values::{self, Arguments, number};
 
 /// What the arguments say about the packet's header.
 ///
@@ -37,40 +38,102 @@ pub(crate) fn key(frame_id: &Bound<'_, PyAny>, view_id: &Bound<'_, PyAny>) -> Py
     Ok(FrameKey { frame_id: number(frame_id, "frame_id")?, view_id: number(view_id, "view_id")? })
 }
 
-/// The result that the arguments of `send_result` describe.
-///
-/// A result that is less than complete without saying what allowed it gets the policy that belongs to its class.
-///
-/// # Errors
-/// `TypeError` and `ValueError` naming the argument.
-pub(crate) fn result(given: &Arguments<'_, '_>) -> PyResult<ResultFrame> {
-    let header = header(given, MessageType::ResultPush)?;
-    let mut frame = build::result_frame(given)?;
-    if frame.applied_budget_policy.is_empty() {
-        frame.applied_budget_policy = match frame.result_class {
-            ResultClass::Partial => BudgetPolicy::ALLOW_PARTIAL,
-            ResultClass::StaleReuse => BudgetPolicy::ALLOW_STALE_REUSE,
-            ResultClass::Degraded => BudgetPolicy::ALLOW_DEGRADED,
-            _ => BudgetPolicy::NONE,
-        };
+/// What `send_result` is given: what nearly everybody says, and what else there is.
+pub(crate) struct GivenResult<'a, 'py> {
+    pub(crate) frame_id: &'a Bound<'py, PyAny>,
+    pub(crate) view_id: &'a Bound<'py, PyAny>,
+    pub(crate) sections: &'a Bound<'py, PyAny>,
+    /// The other arguments, by name. Made for this call: it is changed.
+    pub(crate) others: &'a Bound<'py, PyDict>,
+}
+
+/// The names of the other arguments.
+const OTHERS: [&str; 20] = [
+    "tile_ids",
+    TYPED_PAYLOADS,
+    "result_flags",
+    "active_profile_id",
+    "inference_ms",
+    "queue_ms",
+    "server_total_ms",
+    "status_code",
+    "tile_index_mode",
+    "tile_base_id",
+    "result_class",
+    "applied_budget_policy",
+    "reused_frame_id",
+    "covered_tile_count",
+    "dropped_tile_count",
+    PAYLOAD_KINDS,
+    "payload_frame_count",
+    "flags",
+    "route_id",
+    "trace_id",
+];
+const TYPED_PAYLOADS: &str = "typed_payloads";
+const PAYLOAD_KINDS: &str = "payload_kind_bitmap";
+
+impl GivenResult<'_, '_> {
+    /// The result that is described.
+    ///
+    /// A result that is less than complete without saying what allowed it gets the policy that belongs to its class.
+    ///
+    /// # Errors
+    /// `TypeError` and `ValueError` naming the argument.
+    pub(crate) fn result(&self) -> PyResult<ResultFrame> {
+        let sections = if self.sections.is_none() { Vec::new() } else { values::sections(self.sections)? };
+        same_tiles(&sections)?;
+        Ok(ResultFrame {
+            frame_id: number(self.frame_id, "frame_id")?,
+            view_id: if self.view_id.is_none() { 0 } else { number(self.view_id, "view_id")? },
+            sections,
+            ..match self.others.is_empty() {
+                // Without anything in it, it is still one of tensors.
+                true => ResultFrame { payload_kind: PayloadKind::TENSOR, ..ResultFrame::default() },
+                false => self.with_others()?,
+            }
+        })
     }
-    let tiles = frame.sections.first().map_or(0, |section| section.tiles.len());
-    if let Some(other) = frame.sections.iter().find(|section| section.tiles.len() != tiles) {
-        let text = format!(
-            "sections must have the same number of tiles: role {} has {}, the first one has {tiles}",
-            other.role_id,
-            other.tiles.len()
-        );
-        return Err(PyValueError::new_err(text));
+
+    fn with_others(&self) -> PyResult<ResultFrame> {
+        let others = self.others;
+        for name in others.keys() {
+            let name = name.cast::<PyString>()?.to_str()?;
+            if !OTHERS.contains(&name) {
+                let text = format!("ServerSession.send_result() got an unexpected keyword argument '{name}'");
+                return Err(PyTypeError::new_err(text));
+            }
+        }
+        if !others.contains(PAYLOAD_KINDS)? {
+            others.set_item(PAYLOAD_KINDS, PayloadKind::TENSOR.bits())?;
+        }
+        if let Some(payloads) = others.get_item(TYPED_PAYLOADS)? {
+            others.set_item("frames", payloads)?; // as the builders of packets call them
+        }
+        let given = Arguments::Named(others);
+        let mut frame = build::result_frame(&given)?;
+        if frame.applied_budget_policy.is_empty() {
+            frame.applied_budget_policy = match frame.result_class {
+                ResultClass::Partial => BudgetPolicy::ALLOW_PARTIAL,
+                ResultClass::StaleReuse => BudgetPolicy::ALLOW_STALE_REUSE,
+                ResultClass::Degraded => BudgetPolicy::ALLOW_DEGRADED,
+                _ => BudgetPolicy::NONE,
+            };
+        }
+        let Header { route_id, trace_id, flags, .. } = header(&given, MessageType::ResultPush)?;
+        Ok(ResultFrame { route_id, trace_id, flags, ..frame })
     }
-    Ok(ResultFrame {
-        frame_id: header.frame_id,
-        view_id: header.view_id,
-        route_id: header.route_id,
-        trace_id: header.trace_id,
-        flags: header.flags,
-        ..frame
-    })
+}
+
+fn same_tiles(sections: &[Section]) -> PyResult<()> {
+    let tiles = sections.first().map_or(0, |section| section.tiles.len());
+    let Some(other) = sections.iter().find(|section| section.tiles.len() != tiles) else { return Ok(()) };
+    let text = format!(
+        "sections must have the same number of tiles: role {} has {}, the first one has {tiles}",
+        other.role_id,
+        other.tiles.len()
+    );
+    Err(PyValueError::new_err(text))
 }
 
 /// The frame that the fields of a `SubmitRequest` describe.
@@ -96,10 +159,12 @@ pub(crate) fn submit(given: &Arguments<'_, '_>) -> PyResult<SubmitFrame> {
 pub(crate) fn encode_result<'py>(
     py: Python<'py>,
     session_id: u32,
-    names: &Bound<'py, PyTuple>,
-    values: &Bound<'py, PyTuple>,
+    frame_id: &Bound<'py, PyAny>,
+    view_id: &Bound<'py, PyAny>,
+    sections: &Bound<'py, PyAny>,
+    others: &Bound<'py, PyDict>,
 ) -> PyResult<Bound<'py, PyBytes>> {
-    let mut frame = result(&Arguments::listed(names, values))?;
+    let mut frame = GivenResult { frame_id, view_id, sections, others }.result()?;
     if frame.tile_ids.is_empty() {
         let tiles = frame.sections.first().map_or(0, |section| section.tiles.len());
         frame.tile_ids = (frame.tile_base_id..).take(tiles).map_while(|id| u16::try_from(id).ok()).collect();

@@ -5,6 +5,7 @@ use std::time::Instant;
 use bytes::Bytes;
 use nnrp::wire::{self, FrameSubmitMetadata, Header, MessageType, PayloadKind, ResultPushMetadata};
 use nnrp::{ReceivedSubmit, clock};
+use pyo3::exceptions::PyIndexError;
 use pyo3::prelude::*;
 use pyo3::types::{PyBytes, PyList, PyMemoryView, PyTuple};
 
@@ -131,28 +132,6 @@ impl FrameBody {
     }
 }
 
-/// A tensor section of a received body.
-#[pyclass(frozen, module = "nnrp._native")]
-pub(crate) struct Section {
-    body: Bytes,
-    section: wire::SectionView,
-}
-
-impl Section {
-    /// The section for sending; its tiles stay slices of the body.
-    pub(crate) fn to_wire(&self) -> wire::Section {
-        self.section.to_section()
-    }
-}
-
-#[pymethods]
-impl Section {
-    /// Descriptor values, codec table, length table and payload.
-    fn parts<'py>(&self, py: Python<'py>) -> PyResult<SectionParts<'py>> {
-        View::new(py, self.body.clone())?.section(&self.section)
-    }
-}
-
 fn descriptor<'py>(py: Python<'py>, desc: &wire::TensorSectionDesc) -> PyResult<Bound<'py, PyTuple>> {
     (
         desc.role_id,
@@ -222,6 +201,17 @@ impl From<ReceivedSubmit> for Submit {
     }
 }
 
+impl Submit {
+    fn has_tensors(&self) -> bool {
+        self.body.kinds.contains(PayloadKind::TENSOR)
+    }
+
+    /// One of its tensor sections for sending; the tiles stay slices of the body.
+    pub(crate) fn section_to_send(&self, place: usize) -> Option<wire::Section> {
+        self.body.body.sections().nth(place).map(|section| section.to_section())
+    }
+}
+
 #[pymethods]
 impl Submit {
     /// The packet.
@@ -242,11 +232,17 @@ impl Submit {
         self.body.clone()
     }
 
-    /// The tensor sections; none where the section table was referenced and not resolved.
-    fn sections(&self) -> Vec<Section> {
-        let FrameBody { body, kinds } = &self.body;
-        let tensors = kinds.contains(PayloadKind::TENSOR).then(|| body.sections());
-        tensors.into_iter().flatten().map(|section| Section { body: body.body().clone(), section }).collect()
+    /// How many tensor sections it has; none where the section table was referenced and not resolved.
+    #[getter]
+    fn section_count(&self) -> usize {
+        if self.has_tensors() { self.body.body.sections().len() } else { 0 }
+    }
+
+    /// Descriptor values, codec table, length table and payload of one of them.
+    fn section<'py>(&self, py: Python<'py>, place: usize) -> PyResult<SectionParts<'py>> {
+        let section = self.body.body.sections().nth(place);
+        let section = section.ok_or_else(|| PyIndexError::new_err("the frame has fewer sections"))?;
+        View::new(py, self.body.body.body().clone())?.section(&section)
     }
 
     /// The frame's id.

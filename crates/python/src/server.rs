@@ -10,19 +10,19 @@ use nnrp::{DropFrame, Received, RejectedPacket};
 use pyo3::exceptions::PyValueError;
 use pyo3::intern;
 use pyo3::prelude::*;
-use pyo3::types::{IntoPyDict, PyBytes, PyDict, PyTuple};
+use pyo3::types::{IntoPyDict, PyBytes, PyDict};
 
 use crate::bridge::Bridge;
 use crate::codec::values::Arguments;
 use crate::connection::Connection;
 use crate::errors;
-use crate::frame;
+use crate::frame::{self, GivenResult};
 use crate::listener::counts;
 use crate::open::Held;
 use crate::operation::Operation;
 use crate::options::Limits;
 use crate::packet::{Packet, Submit};
-use crate::runtime::{self, Owned, lock};
+use crate::runtime::{Owned, lock};
 use crate::stats::{Measured, traffic};
 use crate::wait::{Patience, given_limit};
 
@@ -83,39 +83,39 @@ impl ServerSession {
         if let Some(refused) = lock(&self.refused).take() {
             return Err(errors::rejected(py, &refused));
         }
-        let Parts { session, held } = self.parts.get()?.clone();
+        let Parts { session, held } = self.parts.get()?;
+        let row = self.in_a_row.fetch_add(1, Ordering::Relaxed);
+        if row < MAX_IN_A_ROW {
+            if let Poll::Ready(received) = now(session) {
+                return handed_out(py, session, received);
+            }
+            if matches!(patience, Patience::None) {
+                return Err(patience.timed_out("no frame"));
+            }
+        }
+        self.in_a_row.store(0, Ordering::Relaxed);
         let over = session.clone();
+        let session = session.clone();
         let receiving = async move { patience.limit(session.receive()).await };
-        let finish = move |py: Python<'_>, received| match received {
+        let operation = Operation::new(receiving, move |py, received| match received {
             None => Err(patience.timed_out("no frame")),
-            Some(Ok(Received::Submit(submit))) => Ok(Py::new(py, Submit::from(*submit))?.into_any()),
-            Some(Ok(Received::Rejected(rejected))) => Err(errors::rejected(py, &rejected)),
-            Some(Ok(_)) => Err(PyValueError::new_err("a message that a server does not take")),
-            Some(Err(error)) => Err(errors::session(py, over.transport(), &error)),
-        };
-        if self.in_a_row.fetch_add(1, Ordering::Relaxed) >= MAX_IN_A_ROW {
-            self.in_a_row.store(0, Ordering::Relaxed);
-            return Ok(Py::new(py, Operation::new(receiving, finish)?.after_others())?.into_any());
+            Some(received) => handed_out(py, &over, received),
+        })?;
+        if row >= MAX_IN_A_ROW {
+            return Ok(Py::new(py, operation.after_others())?.into_any());
         }
-        let received = Operation::now_or_later(py, receiving, finish)?;
-        if received.bind(py).is_exact_instance_of::<Operation>() {
-            self.in_a_row.store(0, Ordering::Relaxed);
-            // The client may be waiting for just that before it sends more.
-            held.uncork();
-            Bridge::lend(py, &held)?;
-        }
-        Ok(received)
+        // The client may be waiting for just that before it sends more.
+        held.uncork();
+        Bridge::lend(py, held)?;
+        Ok(Py::new(py, operation)?.into_any())
     }
 
     /// The frames that are there already, at most `limit`.
     fn receive_more(&self, limit: usize) -> PyResult<Vec<Submit>> {
         let session = &self.parts.get()?.session;
-        let handle = runtime::handle()?;
-        let _entered = handle.enter();
         let mut frames = Vec::new();
         while frames.len() < limit && lock(&self.refused).is_none() {
-            let mut receiving = pin!(session.receive());
-            match receiving.as_mut().poll(&mut Context::from_waker(Waker::noop())) {
+            match now(session) {
                 Poll::Ready(Ok(Received::Submit(submit))) => frames.push(Submit::from(*submit)),
                 Poll::Ready(Ok(Received::Rejected(refused))) => *lock(&self.refused) = Some(refused),
                 // The end of the session is told to who waits for it.
@@ -140,21 +140,22 @@ impl ServerSession {
         })
     }
 
-    /// Sends one result: the bytes of its packet, or an operation that yields them once there is room. The arguments come as
-    /// their names and, in the same order, their values.
+    /// Sends one result: the bytes of its packet, or an operation that yields them once there is room. `others` are the
+    /// arguments that were given beyond the usual ones.
     fn send_result(
         &self,
         py: Python<'_>,
-        names: &Bound<'_, PyTuple>,
-        values: &Bound<'_, PyTuple>,
+        frame_id: &Bound<'_, PyAny>,
+        view_id: &Bound<'_, PyAny>,
+        sections: &Bound<'_, PyAny>,
+        others: &Bound<'_, PyDict>,
     ) -> PyResult<Py<PyAny>> {
-        let result = frame::result(&Arguments::listed(names, values))?;
+        let result = GivenResult { frame_id, view_id, sections, others }.result()?;
         let Parts { session, held } = self.parts.get()?.clone();
         if held.live_frames() > 1 {
             Bridge::cork(py, &held)?;
         }
-        let sending = session.clone();
-        Operation::now_or_later(py, async move { sending.send_result(result).await }, move |py, sent| {
+        Operation::now_or_later(py, session.send_result(result), move |py, sent| {
             bytes_sent(py, || session.transport(), sent)
         })
     }
@@ -234,6 +235,25 @@ impl ServerSession {
     /// Counters by name.
     fn stats<'py>(&self, py: Python<'py>) -> PyResult<(Bound<'py, PyDict>, Measured)> {
         traffic(py, &self.parts.get()?.held.stats())
+    }
+}
+
+/// What can be received at once. Needs no runtime: nothing is waited for.
+fn now(session: &nnrp::ServerSession) -> Poll<Result<Received, nnrp::SessionError>> {
+    pin!(session.receive()).poll(&mut Context::from_waker(Waker::noop()))
+}
+
+/// What Python gets of what was received.
+fn handed_out(
+    py: Python<'_>,
+    session: &nnrp::ServerSession,
+    received: Result<Received, nnrp::SessionError>,
+) -> PyResult<Py<PyAny>> {
+    match received {
+        Ok(Received::Submit(submit)) => Ok(Py::new(py, Submit::from(*submit))?.into_any()),
+        Ok(Received::Rejected(rejected)) => Err(errors::rejected(py, &rejected)),
+        Ok(_) => Err(PyValueError::new_err("a message that a server does not take")),
+        Err(error) => Err(errors::session(py, session.transport(), &error)),
     }
 }
 

@@ -21,7 +21,6 @@ __all__ = [
     "Packet",
     "PendingSession",
     "Result",
-    "Section",
     "ServerSession",
     "Submit",
     "Subscription",
@@ -153,13 +152,6 @@ class FrameBody:
         """Return the values of each object reference."""
 
 @final
-class Section:
-    """A tensor section of a received body."""
-
-    def parts(self) -> _SectionParts:
-        """Return descriptor values, codec table, length table and payload."""
-
-@final
 class Submit:
     """A frame a client submitted."""
 
@@ -172,8 +164,11 @@ class Submit:
     @property
     def body(self) -> FrameBody:
         """Its body."""
-    def sections(self) -> list[Section]:
-        """Return the tensor sections; none if they were referenced and not resolved."""
+    @property
+    def section_count(self) -> int:
+        """How many tensor sections it has; none if they were referenced and not resolved."""
+    def section(self, place: int) -> _SectionParts:
+        """Return descriptor values, codec table, length table and payload of one of them."""
     @property
     def frame_id(self) -> int:
         """The frame's id."""
@@ -371,8 +366,13 @@ class ServerSession:
         """Return the frames that are there already, at most ``limit``."""
     def receive_control(self, timeout: float | None) -> Operation[Packet]:
         """Yield the next control packet the runtime does not answer by itself."""
-    def send_result(self, names: tuple[str, ...], values: tuple[Any, ...]) -> int | Operation[int]:
-        """Send one result; return the bytes of its packet, or an operation that yields them."""
+    def send_result(
+        self, frame_id: int, view_id: int, sections: Sequence[Any], others: dict[str, Any]
+    ) -> int | Operation[int]:
+        """Send one result; return the bytes of its packet, or an operation that yields them.
+
+        ``others`` are the further arguments that were given; one that nobody knows is a ``TypeError``.
+        """
     def send_drop(self, arguments: dict[str, Any]) -> Operation[int]:
         """End a frame without a result; yields the bytes of the drop."""
     def send_hint(self, metadata: bytes, arguments: dict[str, Any]) -> Operation[int]:
@@ -525,5 +525,7 @@ def decode_submit(header: bytes, metadata: BytesLike, body: BytesLike) -> Submit
 def decode_result(header: bytes, metadata: BytesLike, body: BytesLike) -> Result:
     """Decode a RESULT_PUSH that did not come over a connection of this package."""
 
-def encode_result(session_id: int, names: tuple[str, ...], values: tuple[Any, ...]) -> bytes:
+def encode_result(
+    session_id: int, frame_id: int, view_id: int, sections: Sequence[Any], others: dict[str, Any]
+) -> bytes:
     """Return the bytes of the result packet that the arguments of ``send_result`` describe."""

@@ -27,6 +27,9 @@ from nnrp.core import (
 from nnrp.server.context import ReceivedSubmit, received_submit
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from nnrp.core import TensorSectionData
     from nnrp.server.session import ServerSession
 
 
@@ -44,9 +47,16 @@ async def receive_submit(session: ServerSession, timeout: float | None) -> Recei
     return received_submit(_native.decode_submit(header.pack(), packet.metadata, packet.body))
 
 
-async def send_result(session: ServerSession, names: tuple[str, ...], values: tuple[Any, ...]) -> int:
+async def send_result(
+    session: ServerSession,
+    frame_id: int,
+    view_id: int,
+    sections: Sequence[TensorSectionData],
+    others: dict[str, Any],
+) -> int:
     """Encode a result from the arguments of ``send_result`` and send its packet."""
-    packet = NnrpPacket.unpack(_native.encode_result(session.session_id, names, values))
+    encoded = _native.encode_result(session.session_id, frame_id, view_id, sections, others)
+    packet = NnrpPacket.unpack(encoded)
     await session.connection.send_result_packet(packet)
     return len(packet.pack())
 

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import time
-from dataclasses import dataclass, fields
+from dataclasses import FrozenInstanceError, dataclass, fields
 from operator import attrgetter
-from typing import Any, ClassVar
+from typing import Any, ClassVar, NoReturn
 
 from nnrp import _native
 from nnrp._lazy import (
     Lazy,
     LazyFrozen,
+    LazyThroughout,
     is_built,
     new_object,
     packet_from_native,
@@ -170,25 +171,21 @@ _METADATA_FIELDS = tuple(field.name for field in fields(FrameSubmitMetadata))
 class LazySubmit(LazyFrozen, ReceivedSubmit):
     """A received submit whose parts are decoded when they are read."""
 
-    __slots__ = ("_session", "_source")
+    __slots__ = ("_session", "_source", "frame_id", "view_id")
 
+    frame_id: int
+    view_id: int
     _session: _native.ServerSession | None
     _source: _native.Submit
     _public = ReceivedSubmit
     _build: ClassVar = {
         "packet": lambda self: packet_from_native(self._source),
+        "metadata": attrgetter("request._metadata"),
         "tensor_body": lambda self: tensor_body_from_native(self._source.body),
     }
 
-    @property
-    def frame_id(self) -> int:
-        """The client's number for the frame."""
-        return self._source.frame_id
-
-    @property
-    def view_id(self) -> int:
-        """The view the frame belongs to."""
-        return self._source.view_id
+    def __setattr__(self, name: str, _value: object) -> NoReturn:
+        raise FrozenInstanceError(f"cannot assign to field {name!r}")
 
     async def cancelled(self) -> None:
         """Wait until nobody wants the answer."""
@@ -196,6 +193,13 @@ class LazySubmit(LazyFrozen, ReceivedSubmit):
             await ReceivedSubmit.cancelled(self)
         else:
             await self._session.cancelled(self._source.frame_id, self._source.view_id)
+
+
+def _metadata(source: _native.Submit) -> FrameSubmitMetadata:
+    metadata = new_object(LazySubmitMetadata)
+    metadata._source = source
+    metadata.frame_id = source.frame_id
+    return metadata
 
 
 def _reference(request: LazyRequest, kind: CacheObjectKind) -> ObjectReferenceBlock | None:
@@ -206,7 +210,7 @@ def _reference(request: LazyRequest, kind: CacheObjectKind) -> ObjectReferenceBl
     return None
 
 
-class LazyRequest(LazyFrozen, SubmitRequest):
+class LazyRequest(LazyThroughout, SubmitRequest):
     """The request a received submit was made from.
 
     It does not refer to the submit: with that there would be a cycle, and megabytes of body would stay until
@@ -220,6 +224,7 @@ class LazyRequest(LazyFrozen, SubmitRequest):
     _source: _native.Submit
     _public = SubmitRequest
     _build: ClassVar = {
+        "_metadata": lambda self: _metadata(self._source),
         **{field.name: attrgetter(f"_metadata.{field.name}") for field in fields(SubmitRequest)},
         **{name: attrgetter(f"_source.{name}") for name in ("frame_id", "view_id", "route_id", "trace_id")},
         "flags": lambda self: HeaderFlags(self._source.flags),
@@ -231,37 +236,30 @@ class LazyRequest(LazyFrozen, SubmitRequest):
         "tensor_section_table_reference": lambda self: _reference(self, CacheObjectKind.TENSOR_SECTION_TABLE),
     }
 
-    # What nearly every handler reads: a field that is not set would cost an AttributeError first.
+    # What nearly every handler reads: to find a field missing costs an AttributeError.
     @property
     def sections(self) -> tuple[TensorSectionData, ...]:  # pyright: ignore[reportIncompatibleVariableOverride]
         """The tensor sections."""
         sections = self._sections
         if sections is None:
-            sections = sections_from_native(self._source)
-            object.__setattr__(self, "_sections", sections)
+            sections = self._sections = sections_from_native(self._source)
         return sections
 
 
 _SubmitDraft: Any = unfrozen(LazySubmit)
-_RequestDraft: Any = unfrozen(LazyRequest)
 
 
 def received_submit(native: _native.Submit, session: _native.ServerSession | None = None) -> ReceivedSubmit:
     """Return the public object over a submit that ``session`` received."""
-    metadata = new_object(LazySubmitMetadata)
-    metadata._source = native
-    metadata.frame_id = native.frame_id
-
-    request: Any = new_object(_RequestDraft)
+    request = new_object(LazyRequest)
     request._source = native
-    request._metadata = metadata
     request._sections = None
-    request.__class__ = LazyRequest
 
     draft: Any = new_object(_SubmitDraft)
     draft._source = native
     draft._session = session
-    draft.metadata = metadata
+    draft.frame_id = native.frame_id
+    draft.view_id = native.view_id
     draft.request = request
     draft.__class__ = LazySubmit
     submit: ReceivedSubmit = draft

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Coroutine, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import wraps
 from types import MappingProxyType, TracebackType
-from typing import Any, Self
+from typing import Any, Self, TypeVar, cast
 
 from nnrp._lazy import packet_from_native
 from nnrp._logging import about
@@ -59,34 +60,6 @@ _DROP_REASONS = {
 }
 
 
-#: The arguments of `send_result` as the native encoder knows them, and in the order it reads them.
-_RESULT_ARGUMENTS = (
-    "flags",
-    "frame_id",
-    "view_id",
-    "route_id",
-    "trace_id",
-    "covered_tile_count",
-    "frames",
-    "status_code",
-    "result_flags",
-    "active_profile_id",
-    "inference_ms",
-    "queue_ms",
-    "server_total_ms",
-    "tile_base_id",
-    "result_class",
-    "applied_budget_policy",
-    "reused_frame_id",
-    "dropped_tile_count",
-    "payload_kind_bitmap",
-    "tile_ids",
-    "sections",
-    "tile_index_mode",
-    "payload_frame_count",
-)
-
-
 def drop_reason(
     reason: str | int | ResultHintReason | None, header: Mapping[str, int], session_id: int
 ) -> ResultHintReason:
@@ -134,8 +107,40 @@ def _say_once_what_clients_do_not_hear(reason: str) -> None:
 
 def _native_session(connection: object) -> _NativeSession | None:
     # Asked for every frame. Only connections of this package have one.
-    session = getattr(connection, "_session", None)
+    try:
+        session = connection._session  # type: ignore[attr-defined]  # pyright: ignore[reportAttributeAccessIssue]
+    except AttributeError:
+        return None
     return session if type(session) is _NativeSession else None
+
+
+_SendsResult = TypeVar("_SendsResult", bound=Callable[..., Coroutine[Any, Any, int]])
+
+
+def _without_defaults(written_out: _SendsResult) -> _SendsResult:
+    """Return a `send_result` that handles only the arguments it is given; the signature is the written-out one's.
+
+    Filling in, passing on and checking twenty defaults takes longer than encoding a small result.
+    """
+
+    @wraps(written_out)
+    async def send_result(
+        self: ServerSession,
+        *,
+        frame_id: int,
+        sections: Sequence[TensorSectionData] = (),
+        view_id: int = 0,
+        **others: Any,
+    ) -> int:
+        native = _native_session(self.connection)
+        if native is None:
+            return await written_out(
+                self, frame_id=frame_id, sections=sections, view_id=view_id, **others
+            )
+        sent = native.send_result(frame_id, view_id, sections, others)
+        return await sent if type(sent) is _Operation else sent
+
+    return cast("_SendsResult", send_result)
 
 
 @dataclass(slots=True, repr=False, eq=False)
@@ -269,6 +274,7 @@ class ServerSession(Record):
             frames += [received_submit(more, native) for more in native.receive_more(max_n - 1)]
         return frames
 
+    @_without_defaults
     async def send_result(
         self,
         *,
@@ -350,37 +356,30 @@ class ServerSession(Record):
         Returns when the packet is in the bounded send buffer. Cancelling sends all of it or nothing.
 
         """
-        arguments = (
-            flags,
-            frame_id,
-            view_id,
-            route_id,
-            trace_id,
-            covered_tile_count,
-            typed_payloads,
-            status_code,
-            result_flags,
-            active_profile_id,
-            inference_ms,
-            queue_ms,
-            server_total_ms,
-            tile_base_id,
-            result_class,
-            applied_budget_policy,
-            reused_frame_id,
-            dropped_tile_count,
-            # With typed payloads the kinds follow from what is sent; TENSOR, the default, would claim tiles.
-            PayloadKind.NONE if typed_payloads else payload_kind_bitmap,
-            tile_ids,
-            sections,
-            tile_index_mode,
-            payload_frame_count,
-        )
-        native = _native_session(self.connection)
-        if native is None:
-            return await _packets.send_result(self, _RESULT_ARGUMENTS, arguments)
-        sent = native.send_result(_RESULT_ARGUMENTS, arguments)
-        return await sent if type(sent) is _Operation else sent
+        others = {
+            "tile_ids": tile_ids,
+            "typed_payloads": typed_payloads,
+            "result_flags": result_flags,
+            "active_profile_id": active_profile_id,
+            "inference_ms": inference_ms,
+            "queue_ms": queue_ms,
+            "server_total_ms": server_total_ms,
+            "status_code": status_code,
+            "tile_index_mode": tile_index_mode,
+            "tile_base_id": tile_base_id,
+            "result_class": result_class,
+            "applied_budget_policy": applied_budget_policy,
+            "reused_frame_id": reused_frame_id,
+            "covered_tile_count": covered_tile_count,
+            "dropped_tile_count": dropped_tile_count,
+            "payload_kind_bitmap": payload_kind_bitmap,
+            "payload_frame_count": payload_frame_count,
+            "flags": flags,
+            "route_id": route_id,
+            "trace_id": trace_id,
+        }
+        # Over the package's own connections only those that were given are handled: see _without_defaults().
+        return await _packets.send_result(self, frame_id, view_id, sections, others)
 
     async def send_part(
         self,

@@ -159,37 +159,58 @@ impl<'py> Arguments<'_, 'py> {
 
     /// The tensor sections.
     pub(crate) fn sections(&self) -> PyResult<Vec<Section>> {
-        self.each(intern!(self.py(), "sections"), &SECTIONS, section)
+        match self.get(intern!(self.py(), "sections"))? {
+            Some(given) => sections(&given),
+            None => Ok(Vec::new()),
+        }
     }
 
     /// The typed payloads.
     pub(crate) fn typed_payloads(&self) -> PyResult<Vec<TypedPayload>> {
-        self.each(intern!(self.py(), "frames"), &TYPED_PAYLOADS, typed_payload)
-    }
-
-    fn each<T>(
-        &self,
-        name: &Bound<'py, PyString>,
-        items: &Items,
-        take: impl Fn(&Bound<'py, PyAny>) -> PyResult<T>,
-    ) -> PyResult<Vec<T>> {
-        let Some(values) = self.get(name)? else { return Ok(Vec::new()) };
-        let each = values.try_iter().map_err(|_| items.no_sequence(&values))?;
-        each.enumerate()
-            .map(|(at, value)| {
-                let value = value?;
-                // Anything with the right attributes is taken, so that what is missing tells what it is not.
-                take(&value).map_err(|error| {
-                    if error.is_instance_of::<PyAttributeError>(value.py()) {
-                        items.no_item(at, &value)
-                    } else {
-                        error
-                    }
-                })
-            })
-            .collect()
+        match self.get(intern!(self.py(), "frames"))? {
+            Some(given) => each(&given, &TYPED_PAYLOADS, typed_payload),
+            None => Ok(Vec::new()),
+        }
     }
 }
+
+/// The tensor sections of an iterable.
+///
+/// # Errors
+/// `TypeError` naming `sections` for anything else; as [`section`] for each of them.
+pub(crate) fn sections(given: &Bound<'_, PyAny>) -> PyResult<Vec<Section>> {
+    each(given, &SECTIONS, section)
+}
+
+fn each<'py, T>(
+    values: &Bound<'py, PyAny>,
+    items: &Items,
+    take: impl Fn(&Bound<'py, PyAny>) -> PyResult<T>,
+) -> PyResult<Vec<T>> {
+    // Anything with the right attributes is taken, so that what is missing tells what it is not.
+    let take = |at, value: &Bound<'py, PyAny>| {
+        take(value).map_err(|error| match error.is_instance_of::<PyAttributeError>(value.py()) {
+            true => items.no_item(at, value),
+            false => error,
+        })
+    };
+    let mut taken = Vec::with_capacity(values.len().unwrap_or(0).min(MOST_ROOM));
+    // A tuple, which it mostly is, needs no iterator.
+    if let Ok(tuple) = values.cast::<PyTuple>() {
+        for (at, value) in tuple.iter_borrowed().enumerate() {
+            taken.push(take(at, &value)?);
+        }
+        return Ok(taken);
+    }
+    let each = values.try_iter().map_err(|_| items.no_sequence(values))?;
+    for (at, value) in each.enumerate() {
+        taken.push(take(at, &value?)?);
+    }
+    Ok(taken)
+}
+
+/// Items that there is room for from the start; what says that it has more may be wrong.
+const MOST_ROOM: usize = 64;
 
 /// What an argument takes several of, for those who give something else.
 struct Items {
@@ -264,8 +285,9 @@ fn received_section(object: &Bound<'_, PyAny>) -> PyResult<Option<Section>> {
     if !object.get_type().is(RECEIVED.import(py, "nnrp._lazy", "LazySection")?) {
         return Ok(None);
     }
+    let place = object.getattr(intern!(py, "_place"))?.extract()?;
     let source = object.getattr(intern!(py, "_source"))?;
-    Ok(source.cast::<packet::Section>().ok().map(|section| section.get().to_wire()))
+    Ok(source.cast::<packet::Submit>().ok().and_then(|submit| submit.get().section_to_send(place)))
 }
 
 /// The typed payload that an object with the attributes of `TypedPayloadFrame` describes.
