@@ -282,11 +282,6 @@ impl Link {
         }
     }
 
-    /// Frames that have arrived.
-    pub(crate) fn frames_received(&self) -> u64 {
-        self.frames_received.load(Ordering::Relaxed)
-    }
-
     /// A frame has arrived. On one stream they are numbered as if each had one of its own.
     pub(crate) fn count_frame(&self, arrival: Arrival) {
         let number = self.frames_received.fetch_add(1, Ordering::Relaxed);

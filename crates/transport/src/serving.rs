@@ -8,7 +8,6 @@ use std::task::{Context, Poll, Waker};
 
 use tokio::runtime::Handle;
 
-use crate::link::Link;
 use crate::loop_sockets::LoopSockets;
 use crate::socket::Socket;
 use crate::stream_reader::ReadEnd;
@@ -16,9 +15,6 @@ use crate::stream_reader::ReadEnd;
 /// After what a thread of its own had better read, this many waits for a frame go by until the socket is lent again: frames of one
 /// kind come in a row.
 const WAITS_AFTER_BULK: u32 = 16;
-
-/// A peer that has so many frames on the way at once keeps two threads busy: one reads while the other works.
-const MANY_FRAMES: u64 = 16;
 
 type Reading = Pin<Box<dyn Future<Output = ReadEnd> + Send>>;
 
@@ -28,7 +24,6 @@ pub(crate) struct Serving {
     /// Somebody wanted to poll while another did.
     again: AtomicBool,
     socket: Option<Socket>,
-    link: Arc<Link>,
     /// Waits for a frame that have to go by before the socket is lent.
     bulk: AtomicU32,
     handle: Handle,
@@ -54,10 +49,8 @@ impl Serving {
     pub(crate) fn new(
         reading: impl Future<Output = ReadEnd> + Send + 'static,
         socket: Option<Socket>,
-        link: Arc<Link>,
     ) -> Arc<Self> {
         Arc::new(Serving {
-            link,
             slot: Mutex::new(Slot { reading: Some(Box::pin(reading)), ..Slot::default() }),
             again: AtomicBool::new(false),
             socket,
@@ -90,7 +83,6 @@ impl Serving {
         let Some(mut slot) = self.enter() else { return };
         let Some(waker) = slot.waker.clone() else { return };
         socket.begin_turn();
-        let before = self.link.frames_received();
         let _entered = self.handle.enter();
         let ended = match slot.poll(&mut Context::from_waker(&waker)) {
             Poll::Ready(end) => {
@@ -104,9 +96,6 @@ impl Serving {
         if ended {
             // Not before the slot is free: the task would find it taken, and nobody would call it again.
             waker.wake();
-        }
-        if self.link.frames_received() - before >= MANY_FRAMES {
-            self.expect_bulk();
         }
         // What waits for anything but bytes must not be called for them over and over.
         if !socket.is_starved() {
@@ -206,16 +195,12 @@ impl Served {
 mod tests {
     use super::*;
 
-    use std::net::{Ipv4Addr, SocketAddr};
+    use std::net::Ipv4Addr;
     use std::time::Duration;
 
-    use nnrp_session::{Side, TransportEnd};
-    use nnrp_wire::TransportId;
+    use nnrp_session::TransportEnd;
     use tokio::net::{TcpListener, TcpStream};
     use tokio::sync::Notify;
-
-    use crate::buffer::BufferPool;
-    use crate::shared::Parts;
 
     const PATIENCE: Duration = Duration::from_secs(10);
 
@@ -223,21 +208,6 @@ mod tests {
         let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.unwrap();
         let (stream, _) = tokio::join!(TcpStream::connect(listener.local_addr().unwrap()), listener.accept());
         Socket::new(stream.unwrap())
-    }
-
-    fn link() -> Arc<Link> {
-        let nowhere = SocketAddr::from((Ipv4Addr::LOCALHOST, 0));
-        Link::new(Parts {
-            side: Side::Server,
-            transport: TransportId::Tcp,
-            peer: nowhere,
-            local: nowhere,
-            quic: None,
-            encrypted: false,
-            certificates: Vec::new(),
-            pool: BufferPool::default(),
-            claimed: true,
-        })
     }
 
     #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -253,7 +223,7 @@ mod tests {
                 }
             }
         };
-        let serving = Serving::new(reading, Some(socket().await), link());
+        let serving = Serving::new(reading, Some(socket().await));
         let task = tokio::spawn({
             let serving = serving.clone();
             async move { serving.read().await }
@@ -292,7 +262,7 @@ mod tests {
             }
             Poll::Ready(ReadEnd::Transport(TransportEnd { clean: true, text: String::new() }))
         });
-        let serving = Serving::new(reading, Some(socket().await), link());
+        let serving = Serving::new(reading, Some(socket().await));
         let task = tokio::spawn({
             let serving = serving.clone();
             async move { serving.read().await }

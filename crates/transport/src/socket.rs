@@ -5,6 +5,7 @@
 //! never waits; what finds nothing is polled again when the loop sees bytes. Writing that would have to wait takes the socket
 //! back, because loops do not watch for that.
 
+use std::cell::RefCell;
 use std::io::{self, IoSlice, Read, Write};
 use std::net::Shutdown;
 use std::pin::Pin;
@@ -19,9 +20,26 @@ use tokio::runtime::Handle;
 
 use crate::loop_sockets::Place;
 
-/// Bytes read at once from a lent socket: the buffer has to be filled with zeros first, and who has more than this to send is
-/// better served by a thread of its own.
+/// Bytes read at once from a lent socket: who has more than this to send is better served by a thread of its own.
 const LENT_READ: usize = 64 * 1024;
+
+thread_local! {
+    /// What a lent socket is read into, on the thread of its loop. From here it is copied: a read buffer has no contents yet,
+    /// and would have to be filled with zeros, all of it for each small frame.
+    static ARRIVED: RefCell<Vec<u8>> = const { RefCell::new(Vec::new()) };
+}
+
+/// Reads at most `room` bytes and appends them to `buffer`; how many.
+fn read_lent(mut stream: &std::net::TcpStream, room: usize, buffer: &mut ReadBuf<'_>) -> io::Result<usize> {
+    ARRIVED.with_borrow_mut(|arrived| {
+        if arrived.len() < room {
+            arrived.resize(LENT_READ.max(room), 0);
+        }
+        let read = stream.read(arrived.get_mut(..room).unwrap_or_default())?;
+        buffer.put_slice(arrived.get(..read).unwrap_or_default());
+        Ok(read)
+    })
+}
 
 /// Reads in one turn of the loop. A peer that has still more to send then is for the runtime, whose tasks give way to others: it
 /// must not keep the loop from everything else.
@@ -234,17 +252,15 @@ impl AsyncRead for Socket {
                 }
             },
             Mode::Lent(lent) => loop {
-                let mut stream = &lent.stream;
                 let room = buffer.remaining().min(LENT_READ);
                 let enough = self.0.reads.fetch_add(1, Ordering::Relaxed) >= LENT_READS;
                 if enough || self.0.starved.load(Ordering::Relaxed) {
                     return Poll::Pending;
                 }
-                match stream.read(buffer.initialize_unfilled_to(room)) {
+                match read_lent(&lent.stream, room, buffer) {
                     Ok(read) => {
                         // What fills less than the room has been all; the end is seen by reading again.
                         self.0.starved.store(read > 0 && read < room, Ordering::Relaxed);
-                        buffer.advance(read);
                         return Poll::Ready(Ok(()));
                     }
                     Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
