@@ -171,10 +171,8 @@ _METADATA_FIELDS = tuple(field.name for field in fields(FrameSubmitMetadata))
 class LazySubmit(LazyFrozen, ReceivedSubmit):
     """A received submit whose parts are decoded when they are read."""
 
-    __slots__ = ("_session", "_source", "frame_id", "view_id")
+    __slots__ = ("_session", "_source", "frame_id", "view_id")  # pyright: ignore[reportIncompatibleMethodOverride]
 
-    frame_id: int
-    view_id: int
     _session: _native.ServerSession | None
     _source: _native.Submit
     _public = ReceivedSubmit
@@ -184,8 +182,12 @@ class LazySubmit(LazyFrozen, ReceivedSubmit):
         "tensor_body": lambda self: tensor_body_from_native(self._source.body),
     }
 
+    # Two slots are no fields of the public class, where they are properties, so it does not protect them.
     def __setattr__(self, name: str, _value: object) -> NoReturn:
         raise FrozenInstanceError(f"cannot assign to field {name!r}")
+
+    def __delattr__(self, name: str) -> NoReturn:
+        raise FrozenInstanceError(f"cannot delete field {name!r}")
 
     async def cancelled(self) -> None:
         """Wait until nobody wants the answer."""

@@ -105,10 +105,10 @@ def _say_once_what_clients_do_not_hear(reason: str) -> None:
     )
 
 
-def _native_session(connection: object) -> _NativeSession | None:
+def _native_session(connection: Any) -> _NativeSession | None:
     # Asked for every frame. Only connections of this package have one.
     try:
-        session = connection._session  # type: ignore[attr-defined]  # pyright: ignore[reportAttributeAccessIssue]
+        session: object = connection._session
     except AttributeError:
         return None
     return session if type(session) is _NativeSession else None
@@ -118,7 +118,7 @@ _SendsResult = TypeVar("_SendsResult", bound=Callable[..., Coroutine[Any, Any, i
 
 
 def _without_defaults(written_out: _SendsResult) -> _SendsResult:
-    """Return a `send_result` that handles only the arguments it is given; the signature is the written-out one's.
+    """Return a `send_result` that handles only what it is given, and shows the signature of `written_out`.
 
     Filling in, passing on and checking twenty defaults takes longer than encoding a small result.
     """
@@ -134,9 +134,7 @@ def _without_defaults(written_out: _SendsResult) -> _SendsResult:
     ) -> int:
         native = _native_session(self.connection)
         if native is None:
-            return await written_out(
-                self, frame_id=frame_id, sections=sections, view_id=view_id, **others
-            )
+            return await written_out(self, frame_id=frame_id, sections=sections, view_id=view_id, **others)
         sent = native.send_result(frame_id, view_id, sections, others)
         return await sent if type(sent) is _Operation else sent
 
