@@ -85,7 +85,7 @@ async def test_it_is_as_frozen_as_the_public_class(submit):
         (submit.request.sections[0], "role_id"),
     ):
         for change in (lambda: setattr(lazy, name, None), lambda: delattr(lazy, name)):  # noqa: B023
-            with pytest.raises(AttributeError, match=r"cannot"):
+            with pytest.raises(dataclasses.FrozenInstanceError):
                 change()
         assert getattr(lazy, name) is not None
         with pytest.raises(AttributeError):

@@ -247,6 +247,14 @@ class LazyRequest(LazyThroughout, SubmitRequest):
             sections = self._sections = sections_from_native(self._source)
         return sections
 
+    @sections.setter
+    def sections(self, _value: object) -> NoReturn:
+        raise FrozenInstanceError("cannot assign to field 'sections'")
+
+    @sections.deleter
+    def sections(self) -> NoReturn:  # pyright: ignore[reportIncompatibleVariableOverride]
+        raise FrozenInstanceError("cannot delete field 'sections'")
+
 
 _SubmitDraft: Any = unfrozen(LazySubmit)
 
