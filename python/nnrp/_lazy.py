@@ -16,7 +16,7 @@ from dataclasses import FrozenInstanceError, fields
 from itertools import repeat
 from operator import attrgetter
 from types import MemberDescriptorType
-from typing import Any, ClassVar, NoReturn, Self, TypeVar, cast
+from typing import Any, ClassVar, NoReturn, Self
 
 from nnrp import _native
 from nnrp.core import (
@@ -27,8 +27,7 @@ from nnrp.core import (
     TensorSectionDesc,
     TensorSectionView,
 )
-
-_T = TypeVar("_T")
+from nnrp.core._base import unfrozen
 
 _set = object.__setattr__
 new_object = object.__new__
@@ -136,15 +135,6 @@ class LazyThroughout(LazyFrozen):
     __delattr__ = object.__delattr__
 
 
-def unfrozen(frozen: type[_T]) -> type[_T]:
-    """Return a twin of a frozen class, whose objects become the frozen class's once they are filled.
-
-    A frozen class takes each of its fields in a slow call, see :class:`LazyThroughout`.
-    """
-    settable = {"__setattr__": object.__setattr__, "__delattr__": object.__delattr__}
-    return cast("type[_T]", type(frozen.__name__, (frozen,), {"__slots__": (), **settable}))
-
-
 def _rebuild(public: type, values: dict[str, Any]) -> Any:
     return public(**values)
 
@@ -170,6 +160,32 @@ def packet_from_native(native: _native.Packet | _native.Submit) -> NnrpPacket:
     return packet
 
 
+class LazySectionView(LazyFrozen, TensorSectionView):
+    """A received section; all but its payload is decoded when it is read."""
+
+    __slots__ = ("_source",)
+
+    _source: _native.Section
+    _public = TensorSectionView
+    _build: ClassVar = {
+        "desc": lambda self: TensorSectionDesc._from_wire(self._source.descriptor()),
+        "codec_table": lambda self: self._source.codec_table(),
+        "length_table": lambda self: self._source.length_table(),
+    }
+
+
+_SectionViewDraft: Any = unfrozen(LazySectionView)
+
+
+def _section_view(source: _native.Section) -> TensorSectionView:
+    draft: Any = new_object(_SectionViewDraft)
+    draft._source = source
+    draft.payload = source.payload()
+    draft.__class__ = LazySectionView
+    view: TensorSectionView = draft
+    return view
+
+
 class LazySection(LazyThroughout, TensorSectionData):
     """Tensor data as received: payloads become ``bytes`` when read, and are sent on without a copy."""
 
@@ -180,7 +196,7 @@ class LazySection(LazyThroughout, TensorSectionData):
     _view: TensorSectionView
     _public = TensorSectionData
     _build: ClassVar = {
-        "_view": lambda self: _view_of(self._source.section(self._place)),
+        "_view": lambda self: _section_view(self._source.section(self._place)),
         **{field.name: attrgetter(f"_view.{field.name}") for field in fields(TensorSectionData)},
     }
 
@@ -208,22 +224,27 @@ def _section_from_native(submit: _native.Submit, place: int) -> TensorSectionDat
     return section
 
 
-_ViewDraft: Any = unfrozen(TensorSectionView)
+class LazyTensorBody(LazyFrozen, TensorBodyView):
+    """The tensors of a received body; the tile index is sliced when it is read."""
+
+    __slots__ = ("_source",)
+
+    _source: _native.FrameBody
+    _public = TensorBodyView
+    _build: ClassVar = {"tile_index_block": lambda self: self._source.tile_index_block()}
 
 
-def _view_of(parts: tuple[tuple[int, ...], memoryview, memoryview, memoryview]) -> TensorSectionView:
-    view: Any = new_object(_ViewDraft)
-    values, view.codec_table, view.length_table, view.payload = parts
-    view.desc = TensorSectionDesc._from_wire(values)
-    view.__class__ = TensorSectionView
-    made: TensorSectionView = view
-    return made
+_TensorBodyDraft: Any = unfrozen(LazyTensorBody)
 
 
 def tensor_body_from_native(body: _native.FrameBody) -> TensorBodyView | None:
     """Return views of the tensor part of a body, ``None`` if it has none."""
-    parts = body.tensor_body()
-    if parts is None:
+    sections = body.sections()
+    if sections is None:
         return None
-    tile_index_block, sections = parts
-    return TensorBodyView(tile_index_block, tuple(map(_view_of, sections)))
+    draft: Any = new_object(_TensorBodyDraft)
+    draft._source = body
+    draft.sections = tuple(map(_section_view, sections))
+    draft.__class__ = LazyTensorBody
+    tensor_body: TensorBodyView = draft
+    return tensor_body

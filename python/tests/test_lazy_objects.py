@@ -8,7 +8,15 @@ import pytest
 from frames import STEP, echo, frame
 
 from nnrp.client import Result, SubmitRequest, TypedPayload
-from nnrp.core import FrameSubmitMetadata, NnrpHeader, NnrpPacket, ResultClass, TensorSectionData
+from nnrp.core import (
+    FrameSubmitMetadata,
+    NnrpHeader,
+    NnrpPacket,
+    ResultClass,
+    TensorBodyView,
+    TensorSectionData,
+    TensorSectionView,
+)
 from nnrp.server import ReceivedSubmit
 
 
@@ -49,6 +57,22 @@ async def test_nothing_is_made_before_it_is_read(tcp):
     assert made(submit.metadata, FrameSubmitMetadata) == {"frame_id"}
     assert submit.metadata.tile_width == frame(7).tile_width
     assert made(submit.metadata, FrameSubmitMetadata) > {"frame_id", "tile_width", "submit_mode"}
+
+
+async def test_of_a_result_only_what_is_read_is_made(tcp):
+    async with tcp.pair() as (server, client):
+        await client.submit_frame(frame(7))
+        await echo(server)
+        result = await client.receive_result(STEP)
+    assert made(result, Result) == set()
+    [section] = result.tensor_body.sections
+    assert made(result, Result) == set(), "the tensors are beside the fields"
+    assert made(result.tensor_body, TensorBodyView) == {"sections"}
+    assert made(section, TensorSectionView) == {"payload"}
+    assert result.tensor_body is result.tensor_body
+    assert section == plain(section, TensorSectionView)
+    assert plain(section, TensorSectionView) == section
+    assert result.tensor_body == plain(result.tensor_body, TensorBodyView)
 
 
 @pytest.mark.parametrize(

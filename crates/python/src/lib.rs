@@ -40,7 +40,7 @@ mod _native {
     #[pymodule_export]
     use crate::options::options;
     #[pymodule_export]
-    use crate::packet::{FrameBody, Packet, Result, Submit, decode_result, decode_submit};
+    use crate::packet::{FrameBody, Packet, Result, Section, Submit, decode_result, decode_submit};
     #[pymodule_export]
     use crate::server::ServerSession;
     #[pymodule_export]

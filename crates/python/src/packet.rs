@@ -1,5 +1,6 @@
 //! Received packets and bodies, as the lazy Python objects read them.
 
+use std::sync::Arc;
 use std::time::Instant;
 
 use bytes::Bytes;
@@ -7,14 +8,13 @@ use nnrp::wire::{self, FrameSubmitMetadata, Header, MessageType, PayloadKind, Re
 use nnrp::{ReceivedSubmit, clock};
 use pyo3::exceptions::PyIndexError;
 use pyo3::prelude::*;
-use pyo3::types::{PyBytes, PyList, PyMemoryView, PyTuple};
+use pyo3::sync::PyOnceLock;
+use pyo3::types::{PyBytes, PyMemoryView, PySlice, PyTuple};
 
 use crate::buffer;
 
 /// The numbers of a header in wire order.
 type HeaderValues = (u8, u8, u8, usize, u32, usize, usize, u32, u32, u16, u16, u64);
-/// Descriptor values, codec table, length table and payload of a section.
-type SectionParts<'py> = (Bound<'py, PyTuple>, Views<'py>, Views<'py>, Views<'py>);
 type Views<'py> = Bound<'py, PyMemoryView>;
 /// Kind, flags, namespace and the two halves of the key.
 type Reference = (u32, u16, u32, u32, u32);
@@ -82,24 +82,31 @@ pub(crate) struct FrameBody {
     body: wire::FrameBody,
     /// What the metadata announces.
     kinds: PayloadKind,
+    whole: Whole,
+}
+
+impl FrameBody {
+    fn new(body: wire::FrameBody, kinds: PayloadKind) -> Self {
+        let whole = Whole::new(body.body().clone());
+        Self { body, kinds, whole }
+    }
 }
 
 #[pymethods]
 impl FrameBody {
-    /// The tile index block and the sections as views of one buffer; `None` without tensors.
-    fn tensor_body<'py>(&self, py: Python<'py>) -> PyResult<Option<(Views<'py>, Bound<'py, PyList>)>> {
+    /// The tensor sections; `None` without tensors, and where the section table was referenced and not resolved.
+    fn sections(&self) -> Option<Vec<Section>> {
         let body = &self.body;
         let referenced = body.section_count() > 0 && body.section_table().is_none();
         if !self.kinds.contains(PayloadKind::TENSOR) || referenced {
-            return Ok(None);
+            return None;
         }
-        let whole = View::new(py, body.body().clone())?;
-        let tile_index = whole.part(body.tile_index_block().unwrap_or_default())?;
-        let sections = PyList::empty(py);
-        for section in body.sections() {
-            sections.append(whole.section(&section)?)?;
-        }
-        Ok(Some((tile_index, sections)))
+        Some(body.sections().map(|section| Section { whole: self.whole.clone(), section }).collect())
+    }
+
+    /// The tile index block as a view; empty for a dense range, and when it was referenced and not resolved.
+    fn tile_index_block<'py>(&self, py: Python<'py>) -> PyResult<Views<'py>> {
+        self.whole.part(py, self.body.tile_index_block().unwrap_or_default())
     }
 
     /// The tile ids; empty when they were referenced and not resolved.
@@ -132,54 +139,73 @@ impl FrameBody {
     }
 }
 
-fn descriptor<'py>(py: Python<'py>, desc: &wire::TensorSectionDesc) -> PyResult<Bound<'py, PyTuple>> {
-    (
-        desc.role_id,
-        desc.codec_id,
-        desc.dtype_id.value(),
-        desc.layout_id.value(),
-        desc.scale_policy.value(),
-        desc.flags.bits(),
-        desc.element_count_per_tile,
-        desc.codec_table_bytes,
-        desc.length_table_bytes,
-        desc.payload_bytes,
-        desc.payload_stride_bytes,
-        desc.reserved,
-    )
-        .into_pyobject(py)
+/// A tensor section of a received body.
+#[pyclass(frozen, module = "nnrp._native")]
+pub(crate) struct Section {
+    whole: Whole,
+    section: wire::SectionView,
 }
 
-/// One `memoryview` of a body, of which parts are sliced, so that all views share one buffer object.
-struct View<'py> {
-    bytes: Bytes,
-    view: Views<'py>,
-}
-
-impl<'py> View<'py> {
-    fn new(py: Python<'py>, bytes: Bytes) -> PyResult<Self> {
-        let view = buffer::view(py, bytes.clone())?;
-        Ok(Self { bytes, view })
+#[pymethods]
+impl Section {
+    /// The values of its descriptor.
+    fn descriptor<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyTuple>> {
+        let desc = &self.section.desc;
+        (
+            desc.role_id,
+            desc.codec_id,
+            desc.dtype_id.value(),
+            desc.layout_id.value(),
+            desc.scale_policy.value(),
+            desc.flags.bits(),
+            desc.element_count_per_tile,
+            desc.codec_table_bytes,
+            desc.length_table_bytes,
+            desc.payload_bytes,
+            desc.payload_stride_bytes,
+            desc.reserved,
+        )
+            .into_pyobject(py)
     }
 
-    fn section(&self, section: &wire::SectionView) -> PyResult<SectionParts<'py>> {
-        Ok((
-            descriptor(self.view.py(), &section.desc)?,
-            self.part(section.codec_table())?,
-            self.part(section.length_table())?,
-            self.part(section.payload())?,
-        ))
+    /// The codec of each tile, as a view.
+    fn codec_table<'py>(&self, py: Python<'py>) -> PyResult<Views<'py>> {
+        self.whole.part(py, self.section.codec_table())
+    }
+
+    /// The length of each tile, as a view.
+    fn length_table<'py>(&self, py: Python<'py>) -> PyResult<Views<'py>> {
+        self.whole.part(py, self.section.length_table())
+    }
+
+    /// The bytes of all tiles, as a view.
+    fn payload<'py>(&self, py: Python<'py>) -> PyResult<Views<'py>> {
+        self.whole.part(py, self.section.payload())
+    }
+}
+
+/// A body, and the one `memoryview` of it of which all others are slices: made when the first is asked for.
+#[derive(Clone)]
+struct Whole {
+    bytes: Bytes,
+    view: Arc<PyOnceLock<Py<PyMemoryView>>>,
+}
+
+impl Whole {
+    fn new(bytes: Bytes) -> Self {
+        Self { bytes, view: Arc::new(PyOnceLock::new()) }
     }
 
     /// The view of `part`: of this body, or of an object that was resolved from the cache.
-    fn part(&self, part: Bytes) -> PyResult<Views<'py>> {
-        let py = self.view.py();
+    fn part<'py>(&self, py: Python<'py>, part: Bytes) -> PyResult<Views<'py>> {
         let start = (part.as_ptr() as usize).wrapping_sub(self.bytes.as_ptr() as usize);
         match start.checked_add(part.len()) {
             Some(end) if end <= self.bytes.len() => {
+                let make = || Ok::<_, PyErr>(buffer::view(py, self.bytes.clone())?.unbind());
+                let view = self.view.get_or_try_init(py, make)?.bind(py);
                 // Not PySlice::new, which never lets go of the numbers it makes (found by soaking).
-                let slice = py.get_type::<pyo3::types::PySlice>().call1((start, end))?;
-                Ok(self.view.get_item(slice)?.cast_into()?)
+                let slice = py.get_type::<PySlice>().call1((start, end))?;
+                Ok(view.get_item(slice)?.cast_into()?)
             }
             _ => buffer::view(py, part),
         }
@@ -196,7 +222,7 @@ pub(crate) struct Submit {
 
 impl From<ReceivedSubmit> for Submit {
     fn from(submit: ReceivedSubmit) -> Self {
-        let body = FrameBody { body: submit.body, kinds: submit.metadata.payload_kind_bitmap };
+        let body = FrameBody::new(submit.body, submit.metadata.payload_kind_bitmap);
         Self { packet: submit.packet, body, received_at: submit.received_at }
     }
 }
@@ -238,11 +264,11 @@ impl Submit {
         if self.has_tensors() { self.body.body.sections().len() } else { 0 }
     }
 
-    /// Descriptor values, codec table, length table and payload of one of them.
-    fn section<'py>(&self, py: Python<'py>, place: usize) -> PyResult<SectionParts<'py>> {
+    /// One of them.
+    fn section(&self, place: usize) -> PyResult<Section> {
         let section = self.body.body.sections().nth(place);
         let section = section.ok_or_else(|| PyIndexError::new_err("the frame has fewer sections"))?;
-        View::new(py, self.body.body.body().clone())?.section(&section)
+        Ok(Section { whole: self.body.whole.clone(), section })
     }
 
     /// The frame's id.
@@ -298,7 +324,7 @@ impl Result {
         match reply {
             nnrp::Reply::Result(pushed) => {
                 let nnrp::PushedResult { packet, metadata, body, beyond_policy, .. } = *pushed;
-                let body = Some(FrameBody { body, kinds: metadata.payload_kind_bitmap });
+                let body = Some(FrameBody::new(body, metadata.payload_kind_bitmap));
                 Some(Self { packet, body, drop_reason: None, beyond_policy })
             }
             nnrp::Reply::Dropped { reason, packet, .. } => {
@@ -389,7 +415,7 @@ pub(crate) fn decode_submit(
     let packet = from_parts(header, metadata, body)?;
     let decoded = FrameSubmitMetadata::decode(&packet.metadata).map_err(refused)?;
     let body = wire::FrameBody::decode_submit(&decoded, &packet.body, &[]).map_err(refused)?;
-    let body = FrameBody { body, kinds: decoded.payload_kind_bitmap };
+    let body = FrameBody::new(body, decoded.payload_kind_bitmap);
     Ok(Submit { packet, body, received_at: clock::now() })
 }
 
@@ -403,6 +429,6 @@ pub(crate) fn decode_result(
     let packet = from_parts(header, metadata, body)?;
     let decoded = ResultPushMetadata::decode(&packet.metadata).map_err(refused)?;
     let body = wire::FrameBody::decode_result(&decoded, &packet.body, &[]).map_err(refused)?;
-    let body = FrameBody { body, kinds: decoded.payload_kind_bitmap };
+    let body = FrameBody::new(body, decoded.payload_kind_bitmap);
     Ok(Result { packet, body: Some(body), drop_reason: None, beyond_policy: false })
 }

@@ -86,6 +86,12 @@ impl Corks {
         if kept < CORKED_BYTES { Verdict::Keep } else { Verdict::Write }
     }
 
+    /// Whether what is queued leaves when a cork is taken out, or at the latest when the writer looks: it need not be called.
+    /// Under the machine's lock.
+    pub(crate) fn hold(&self) -> bool {
+        self.held.load(Ordering::Relaxed) > 0 && self.watched.load(Ordering::Relaxed)
+    }
+
     /// When the writer looks again. It has taken everything, or is busy with it. Under the machine's lock.
     pub(crate) fn look(&self, now: impl FnOnce() -> Instant) -> Option<Instant> {
         if !self.watched.load(Ordering::Relaxed) {
@@ -208,5 +214,26 @@ impl Shared {
         if more {
             link.wake_writer.notify_one();
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_writer_is_not_called_for_what_is_kept_back_while_it_looks_by_itself() {
+        let corks = Corks::default();
+        let now = crate::clock::now();
+        assert!(!corks.hold(), "there is no cork");
+        corks.held.store(1, Ordering::Relaxed);
+        assert!(!corks.hold(), "nobody looks yet");
+        assert!(matches!(corks.verdict(100), Verdict::Watch));
+        assert!(matches!(corks.verdict(100), Verdict::Keep));
+        assert!(corks.hold());
+        assert!(corks.look(|| now).is_some());
+        assert!(corks.hold(), "the writer looks once more");
+        assert_eq!(corks.look(|| now), None);
+        assert!(!corks.hold(), "it has stopped looking");
     }
 }

@@ -297,7 +297,8 @@ impl Shared {
         now: Instant,
         wakes: Wakes,
     ) {
-        let calls_writer = self.note_state(&machine, link, now) | machine.has_transmits();
+        let calls_writer =
+            self.note_state(&machine, link, now) | (machine.has_transmits() && !self.corks.hold());
         drop(machine);
         if calls_writer {
             link.wake_writer.notify_one();

@@ -21,6 +21,7 @@ __all__ = [
     "Packet",
     "PendingSession",
     "Result",
+    "Section",
     "ServerSession",
     "Submit",
     "Subscription",
@@ -77,8 +78,6 @@ _KeyLog: TypeAlias = str | PathLike[str] | None
 _ServerTls: TypeAlias = tuple[bytes, bytes, bytes | None, bool, _KeyLog]
 #: Name to verify, roots (``None``: the platform's), whether to verify, certificate and key to show; PEM.
 _ClientTls: TypeAlias = tuple[str, bytes | None, bool, tuple[bytes, bytes] | None, _KeyLog]
-#: Descriptor values, codec table, length table and payload.
-_SectionParts: TypeAlias = tuple[tuple[int, ...], memoryview, memoryview, memoryview]
 
 @final
 class Operation(Awaitable[_T_co], Generic[_T_co]):
@@ -140,8 +139,10 @@ class Packet:
 class FrameBody:
     """The decoded body of a frame or result."""
 
-    def tensor_body(self) -> tuple[memoryview, list[_SectionParts]] | None:
-        """Return the tile index block and the sections as views of one buffer; ``None`` without tensors."""
+    def sections(self) -> list[Section] | None:
+        """Return the tensor sections; ``None`` without tensors, or if they were not resolved."""
+    def tile_index_block(self) -> memoryview:
+        """Return the tile index block as a view; empty for a dense range, or if it was not resolved."""
     def tile_ids(self) -> tuple[int, ...]:
         """Return the tile ids; empty if they were referenced and not resolved."""
     def camera(self) -> bytes:
@@ -150,6 +151,19 @@ class FrameBody:
         """Return kind, bytes and profile of each typed payload."""
     def references(self) -> list[tuple[int, int, int, int, int]]:
         """Return the values of each object reference."""
+
+@final
+class Section:
+    """A tensor section of a received body."""
+
+    def descriptor(self) -> tuple[int, ...]:
+        """Return the values of its descriptor."""
+    def codec_table(self) -> memoryview:
+        """Return the codec of each tile, as a view."""
+    def length_table(self) -> memoryview:
+        """Return the length of each tile, as a view."""
+    def payload(self) -> memoryview:
+        """Return the bytes of all tiles, as a view."""
 
 @final
 class Submit:
@@ -167,8 +181,8 @@ class Submit:
     @property
     def section_count(self) -> int:
         """How many tensor sections it has; none if they were referenced and not resolved."""
-    def section(self, place: int) -> _SectionParts:
-        """Return descriptor values, codec table, length table and payload of one of them."""
+    def section(self, place: int) -> Section:
+        """Return one of them."""
     @property
     def frame_id(self) -> int:
         """The frame's id."""

@@ -11,27 +11,23 @@ from nnrp import _native
 class Gate:
     """Open or closed; tasks wait while it is closed."""
 
-    __slots__ = ("_lock", "_open", "_waiting")
+    __slots__ = ("_lock", "_waiting", "is_open")
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
-        self._open = True
+        #: Whether nobody has to wait. For others to read.
+        self.is_open = True
         self._waiting: list[asyncio.Future[None]] = []
-
-    @property
-    def is_open(self) -> bool:
-        """Whether nobody has to wait."""
-        return self._open
 
     def close(self) -> None:
         """Make tasks wait."""
         with self._lock:
-            self._open = False
+            self.is_open = False
 
     def open(self) -> None:
         """Let all tasks through."""
         with self._lock:
-            self._open = True
+            self.is_open = True
             waiting, self._waiting = self._waiting, []
         for future in waiting:
             loop = future.get_loop()
@@ -42,16 +38,16 @@ class Gate:
         """Close the gate behind oneself, once it is open. Cancel-safe."""
         while True:
             with self._lock:
-                if self._open:
-                    self._open = False
+                if self.is_open:
+                    self.is_open = False
                     return
             await self.wait()
 
     async def wait(self) -> None:
         """Return when the gate is open. Cancel-safe."""
-        while not self._open:
+        while not self.is_open:
             with self._lock:
-                if self._open:
+                if self.is_open:
                     return
                 future = asyncio.get_running_loop().create_future()
                 self._waiting.append(future)

@@ -19,7 +19,7 @@ from nnrp.core import (
     TileIndexMode,
     TypedPayloadFrame,
 )
-from nnrp.core._base import Value, as_bytes, octets
+from nnrp.core._base import Value, as_bytes, filled_directly, octets
 
 __all__ = ["SubmitRequest", "TypedPayload"]
 
@@ -141,6 +141,7 @@ def _octets(kind: PayloadKind, content: bytes) -> bytes:
         raise TypeError(f"the payload of a {kind.name} must be bytes-like, not {given!r}{hint}") from None
 
 
+@filled_directly
 @dataclass(frozen=True, slots=True, repr=False, eq=False)
 class SubmitRequest(Value):
     """One frame for the server.
@@ -276,6 +277,8 @@ _SUBMIT_FIELDS = {
 }
 SUBMIT_ARGUMENTS = tuple(_SUBMIT_FIELDS)
 _REFERENCES = SUBMIT_ARGUMENTS[-3:]
+_NO_REFERENCES = (None,) * len(_REFERENCES)
+_INLINE = SubmitMode.INLINE
 _values = attrgetter(*(field or name for name, field in _SUBMIT_FIELDS.items()))
 
 
@@ -290,12 +293,12 @@ def submit_arguments(request: SubmitRequest, default_budget_ms: int) -> tuple[An
     if not isinstance(request, SubmitRequest):
         raise TypeError(f"a SubmitRequest is required, not {type(request).__name__!r}")
     values: tuple[Any, ...] = _values(request)
-    plain = request.submit_mode is SubmitMode.INLINE and values[-len(_REFERENCES) :] == (None, None, None)
+    plain = request.submit_mode is _INLINE and values[-len(_REFERENCES) :] == _NO_REFERENCES
     if plain and not (request.deadline_ms or default_budget_ms):
         return values
     arguments = dict(zip(SUBMIT_ARGUMENTS, values, strict=True))
     given = {name: arguments[name] for name in _REFERENCES if arguments[name] is not None}
-    if request.typed_payloads and (given or request.submit_mode is not SubmitMode.INLINE):
+    if request.typed_payloads and (given or request.submit_mode is not _INLINE):
         raise ValueError(
             "a request with typed payloads cannot have references or a submit_mode other than INLINE"
         )

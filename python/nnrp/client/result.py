@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, ClassVar, Self
+from typing import TYPE_CHECKING, ClassVar, Literal, Self
 
 from nnrp import _native
-from nnrp._lazy import LazyFrozen, new_object, packet_from_native, tensor_body_from_native, unfrozen
+from nnrp._lazy import LazyThroughout, new_object, packet_from_native, tensor_body_from_native
 from nnrp.client.request import TypedPayload, typed_payloads_from_native
 from nnrp.core import (
     HeaderFlags,
@@ -221,23 +221,31 @@ def _metadata(result: LazyResult) -> ResultPushMetadata | None:
     return ResultPushMetadata._from_wire(values)
 
 
-def _tensor_body(result: LazyResult) -> TensorBodyView | None:
-    body = result._source.body
-    return tensor_body_from_native(body) if body is not None else None
-
-
 def _typed_payloads(result: LazyResult) -> tuple[TypedPayload, ...]:
     body = result._source.body
     return typed_payloads_from_native(body) if body is not None else ()
 
 
-class LazyResult(LazyFrozen, Result):
+class LazyResult(LazyThroughout, Result):
     """A received result whose parts are decoded when they are read."""
 
-    __slots__ = ("_source",)
+    __slots__ = ("_source", "_tensor_body")
 
     _source: _native.Result
+    #: ``False`` until it is asked for.
+    _tensor_body: TensorBodyView | Literal[False] | None
     _public = Result
+
+    # What nearly everybody reads: a field that is not set would cost an AttributeError first.
+    @property
+    def tensor_body(self) -> TensorBodyView | None:  # pyright: ignore[reportIncompatibleVariableOverride]
+        """The views over the received body."""
+        tensor_body = self._tensor_body
+        if tensor_body is False:
+            body = self._source.body
+            tensor_body = tensor_body_from_native(body) if body is not None else None
+            self._tensor_body = tensor_body
+        return tensor_body
 
     @property
     def frame_id(self) -> int:
@@ -257,7 +265,6 @@ class LazyResult(LazyFrozen, Result):
     _build: ClassVar = {
         "packet": lambda self: packet_from_native(self._source.packet),
         "metadata": _metadata,
-        "tensor_body": _tensor_body,
         "typed_payloads": _typed_payloads,
     }
 
@@ -273,13 +280,9 @@ class LazyResult(LazyFrozen, Result):
         return self._source.beyond_policy
 
 
-_ResultDraft: Any = unfrozen(LazyResult)
-
-
 def received_result(native: _native.Result) -> Result:
     """Return the public object over a received result."""
-    draft: Any = new_object(_ResultDraft)
-    draft._source = native
-    draft.__class__ = LazyResult
-    result: Result = draft
+    result = new_object(LazyResult)
+    result._source = native
+    result._tensor_body = False
     return result

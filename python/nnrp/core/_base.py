@@ -11,8 +11,10 @@ import struct
 from collections.abc import Callable, Iterable
 from dataclasses import Field, fields  # get_type_hints() needs Field
 from functools import wraps
+from inspect import signature
+from itertools import pairwise
 from operator import index
-from typing import TYPE_CHECKING, Any, ClassVar, Final, Self, TypeAlias, TypeVar
+from typing import TYPE_CHECKING, Any, ClassVar, Final, Self, TypeAlias, TypeVar, cast
 
 from nnrp._native import codec
 
@@ -32,10 +34,12 @@ __all__ = [
     "as_bytes",
     "as_member",
     "as_view",
+    "filled_directly",
     "init_alias",
     "misfit",
     "octets",
     "saturate_u16",
+    "unfrozen",
 ]
 
 _MemberT = TypeVar("_MemberT", bound=int)
@@ -130,6 +134,52 @@ def misfit(owner: str, fields: Iterable[tuple[str, int]], values: tuple[int, ...
 def _fields(kind: type[Record]) -> list[tuple[str, Field[Any]]]:
     """Return the fields of a dataclass with their names, class variables left out."""
     return [(field.name, field) for field in fields(kind)]
+
+
+def unfrozen(frozen: type[_ClassT]) -> type[_ClassT]:
+    """Return a twin of a frozen class, whose objects become the frozen class's once they are filled.
+
+    A frozen class takes each of its fields in a slow call. Both methods are replaced, because the interpreter
+    sets fields by itself only where neither of them is a function of Python's.
+    """
+    settable = {"__setattr__": object.__setattr__, "__delattr__": object.__delattr__}
+    return cast("type[_ClassT]", type(frozen.__name__, (frozen,), {"__slots__": (), **settable}))
+
+
+def filled_directly(cls: type[_ClassT]) -> type[_ClassT]:
+    """Give a frozen dataclass a constructor that is as fast as that of one which is not frozen.
+
+    The one of `dataclass` sets each field in a call. This one has the same parameters, and fills the object
+    while it is one of the class's unfrozen twin. The class has a `__post_init__`; subclasses keep the other
+    constructor.
+    """
+    plain: Any = cls.__init__
+    parameters = list(signature(plain).parameters.values())
+    given = [
+        ("*, " if own.kind is own.KEYWORD_ONLY is not before.kind else "")
+        + (own.name if own.default is own.empty else f"{own.name}=defaults[{own.name!r}]")
+        for before, own in pairwise(parameters)
+    ]
+    names = [own.name for own in parameters[1:]]
+    lines = [
+        f"def __init__(self, {', '.join(given)}):",
+        "    if type(self) is not cls:",
+        f"        return plain(self, {', '.join(f'{name}={name}' for name in names)})",
+        "    become(self, '__class__', twin)",
+        *(f"    self.{name} = {name}" for name in names),
+        "    self.__class__ = cls",
+        "    self.__post_init__()",
+    ]
+    space = {
+        "become": object.__setattr__,
+        "cls": cls,
+        "defaults": {own.name: own.default for own in parameters},
+        "plain": plain,
+        "twin": unfrozen(cls),
+    }
+    exec("\n".join(lines), space)  # noqa: S102  # as dataclass makes the other one
+    cls.__init__ = wraps(plain)(space["__init__"])  # type: ignore[method-assign]
+    return cls
 
 
 class Record:  # noqa: PLW1641  # mutable, unless it is a Value

@@ -12,7 +12,7 @@ from typing import Final
 
 from nnrp._native import codec
 from nnrp.core._arrays import TileArrays
-from nnrp.core._base import BytesLike, Value, as_bytes, as_member, as_view, octets
+from nnrp.core._base import BytesLike, Value, as_bytes, as_member, as_view, filled_directly, octets
 from nnrp.core._enums import ScalePolicy, TensorDType, TensorLayout, TileIndexMode
 from nnrp.core._metadata import TENSOR_SECTION_DESC_LENGTH, TensorSectionDesc
 
@@ -43,6 +43,7 @@ def align(length: int) -> int:
     return -(-length // BLOCK_ALIGNMENT) * BLOCK_ALIGNMENT
 
 
+@filled_directly
 @dataclass(frozen=True, slots=True, repr=False, eq=False)
 class TensorSectionData(TileArrays, Value):
     """A tensor section: one array of bytes for each tile of the frame.

@@ -17,7 +17,6 @@ from nnrp._lazy import (
     packet_from_native,
     sections_from_native,
     tensor_body_from_native,
-    unfrozen,
 )
 from nnrp.client.request import SubmitRequest, typed_payloads_from_native
 from nnrp.core import (
@@ -33,7 +32,7 @@ from nnrp.core import (
     TensorBodyView,
     TensorSectionData,
 )
-from nnrp.core._base import Value, octets
+from nnrp.core._base import Value, octets, unfrozen
 from nnrp.core._packet import carried, summary
 
 __all__ = ["ClientHelloContext", "ReceivedSubmit"]

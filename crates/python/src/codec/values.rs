@@ -8,7 +8,7 @@ use pyo3::exceptions::{PyAttributeError, PyOverflowError, PyTypeError, PyValueEr
 use pyo3::intern;
 use pyo3::prelude::*;
 use pyo3::sync::PyOnceLock;
-use pyo3::types::{PyDict, PyString, PyTuple, PyType};
+use pyo3::types::{PyDict, PyInt, PyString, PyTuple, PyType};
 
 use crate::buffer::take_bytes;
 use crate::packet;
@@ -26,7 +26,13 @@ numbers!(u8 u16 u32 u64);
 
 /// The number that `value` is, if it is one that fits.
 fn fitting<T: Number>(value: &Bound<'_, PyAny>) -> Option<T> {
-    T::try_from(value.extract::<u64>().ok()?).ok()
+    static ZERO: PyOnceLock<Py<PyInt>> = PyOnceLock::new();
+    // What most fields are: there is one object for it.
+    let zero = ZERO.get_or_init(value.py(), || {
+        0_u8.into_pyobject(value.py()).map_or_else(|never| match never {}, Bound::unbind)
+    });
+    let wide = if value.is(zero) { 0 } else { value.extract::<u64>().ok()? };
+    T::try_from(wide).ok()
 }
 
 /// The number that is the value of `name`, which is looked at only for an error.
@@ -66,6 +72,9 @@ fn out_of_range<T: Number>(value: &Bound<'_, PyAny>, what: &str) -> PyErr {
 /// # Errors
 /// As [`number`], for each of them.
 pub(crate) fn numbers<T: Number>(values: &Bound<'_, PyAny>, what: &str) -> PyResult<Vec<T>> {
+    if let Ok(tuple) = values.cast::<PyTuple>() {
+        return tuple.iter_borrowed().map(|value| number(&value, what)).collect();
+    }
     let mut all = Vec::with_capacity(values.len().unwrap_or(0));
     let each = values.try_iter().map_err(|_| {
         PyTypeError::new_err(format!("{what} must be a sequence of integers, not '{}'", type_name(values)))
@@ -264,7 +273,10 @@ pub(crate) fn section(object: &Bound<'_, PyAny>) -> PyResult<Section> {
     let small = |name: &Bound<'_, PyString>| named::<u8>(&object.getattr(name)?, name);
     let large = |name: &Bound<'_, PyString>| named::<u32>(&object.getattr(name)?, name);
     let tiles = object.getattr(intern!(py, "tile_payloads"))?;
-    let tiles = tiles.try_iter()?.map(|tile| take_bytes(&tile?)).collect::<PyResult<Vec<Bytes>>>()?;
+    let tiles = match tiles.cast::<PyTuple>() {
+        Ok(tiles) => tiles.iter_borrowed().map(|tile| take_bytes(&tile)).collect::<PyResult<Vec<Bytes>>>()?,
+        Err(_) => tiles.try_iter()?.map(|tile| take_bytes(&tile?)).collect::<PyResult<_>>()?,
+    };
     Ok(Section {
         role_id: number(&object.getattr(intern!(py, "role_id"))?, "role_id")?,
         codec_id: small(intern!(py, "default_codec_id"))?,
