@@ -21,6 +21,9 @@ use crate::random::Random;
 /// Largest datagram of IPv4.
 const MAX_DATAGRAM: usize = 65_535;
 
+/// The largest that Ethernet carries. Larger ones vanish, as on a path of which nobody says so; they are not among those lost.
+const MAX_CARRIED: usize = 1_472;
+
 /// Datagrams under way at once; what comes beyond is lost, as in a real queue.
 const MAX_UNDER_WAY: usize = 8192;
 
@@ -171,6 +174,9 @@ impl Relaying {
     }
 
     fn accept(&mut self, towards: Towards, datagram: &[u8]) {
+        if datagram.len() > MAX_CARRIED {
+            return;
+        }
         let lost = self.random.chance(self.weather.loss_percent);
         let jitter = u64::try_from(self.weather.jitter.as_micros()).unwrap_or(u64::MAX);
         let jitter = Duration::from_micros(self.random.below(2 * jitter + 1));

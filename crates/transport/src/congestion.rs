@@ -34,8 +34,17 @@ pub(crate) fn shortest_round_trip(quic: &quinn::Connection) -> Option<Duration> 
 }
 
 /// Makes the controller of each connection.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(crate) struct TolerantConfig(Arc<CubicConfig>);
+
+impl TolerantConfig {
+    /// Connections begin with so many bytes on their way.
+    pub(crate) fn new(initial_window: u64) -> Self {
+        let mut cubic = CubicConfig::default();
+        cubic.initial_window(initial_window);
+        TolerantConfig(Arc::new(cubic))
+    }
+}
 
 impl ControllerFactory for TolerantConfig {
     fn build(self: Arc<Self>, now: Instant, mtu: u16) -> Box<dyn Controller> {

@@ -53,6 +53,10 @@ pub mod quic;
 mod quic_driver;
 mod quic_link;
 #[cfg(feature = "quic")]
+mod quic_packets;
+#[cfg(feature = "quic")]
+mod quic_socket;
+#[cfg(feature = "quic")]
 mod quic_window;
 mod serving;
 mod session_event;

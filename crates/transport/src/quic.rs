@@ -9,7 +9,7 @@ use std::time::Duration;
 use nnrp_session::{IDLE_TIMEOUT, Side};
 use nnrp_wire::TransportId;
 use quinn::crypto::rustls::{QuicClientConfig, QuicServerConfig};
-use quinn::{AckFrequencyConfig, Endpoint, EndpointConfig, IdleTimeout, TransportConfig, VarInt};
+use quinn::{AckFrequencyConfig, Endpoint, IdleTimeout, TransportConfig, VarInt};
 use rustls::pki_types::CertificateDer;
 use socket2::{Domain, Protocol, Socket, Type};
 
@@ -20,6 +20,8 @@ use crate::error::{BindError, ConnectError};
 use crate::qlog;
 use crate::quic_driver;
 use crate::quic_link::QuicLink;
+use crate::quic_packets::Packets;
+use crate::quic_socket::Surroundings;
 use crate::quic_window::MOST_BYTES;
 use crate::shared::Parts;
 use crate::tls::{self, ClientTls, Current, Failure, QUIC_ALPN, Reload, ServerTls, TlsError};
@@ -38,11 +40,6 @@ pub(crate) const MAX_CONCURRENT_FRAMES: u32 = 1024;
 
 /// The control stream, and one more so that a peer that opens a second gets told (R-QUIC-8).
 const MAX_BIDI_STREAMS: u32 = 2;
-
-/// Packets after which the peer acknowledges at once, if it speaks that extension; fewer it acknowledges with what it sends
-/// itself, or after [`MAX_ACK_DELAY`]. QUIC's own rule, every second packet, costs a packet and a wake-up on both sides for
-/// each two of a body.
-const ACKNOWLEDGED_AT_ONCE: u32 = 10;
 
 /// A packet that overtakes another by this many is acknowledged at once: a gap of one already tells of a loss, and the rest of a
 /// small frame is not followed by much.
@@ -108,7 +105,7 @@ impl Drop for Counted {
 #[derive(Debug)]
 pub struct QuicAcceptor {
     endpoint: Endpoint,
-    config: Arc<Current<quinn::ServerConfig>>,
+    config: Arc<Current<Configs>>,
     pool: BufferPool,
     /// Connections whose driver is at work.
     established: Arc<AtomicUsize>,
@@ -128,9 +125,10 @@ impl QuicAcceptor {
         let options = options.clone();
         let events =
             qlog::open(&options, Side::Server).map_err(|source| BindError::Io { address, source })?;
-        let config = Current::new(&tls.into(), move |tls| server_config(tls, &options, events.as_ref()))?;
-        let first = quinn::ServerConfig::clone(&config.get());
-        let endpoint = endpoint(address, Some(first)).map_err(|source| BindError::Io { address, source })?;
+        let config = Current::new(&tls.into(), move |tls| Configs::new(tls, &options, events.as_ref()))?;
+        let first = quinn::ServerConfig::clone(&config.get().anywhere);
+        let endpoint = endpoint(address, Some(first), Packets::ANY)
+            .map_err(|source| BindError::Io { address, source })?;
         Ok(QuicAcceptor { endpoint, config, pool: BufferPool::default(), established: Arc::default() })
     }
 
@@ -167,7 +165,7 @@ impl QuicAcceptor {
     ) -> Result<Connection, ConnectError> {
         let address = incoming.remote_address();
         let failed = |error| ConnectError::handshake(address, Failure::of_quic(&error, None));
-        let connecting = incoming.accept_with(self.config.get()).map_err(failed)?;
+        let connecting = incoming.accept_with(self.config.get().with(address)).map_err(failed)?;
         let connection = tokio::time::timeout(timeout, connecting)
             .await
             .map_err(|_| ConnectError::Timeout { address, timeout })?
@@ -206,13 +204,14 @@ pub async fn connect(
     let (tls, refusal) = tls.into().config(&options.alpn)?;
     let crypto = QuicClientConfig::try_from(tls).map_err(|error| TlsError::Config(error.to_string()))?;
     let mut config = quinn::ClientConfig::new(Arc::new(crypto));
-    let mut transport = transport_config(options);
+    let packets = Packets::with(address);
+    let mut transport = transport_config(options, packets);
     let events = qlog::open(options, Side::Client).map_err(|source| ConnectError::Io { address, source })?;
     qlog::attach(&mut transport, events.as_ref());
     config.transport_config(Arc::new(transport));
     let any: SocketAddr =
         if address.is_ipv4() { (Ipv4Addr::UNSPECIFIED, 0).into() } else { (Ipv6Addr::UNSPECIFIED, 0).into() };
-    let endpoint = endpoint(any, None).map_err(|source| ConnectError::Io { address, source })?;
+    let endpoint = endpoint(any, None, packets).map_err(|source| ConnectError::Io { address, source })?;
     let connecting = endpoint
         .connect_with(config, address, &server_name)
         .map_err(|error| ConnectError::Handshake { address, reason: error.to_string(), fault: None })?;
@@ -256,45 +255,55 @@ fn start(
 /// slow to answer, and a token that has run out ends the client's attempt for good.
 const RETRY_TOKEN_LIFETIME: Duration = Duration::from_secs(60);
 
-fn server_config(
-    tls: &ServerTls,
-    options: &QuicOptions,
-    events: Option<&qlog::Stream>,
-) -> Result<quinn::ServerConfig, TlsError> {
-    let tls = tls.config(&options.alpn)?;
-    let crypto = QuicServerConfig::try_from(tls).map_err(|error| TlsError::Config(error.to_string()))?;
-    let mut config = quinn::ServerConfig::with_crypto(Arc::new(crypto));
-    config.retry_token_lifetime(RETRY_TOKEN_LIFETIME);
-    let mut transport = transport_config(options);
-    // Until somebody is admitted: no frames, and room for a hello. See open_windows.
-    transport
-        .receive_window(VarInt::from_u32(HELLO_WINDOW_BYTES))
-        .max_concurrent_uni_streams(VarInt::from_u32(0));
-    qlog::attach(&mut transport, events);
-    config.transport_config(Arc::new(transport));
-    Ok(config)
+/// What a listener's next handshake is done with.
+struct Configs {
+    anywhere: Arc<quinn::ServerConfig>,
+    within: Arc<quinn::ServerConfig>,
+}
+
+impl Configs {
+    fn new(tls: &ServerTls, options: &QuicOptions, events: Option<&qlog::Stream>) -> Result<Self, TlsError> {
+        let tls = tls.config(&options.alpn)?;
+        let crypto = QuicServerConfig::try_from(tls).map_err(|error| TlsError::Config(error.to_string()))?;
+        let mut config = quinn::ServerConfig::with_crypto(Arc::new(crypto));
+        config.retry_token_lifetime(RETRY_TOKEN_LIFETIME);
+        let with = |packets| {
+            let mut transport = transport_config(options, packets);
+            // Until somebody is admitted: no frames, and room for a hello. See open_windows.
+            transport
+                .receive_window(VarInt::from_u32(HELLO_WINDOW_BYTES))
+                .max_concurrent_uni_streams(VarInt::from_u32(0));
+            qlog::attach(&mut transport, events);
+            let mut config = config.clone();
+            config.transport_config(Arc::new(transport));
+            Arc::new(config)
+        };
+        Ok(Configs { anywhere: with(Packets::ANYWHERE), within: with(Packets::WITHIN) })
+    }
+
+    fn with(&self, peer: SocketAddr) -> Arc<quinn::ServerConfig> {
+        if Packets::with(peer) == Packets::WITHIN { self.within.clone() } else { self.anywhere.clone() }
+    }
 }
 
 /// Tuning for frames of some kilobytes to some megabytes. The numbers are the constants above.
-fn transport_config(options: &QuicOptions) -> TransportConfig {
+fn transport_config(options: &QuicOptions, packets: Packets) -> TransportConfig {
     let mut config = TransportConfig::default();
     config
         .stream_receive_window(VarInt::from_u32(STREAM_WINDOW_BYTES))
         .receive_window(VarInt::from_u32(CONNECTION_WINDOW_BYTES))
         .send_window(MOST_BYTES)
-        .congestion_controller_factory(Arc::new(TolerantConfig::default()))
+        .congestion_controller_factory(Arc::new(TolerantConfig::new(packets.initial_window)))
         .max_concurrent_uni_streams(VarInt::from_u32(MAX_CONCURRENT_FRAMES))
         .max_concurrent_bidi_streams(VarInt::from_u32(MAX_BIDI_STREAMS))
-        // A result that is small leaves before the rest of a big one.
-        .send_fairness(true)
+        // Nothing shares its priority with anything: a small frame leaves before the rest of a big one, and whole.
+        .send_fairness(false)
         .max_idle_timeout(options.idle_timeout.and_then(|limit| IdleTimeout::try_from(limit).ok()))
         // A third of the idle timeout: two may be lost.
         .keep_alive_interval(options.idle_timeout.map(|limit| limit / 3));
     let mut acknowledging = AckFrequencyConfig::default();
-    acknowledging
-        .ack_eliciting_threshold(VarInt::from_u32(ACKNOWLEDGED_AT_ONCE))
-        .reordering_threshold(VarInt::from_u32(OVERTAKEN_BY))
-        .max_ack_delay(Some(MAX_ACK_DELAY));
+    acknowledging.reordering_threshold(VarInt::from_u32(OVERTAKEN_BY)).max_ack_delay(Some(MAX_ACK_DELAY));
+    packets.apply(&mut config, &mut acknowledging);
     config.ack_frequency_config(Some(acknowledging));
     if options.max_datagram_frame_size == 0 {
         config.datagram_receive_buffer_size(None);
@@ -310,12 +319,17 @@ pub(crate) fn open_windows(quic: &quinn::Connection) {
     quic.set_max_concurrent_uni_streams(VarInt::from_u32(MAX_CONCURRENT_FRAMES));
 }
 
-fn endpoint(address: SocketAddr, server: Option<quinn::ServerConfig>) -> std::io::Result<Endpoint> {
+fn endpoint(
+    address: SocketAddr,
+    server: Option<quinn::ServerConfig>,
+    packets: Packets,
+) -> std::io::Result<Endpoint> {
     let domain = if address.is_ipv4() { Domain::IPV4 } else { Domain::IPV6 };
     let socket = Socket::new(domain, Type::DGRAM, Some(Protocol::UDP))?;
     // Smaller buffers than asked for are not an error, only slower.
     let _ = socket.set_recv_buffer_size(SOCKET_BUFFER_BYTES);
     let _ = socket.set_send_buffer_size(SOCKET_BUFFER_BYTES);
     socket.bind(&address.into())?;
-    Endpoint::new(EndpointConfig::default(), server, socket.into(), Arc::new(quinn::TokioRuntime))
+    let surroundings = Surroundings { largest_packet: packets.largest.into() };
+    Endpoint::new(packets.endpoint_config(), server, socket.into(), Arc::new(surroundings))
 }

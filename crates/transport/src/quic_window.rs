@@ -16,7 +16,7 @@ use crate::turns;
 pub(crate) const MOST_BYTES: u64 = 16 * 1024 * 1024;
 
 /// Some bursts, so that neither side waits for the other to be woken, and some times what the peer acknowledges at once.
-const LEAST_BYTES: u64 = 128 * 1024;
+pub(crate) const LEAST_BYTES: u64 = 128 * 1024;
 
 /// Bytes a microsecond that no connection exceeds: 20 Gbit/s, some times what one core encrypts and sends in packets of Ethernet's
 /// size. What is on its way beyond that rate times the shortest round trip waits in a buffer.
