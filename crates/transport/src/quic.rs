@@ -296,8 +296,9 @@ fn transport_config(options: &QuicOptions, packets: Packets) -> TransportConfig 
         .congestion_controller_factory(Arc::new(TolerantConfig::new(packets.initial_window)))
         .max_concurrent_uni_streams(VarInt::from_u32(MAX_CONCURRENT_FRAMES))
         .max_concurrent_bidi_streams(VarInt::from_u32(MAX_BIDI_STREAMS))
-        // Nothing shares its priority with anything: a small frame leaves before the rest of a big one, and whole.
-        .send_fairness(false)
+        // No two frames share a priority, so nothing takes turns; without this, a stream that was begun is finished before those of
+        // higher priority: small frames and control packets would wait for the rest of a big frame.
+        .send_fairness(true)
         .max_idle_timeout(options.idle_timeout.and_then(|limit| IdleTimeout::try_from(limit).ok()))
         // A third of the idle timeout: two may be lost.
         .keep_alive_interval(options.idle_timeout.map(|limit| limit / 3));

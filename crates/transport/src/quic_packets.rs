@@ -20,6 +20,8 @@ pub(crate) struct Packets {
     pub(crate) largest: u16,
     /// Bytes up to which it is tried what the path carries.
     discovered: u16,
+    /// And how exactly: what is tried in vain is on its way until it counts as lost, and where much is lost little else may be meanwhile.
+    exactness: u16,
     /// Packets after which the peer acknowledges at once, if it speaks that extension; fewer it acknowledges with what it sends
     /// itself, or when acknowledgements have waited long enough. QUIC's own rule, every second packet, costs a packet and a wake-up on
     /// both sides for each two of a body.
@@ -33,15 +35,18 @@ impl Packets {
     pub(crate) const ANYWHERE: Packets = Packets {
         largest: ETHERNET_PAYLOAD,
         discovered: 1_452,
+        exactness: 20,
         acknowledged_at_once: 10,
         initial_window: 14_720,
     };
 
-    /// Those within the machine. What is acknowledged at once has to be some times less than what may be on its way
+    /// Those within the machine. It is tried whether half of the size arrives, then all of it; if not, somebody passes packets on to who
+    /// knows where, and their size stays that of the first. What is acknowledged at once has to be some times less than what may be on its way
     /// (`quic_window`).
     pub(crate) const WITHIN: Packets = Packets {
         largest: LOOPBACK_PAYLOAD,
         discovered: LOOPBACK_PAYLOAD,
+        exactness: LOOPBACK_PAYLOAD / 4,
         acknowledged_at_once: 2,
         initial_window: 10 * LOOPBACK_PAYLOAD as u64,
     };
@@ -65,7 +70,7 @@ impl Packets {
     /// Has connections send them.
     pub(crate) fn apply(self, config: &mut TransportConfig, acknowledging: &mut AckFrequencyConfig) {
         let mut discovery = MtuDiscoveryConfig::default();
-        discovery.upper_bound(self.discovered);
+        discovery.upper_bound(self.discovered).minimum_change(self.exactness);
         config.mtu_discovery_config(Some(discovery));
         acknowledging.ack_eliciting_threshold(VarInt::from_u32(self.acknowledged_at_once));
     }
