@@ -66,6 +66,11 @@ def fairness(measure: Measure, contenders: dict[str, Contender], rounds: int) ->
     return answer
 
 
+def _frames_per_cpu_second(sample: Sample) -> float:
+    # A server that did nothing at all, because its clients wait for something that was lost, has carried nothing.
+    return sample.frames / sample.server_cpu if sample.server_cpu else 0.0
+
+
 SESSIONS = (1, 4, 16, 64, 256)
 GROWTH_SHARE = 0.8
 
@@ -83,7 +88,7 @@ def growth(measure: Measure, contenders: dict[str, Contender], rounds: int) -> A
         for sessions in SESSIONS:
             cell = Cell(4 * KIB, Mode(f"{sessions}s", f"{sessions} sessions", 8, sessions))
             samples = [measure(contenders[name], cell, {}, {}) for _ in range(rounds)]
-            rates.append(statistics.median(sample.frames / sample.server_cpu for sample in samples))
+            rates.append(statistics.median(_frames_per_cpu_second(sample) for sample in samples))
         share = min(rates) / rates[0]
         cells = [f"{rate / 1000:.1f}" for rate in rates]
         answer.rows.append([name, *cells, f"{share:.2f} {'✓' if share >= GROWTH_SHARE else '✗'}"])

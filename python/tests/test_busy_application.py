@@ -41,12 +41,13 @@ async def test_pings_are_answered_while_the_servers_loop_is_blocked(network):
 async def test_handlers_of_many_sessions_overlap(network):
     """The page's first scenario: bare tasks, blocking inference in threads, handlers that end by timeout."""
     ended = []
+    together = threading.Barrier(4)  # nobody passes before all four are there
 
     async def handle(session):
         try:
             while True:
-                received = await session.receive_submit(timeout=0.3)
-                await asyncio.to_thread(time.sleep, 0.05)
+                received = await session.receive_submit(timeout=1.5)
+                await asyncio.to_thread(together.wait, STEP)
                 await session.send_result(
                     frame_id=received.metadata.frame_id, sections=received.request.sections
                 )
@@ -67,9 +68,7 @@ async def test_handlers_of_many_sessions_overlap(network):
     async with network.serve() as listener:
         accepting = asyncio.create_task(accept(listener))
         clients = [await network.dial(listener.port, requested_session_id=number + 1) for number in range(4)]
-        started = time.monotonic()
         await asyncio.gather(*(drive(client, number) for number, client in enumerate(clients)))
-        assert time.monotonic() - started < 0.75 * 12 * 0.05
         for client in clients:
             await asyncio.wait_for(client.connection.wait_closed(), STEP)
             await client.close()
