@@ -92,12 +92,13 @@ impl Corks {
         self.held.load(Ordering::Relaxed) > 0 && self.watched.load(Ordering::Relaxed)
     }
 
-    /// When the writer looks again. It has taken everything, or is busy with it. Under the machine's lock.
-    pub(crate) fn look(&self, now: impl FnOnce() -> Instant) -> Option<Instant> {
+    /// When the writer looks again. It has taken everything, or is busy with it; `more` says that something has been queued since then,
+    /// for which it was not called. Under the machine's lock.
+    pub(crate) fn look(&self, more: bool, now: impl FnOnce() -> Instant) -> Option<Instant> {
         if !self.watched.load(Ordering::Relaxed) {
             return None;
         }
-        let used = self.used.swap(false, Ordering::Relaxed);
+        let used = self.used.swap(false, Ordering::Relaxed) | more;
         self.watched.store(used, Ordering::Relaxed);
         used.then(|| now() + CORKED_TIME)
     }
@@ -231,9 +232,11 @@ mod tests {
         assert!(matches!(corks.verdict(100), Verdict::Watch));
         assert!(matches!(corks.verdict(100), Verdict::Keep));
         assert!(corks.hold());
-        assert!(corks.look(|| now).is_some());
+        assert!(corks.look(false, || now).is_some());
         assert!(corks.hold(), "the writer looks once more");
-        assert_eq!(corks.look(|| now), None);
+        assert!(corks.look(true, || now).is_some(), "something came between taking and looking");
+        assert!(corks.hold());
+        assert_eq!(corks.look(false, || now), None);
         assert!(!corks.hold(), "it has stopped looking");
     }
 }

@@ -367,7 +367,7 @@ impl Path {
     fn arm(&self, session: &Shared, machine: &Machine, standing: Standing) -> Option<Instant> {
         let deadline = match standing {
             Standing::InUse => {
-                let look = session.corks.look(clock::now);
+                let look = session.corks.look(machine.has_transmits(), clock::now);
                 [machine.poll_timeout(), look].into_iter().flatten().min()
             }
             _ => self.link.closing_at(),
@@ -436,7 +436,7 @@ pub(crate) fn handle_packet(
     packet: Packet,
     arrival: Arrival,
 ) {
-    turns::note(&packet.header, now);
+    turns::note_arrived(&packet.header, now);
     match standing {
         Standing::InUse => machine.handle_packet(now, packet, arrival),
         Standing::Left => machine.handle_late_packet(now, packet, arrival),

@@ -23,6 +23,7 @@ use crate::quic_link::QuicLink;
 use crate::session_event::SessionEvent;
 use crate::stats::{Book, ConnectionStats};
 use crate::tls::TlsFault;
+use crate::turns;
 
 /// Bytes the application may have handed in before [`Connection::command`](crate::Connection::command) waits. One body of an eighth of
 /// the default limit: enough to keep a fast network busy, little enough to notice a slow peer. Half of what a session that may
@@ -471,6 +472,9 @@ impl Shared {
         let link = self.link();
         let earlier = self.note_state(&machine, &link, now);
         let sends = done.is_ok() && machine.waiting_transmits() > before;
+        if sends {
+            turns::note(bytes, now);
+        }
         if machine.has_transmits() {
             self.leave(machine, &link, bytes);
         } else {

@@ -33,7 +33,7 @@ thread_local! {
 fn read_lent(mut stream: &std::net::TcpStream, room: usize, buffer: &mut ReadBuf<'_>) -> io::Result<usize> {
     ARRIVED.with_borrow_mut(|arrived| {
         if arrived.len() < room {
-            arrived.resize(LENT_READ.max(room), 0);
+            arrived.resize(room, 0);
         }
         let read = stream.read(arrived.get_mut(..room).unwrap_or_default())?;
         buffer.put_slice(arrived.get(..read).unwrap_or_default());

@@ -82,9 +82,15 @@ pub(crate) fn is_alone() -> bool {
 }
 
 /// A packet has arrived. Small frames and results are what should not have to wait behind large ones.
-pub(crate) fn note(header: &Header, now: Instant) {
-    let is_frame = matches!(header.msg_type, MessageType::FrameSubmit | MessageType::ResultPush);
-    if is_frame && header.body_len as usize <= WHOLE_BODY {
+pub(crate) fn note_arrived(header: &Header, now: Instant) {
+    if matches!(header.msg_type, MessageType::FrameSubmit | MessageType::ResultPush) {
+        note(header.body_len as usize, now);
+    }
+}
+
+/// A frame or a result of so many bytes moves.
+pub(crate) fn note(bytes: usize, now: Instant) {
+    if bytes <= WHOLE_BODY {
         OTHERS.note_small(now);
     }
 }
