@@ -249,7 +249,7 @@ impl ServerSession {
     }
 
     /// Sends one result; returns the packet's bytes. Waits while the write buffer is full. A frame may get several.
-    /// Cancel-safe: the whole packet is sent or nothing.
+    /// Cancel-safe: the whole packet is sent or nothing. The result is encoded when this is called, and sent when it is awaited.
     ///
     /// Sections without tile ids cover the tiles the frame's submit asked for when their number fits, otherwise
     /// the range from `tile_base_id`.

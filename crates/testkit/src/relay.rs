@@ -21,7 +21,7 @@ use crate::random::Random;
 /// Largest datagram of IPv4.
 const MAX_DATAGRAM: usize = 65_535;
 
-/// The largest that Ethernet carries. Larger ones vanish, as on a path of which nobody says so; they are not among those lost.
+/// The largest that Ethernet carries. Larger ones vanish without a word, as on many paths; they are not counted among those lost.
 const MAX_CARRIED: usize = 1_472;
 
 /// Datagrams under way at once; what comes beyond is lost, as in a real queue.

@@ -65,6 +65,13 @@ impl Drop for Handle {
     }
 }
 
+#[cfg(all(test, feature = "quic"))]
+impl Connection {
+    pub(crate) fn link(&self) -> Arc<crate::link::Link> {
+        self.0.shared.link()
+    }
+}
+
 impl Connection {
     pub(crate) fn new(parts: Parts) -> (Self, Arc<Path>) {
         let (shared, path) = Shared::new(parts);

@@ -334,3 +334,37 @@ fn endpoint(
     let surroundings = Surroundings { largest_packet: packets.largest.into() };
     Endpoint::new(packets.endpoint_config(), server, socket.into(), Arc::new(surroundings))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    use crate::tls::{Identity, Trust, development_certificate};
+
+    const PATIENCE: Duration = Duration::from_secs(20);
+
+    fn packet_size(connection: &Connection) -> u16 {
+        connection.link().quic.as_ref().map_or(0, |quic| quic.connection().stats().path.current_mtu)
+    }
+
+    #[tokio::test]
+    async fn within_a_machine_both_sides_find_out_that_large_packets_arrive() {
+        let made = development_certificate().unwrap();
+        let identity = Identity::from_pem(made.certificate.as_bytes(), made.private_key.as_bytes()).unwrap();
+        let trust = Trust::Certificates(made.certificate.into_bytes());
+        let options = QuicOptions::default();
+        let acceptor = QuicAcceptor::bind((Ipv4Addr::LOCALHOST, 0).into(), &identity, &options).unwrap();
+        let address = acceptor.local_addr().unwrap();
+        let accepted = async { acceptor.finish(acceptor.accept().await.unwrap(), PATIENCE).await };
+        let dialled = connect(address, "localhost", &trust, &options, Some(PATIENCE));
+        let (dialled, accepted) = tokio::join!(dialled, accepted);
+        let (dialled, accepted) = (dialled.unwrap(), accepted.unwrap());
+        let found = tokio::time::timeout(PATIENCE, async {
+            while [&dialled, &accepted].iter().any(|side| packet_size(side) < Packets::WITHIN.largest) {
+                tokio::task::yield_now().await;
+            }
+        });
+        let (found, sizes) = (found.await, [packet_size(&dialled), packet_size(&accepted)]);
+        assert!(found.is_ok(), "packets of {sizes:?} bytes");
+    }
+}

@@ -26,7 +26,8 @@ pub(crate) struct Packets {
     /// itself, or when acknowledgements have waited long enough. QUIC's own rule, every second packet, costs a packet and a wake-up on
     /// both sides for each two of a body.
     acknowledged_at_once: u32,
-    /// Bytes on their way before anything was acknowledged: ten packets, QUIC's own rule.
+    /// Bytes on their way before anything was acknowledged: ten packets of the size a connection begins with (RFC 9002, 7.2), or of
+    /// the size that packets soon have.
     pub(crate) initial_window: u64,
 }
 
@@ -37,7 +38,7 @@ impl Packets {
         discovered: 1_452,
         exactness: 20,
         acknowledged_at_once: 10,
-        initial_window: 14_720,
+        initial_window: 12_000,
     };
 
     /// Those within the machine. It is tried whether half of the size arrives, then all of it; if not, somebody passes packets on to who

@@ -20,6 +20,9 @@ use crate::clock;
 /// Bytes that one call hands to the kernel at most: what a UDP datagram over IPv4 can have, also one that is to be cut into packets.
 const MAX_BATCH_BYTES: usize = 65_507;
 
+/// Whether a call takes all messages there are and room for. Elsewhere it takes one, and the next one must be asked for.
+const RECEIVES_ALL: bool = cfg!(any(target_os = "linux", target_os = "android", target_os = "freebsd"));
+
 /// Bytes the kernel joins to one message at most.
 const MAX_JOINED_BYTES: usize = 65_536;
 
@@ -88,7 +91,7 @@ impl AsyncUdpSocket for DatagramSocket {
             return send(transmit);
         };
         // quinn counts packets, not bytes. What was sent when there is no room for the rest is sent again with it, and the peer
-        // knows it by its numbers.
+        // knows it by its numbers. Only packets of loopback make such batches, and there room is free again at once.
         let most = (MAX_BATCH_BYTES / packet).max(1) * packet;
         transmit.contents.chunks(most).try_for_each(|contents| {
             let segment_size = (contents.len() > packet).then_some(packet);
@@ -109,7 +112,11 @@ impl AsyncUdpSocket for DatagramSocket {
                 let count = self.state.recv((&self.io).into(), buffers, metas)?;
                 received = Some(count);
                 // Fewer than there was room for: those were all. The next question is answered without asking the kernel.
-                if count < buffers.len() { Err(io::ErrorKind::WouldBlock.into()) } else { Ok(()) }
+                if RECEIVES_ALL && count < buffers.len() {
+                    Err(io::ErrorKind::WouldBlock.into())
+                } else {
+                    Ok(())
+                }
             });
             match (received, tried) {
                 (Some(count), _) => return Poll::Ready(Ok(count)),

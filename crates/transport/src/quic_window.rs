@@ -18,8 +18,9 @@ pub(crate) const MOST_BYTES: u64 = 16 * 1024 * 1024;
 /// Some bursts, so that neither side waits for the other to be woken, and some times what the peer acknowledges at once.
 pub(crate) const LEAST_BYTES: u64 = 128 * 1024;
 
-/// Bytes a microsecond that no connection exceeds: 20 Gbit/s, some times what one core encrypts and sends in packets of Ethernet's
-/// size. What is on its way beyond that rate times the shortest round trip waits in a buffer.
+/// Bytes a microsecond that no connection to another machine exceeds: 20 Gbit/s, some times what one core encrypts and sends in packets
+/// of Ethernet's size. What is on its way beyond that rate times the shortest round trip waits in a buffer. Within a machine, where
+/// packets are larger, one core comes near to it; there the least of it is what counts.
 const FASTEST_PER_MICRO: u64 = 2_500;
 
 /// Bytes of this connection that may be on their way, as far as its path is known.
