@@ -167,6 +167,11 @@ async def test_results_are_lazy_too(network):
         twin = plain(result, Result)
         assert result == twin
         assert repr(result) == repr(twin)
+        for name in ("tensor_body", "packet", "metadata"):
+            for change in (lambda: setattr(result, name, None), lambda: delattr(result, name)):  # noqa: B023
+                with pytest.raises(dataclasses.FrozenInstanceError):
+                    change()
+            assert getattr(result, name) == getattr(twin, name)
         assert result.drop_reason is None is twin.drop_reason
 
 

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, ClassVar, Literal, Self
+from dataclasses import FrozenInstanceError, dataclass
+from typing import TYPE_CHECKING, ClassVar, Literal, NoReturn, Self
 
 from nnrp import _native
 from nnrp._lazy import LazyThroughout, new_object, packet_from_native, tensor_body_from_native
@@ -246,6 +246,14 @@ class LazyResult(LazyThroughout, Result):
             tensor_body = tensor_body_from_native(body) if body is not None else None
             self._tensor_body = tensor_body
         return tensor_body
+
+    @tensor_body.setter
+    def tensor_body(self, _value: object) -> NoReturn:
+        raise FrozenInstanceError("cannot assign to field 'tensor_body'")
+
+    @tensor_body.deleter
+    def tensor_body(self) -> NoReturn:  # pyright: ignore[reportIncompatibleVariableOverride]
+        raise FrozenInstanceError("cannot delete field 'tensor_body'")
 
     @property
     def frame_id(self) -> int:

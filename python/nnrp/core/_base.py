@@ -143,7 +143,8 @@ def unfrozen(frozen: type[_ClassT]) -> type[_ClassT]:
     sets fields by itself only where neither of them is a function of Python's.
     """
     settable = {"__setattr__": object.__setattr__, "__delattr__": object.__delattr__}
-    return cast("type[_ClassT]", type(frozen.__name__, (frozen,), {"__slots__": (), **settable}))
+    members = {"__slots__": (), "__module__": frozen.__module__, **settable}
+    return cast("type[_ClassT]", type(frozen.__name__, (frozen,), members))
 
 
 def filled_directly(cls: type[_ClassT]) -> type[_ClassT]:
