@@ -67,7 +67,7 @@ def fairness(measure: Measure, contenders: dict[str, Contender], rounds: int) ->
 
 
 def _frames_per_cpu_second(sample: Sample) -> float:
-    # A server that did nothing at all, because its clients wait for something that was lost, has carried nothing.
+    # A server that did nothing at all, its clients waiting for something that was lost, has carried nothing.
     return sample.frames / sample.server_cpu if sample.server_cpu else 0.0
 
 
