@@ -150,6 +150,7 @@ impl Machine {
             }
             ConnectionState::Active => {
                 self.close_reason = reason;
+                self.peer_closes = true;
                 if self.side == Side::Server && self.transport == TransportId::Quic {
                     // Frames have streams of their own; some that were sent before may be a step behind this one.
                     self.quiet_until.get_or_insert(now + QUIET_GRACE);

@@ -40,6 +40,8 @@ pub struct Machine {
     pub(crate) ping_rate: RateWindow,
     pub(crate) last_received: Option<Instant>,
     pub(crate) drain_until: Option<Instant>,
+    /// The peer has said CLOSE before anybody here did.
+    pub(crate) peer_closes: bool,
     /// What the peer's CLOSE said.
     pub(crate) close_reason: String,
     pub(crate) ended: bool,
@@ -108,6 +110,7 @@ impl Machine {
             ping_rate: RateWindow::default(),
             last_received: None,
             drain_until: None,
+            peer_closes: false,
             close_reason: String::new(),
             ended: false,
             shut_down: false,
@@ -414,7 +417,12 @@ impl Machine {
             self.drop_owed_frames();
             self.send_close(reason);
         }
-        self.end(Ended { by: EndedBy::Local, fault: None, reason: reason.to_owned() });
+        // Who goes because the other one has gone has not ended it.
+        let (by, why) = match self.peer_closes {
+            true => (EndedBy::Peer, std::mem::take(&mut self.close_reason)),
+            false => (EndedBy::Local, reason.to_owned()),
+        };
+        self.end(Ended { by, fault: None, reason: why });
         if in_session && self.side == Side::Server && !self.is_raw() {
             self.enter_draining(now);
         } else {

@@ -31,6 +31,21 @@ fn a_client_says_goodbye_and_the_server_lets_it_close_first() {
 }
 
 #[test]
+fn who_closes_because_the_peer_has_did_not_end_it() {
+    let mut pair = Pair::connected();
+    pair.client.machine.close(pair.now, "done");
+    pair.drive();
+    pair.advance(nnrp_session::QUIET_GRACE);
+    assert!(matches!(pair.server.event(), Some(Event::PeerClosing(_))));
+    pair.server.machine.close(pair.now, "answered all");
+    pair.drive();
+    match pair.server.event() {
+        Some(Event::Ended(ended)) => assert_eq!((ended.by, &*ended.reason), (EndedBy::Peer, "done")),
+        other => panic!("{other:?}"),
+    }
+}
+
+#[test]
 fn a_frame_that_close_has_overtaken_is_taken() {
     let mut pair = Pair::connected();
     let close = packets::bare(MessageType::Close, 1);
