@@ -18,7 +18,7 @@ fn sockets() -> Arc<LoopSockets> {
 
 /// Whether sockets of this transport can be lent at all.
 fn lends(kind: Kind) -> bool {
-    matches!(kind, Kind::Tcp | Kind::Tls)
+    kind != Kind::Memory && !kind.is_quic()
 }
 
 /// How long the event loop of these tests sleeps at most before it looks whether it is over.
