@@ -42,8 +42,8 @@ impl Packets {
     };
 
     /// Those within the machine. It is tried whether half of the size arrives, then all of it; if not, somebody passes packets on to who
-    /// knows where, and their size stays that of the first. What is acknowledged at once has to be some times less than what may be on its way
-    /// (`quic_window`).
+    /// knows where, and their size stays that of the first. What is acknowledged at once has to be some times less than what may be on
+    /// its way (`quic_window`).
     pub(crate) const WITHIN: Packets = Packets {
         largest: LOOPBACK_PAYLOAD,
         discovered: LOOPBACK_PAYLOAD,

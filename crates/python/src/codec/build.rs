@@ -143,8 +143,8 @@ pub(crate) fn result_frame(given: &Arguments<'_, '_>) -> PyResult<ResultFrame> {
     Ok(frame)
 }
 
-/// The kinds that a frame announces beyond its payloads; with typed payloads they follow from those. Whether a tensor frame announces more is for its caller: other kinds
-/// would give its body another layout.
+/// The kinds that a frame announces beyond its payloads; with typed payloads they follow from those. Whether a tensor frame announces
+/// more is for its caller: other kinds would give its body another layout.
 fn announced(given: &Arguments<'_, '_>, typed: &[TypedPayload]) -> PyResult<PayloadKind> {
     if !typed.is_empty() {
         return Ok(PayloadKind::NONE);

@@ -96,7 +96,7 @@ pub(crate) struct Outlet {
     stalled: Vec<Stalled>,
     /// Small frames begun so far.
     number: u32,
-    /// And big ones.
+    /// Big frames begun so far: within a class of sizes the first leaves first, and small ones must not use up their numbers.
     big_number: u32,
     /// In the order of sending.
     sent: VecDeque<Sent>,
