@@ -14,7 +14,7 @@ use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 use std::task::{Context, Poll, Waker, ready};
 
 use socket2::SockRef;
-use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::io::{AsyncRead, AsyncWrite, Interest, ReadBuf};
 use tokio::net::TcpStream;
 use tokio::runtime::Handle;
 
@@ -39,6 +39,27 @@ fn read_lent(mut stream: &std::net::TcpStream, room: usize, buffer: &mut ReadBuf
         buffer.put_slice(arrived.get(..read).unwrap_or_default());
         Ok(read)
     })
+}
+
+/// Whether the runtime is told of bytes by each arrival (epoll, kqueue), not by their being there.
+const TOLD_OF_ARRIVALS: bool = cfg!(any(target_os = "linux", target_os = "android", target_os = "macos"));
+
+/// Reads once what the runtime says is there. Less than there is room for has been all: the runtime is told to wait for the
+/// next bytes, which saves the system call that finds nothing. Whatever comes after the read counts as new.
+fn read_told(stream: &TcpStream, buffer: &mut ReadBuf<'_>) -> io::Result<()> {
+    let room = buffer.remaining();
+    let mut received = None;
+    let told = stream.try_io(Interest::READABLE, || {
+        let read = stream.try_read_buf(buffer)?;
+        received = Some(read);
+        // This is how the runtime is told.
+        if TOLD_OF_ARRIVALS && 0 < read && read < room {
+            Err(io::ErrorKind::WouldBlock.into())
+        } else {
+            Ok(())
+        }
+    });
+    if received.is_some() { Ok(()) } else { told }
 }
 
 /// Reads in one turn of the loop. A peer that has still more to send then is for the runtime, whose tasks give way to others: it
@@ -246,9 +267,9 @@ impl AsyncRead for Socket {
             }
             Mode::Runtime(stream) => loop {
                 ready!(stream.poll_read_ready(cx))?;
-                match stream.try_read_buf(buffer) {
+                match read_told(stream, buffer) {
                     Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
-                    read => return Poll::Ready(read.map(drop)),
+                    read => return Poll::Ready(read),
                 }
             },
             Mode::Lent(lent) => loop {
