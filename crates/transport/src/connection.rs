@@ -263,12 +263,12 @@ impl Connection {
     /// socket itself. Whether it is lent now; a connection that cannot be (QUIC, one that moves large bodies, one that waits
     /// to write) is served by the runtime as always, and so is a lent one as soon as the loop has no time for it.
     pub fn lend(&self, sockets: &LoopSockets) -> bool {
-        self.shared().link().served.get().is_some_and(|serving| serving.lend(sockets))
+        self.shared().links.with(|link| link.served.get().is_some_and(|serving| serving.lend(sockets)))
     }
 
     /// Whether an event loop serves its socket now.
     pub fn is_lent(&self) -> bool {
-        self.shared().link().served.get().is_some_and(|serving| serving.is_lent())
+        self.shared().links.with(|link| link.served.get().is_some_and(|serving| serving.is_lent()))
     }
 
     /// Frames that are owed an answer: by this end of it, or by the peer.

@@ -16,8 +16,8 @@ use nnrp_session::{
     ReceivedResult, ReceivedSubmit, RejectedPacket,
 };
 use nnrp_wire::{MessageType, Packet};
-use tokio::sync::OwnedSemaphorePermit;
 
+use crate::budget::Share;
 use crate::error::Closed;
 
 /// Control packets kept for an application that does not read them. When full, the oldest hint or flow update
@@ -189,10 +189,11 @@ enum Queue {
 
 const QUEUES: usize = 5;
 
-/// Room an item takes from the receive budget; returned when the application takes the item.
+/// Room an item takes from the receive budget, that of a frame and that of its body where they were taken one after the other;
+/// returned when the application takes the item.
 #[derive(Debug, Default)]
 #[expect(dead_code, reason = "held only to be dropped")]
-pub(crate) struct Room(pub(crate) Option<OwnedSemaphorePermit>, pub(crate) Option<OwnedSemaphorePermit>);
+pub(crate) struct Room(pub(crate) Option<Share>, pub(crate) Option<Share>);
 
 #[derive(Debug)]
 struct Entry {
@@ -407,7 +408,8 @@ impl State {
         for waiter in &mut self.waiters {
             if !waiter.is_served() && waiter.filter.matches(&entry.item) {
                 waiter.slot = Some(entry);
-                return Some(waiter.waker.clone());
+                // It is woken once.
+                return Some(std::mem::replace(&mut waiter.waker, Waker::noop().clone()));
             }
         }
         let kind = entry.item.queue();

@@ -17,7 +17,7 @@ use nnrp_session::{Machine, Side};
 
 use crate::link::Link;
 use crate::pen::Attempt;
-use crate::shared::{Shared, WRITE_BUFFER_BYTES};
+use crate::shared::Shared;
 use crate::turns;
 
 /// How often a thread of the application goes on writing what others have queued meanwhile, before it leaves that to the
@@ -170,7 +170,7 @@ impl Shared {
         // On a server, those that wait with this one were in flight a moment ago.
         let answered = if self.side == Side::Server { machine.waiting_transmits() } else { 0 };
         // What waits leaves with it, and must be small, too.
-        let waiting_bytes = WRITE_BUFFER_BYTES - self.write_room.available_permits().min(WRITE_BUFFER_BYTES);
+        let waiting_bytes = self.write_room.used_bytes();
         // With other streams there is other work, and nobody sleeps.
         turns::is_alone()
             && small
@@ -183,8 +183,7 @@ impl Shared {
         let machine = self.lock();
         self.corks.bytes.store(0, Ordering::Relaxed);
         if machine.has_transmits() {
-            let link = self.link();
-            self.write(machine, &link);
+            self.links.with(|link| self.write(machine, link));
         }
     }
 

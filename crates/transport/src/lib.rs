@@ -27,6 +27,7 @@
 )]
 
 mod alarm;
+mod budget;
 pub mod buffer;
 mod buffered;
 pub mod clock;
@@ -37,6 +38,7 @@ mod error;
 mod inbox;
 mod leaving;
 mod link;
+mod links;
 #[cfg_attr(not(target_os = "linux"), path = "loop_sockets_elsewhere.rs")]
 mod loop_sockets;
 pub mod memory;

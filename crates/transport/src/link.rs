@@ -4,7 +4,7 @@ use std::any::Any;
 use std::fmt;
 use std::net::SocketAddr;
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, OnceLock, PoisonError, Weak};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, Weak};
 use std::time::Instant;
 
 use nnrp_session::{Arrival, Origin, Transmit};
@@ -15,7 +15,7 @@ use tokio::sync::{Notify, watch};
 use crate::buffer::BufferPool;
 use crate::clock;
 use crate::path::Path;
-use crate::pen::PenRest;
+use crate::pen::{PenRest, Written};
 use crate::quic_link::QuicLink;
 use crate::serving::Served;
 use crate::shared::{Parts, write_cost};
@@ -34,17 +34,17 @@ pub(crate) struct Link {
     frames_received: AtomicU64,
     gone: watch::Sender<bool>,
     claimed: watch::Sender<bool>,
-    /// Packets taken from the machine and not yet written (TCP) or acknowledged (QUIC).
-    in_progress: AtomicUsize,
-    /// The call when there are none.
+    /// The call when nothing is in progress any more, if somebody waits for it.
     settled: Notify,
     /// How many wait for that call: somebody has to look for acknowledgements.
     awaited: AtomicUsize,
     unwritten: Mutex<Unwritten>,
     /// What an ordered stream is written with, when nobody writes.
     pub(crate) pen: PenRest,
-    /// When the writer wants to be woken at the latest; nobody has to tell it of anything later than that.
-    armed: Mutex<Option<Instant>>,
+    /// When the writer wants to be woken at the latest, in nanoseconds since `made`; nobody has to tell it of anything later than
+    /// that. Under the machine's lock.
+    armed: AtomicU64,
+    made: Instant,
     /// The session has left; when this connection closes at the latest.
     left: watch::Sender<Option<Instant>>,
     /// It has, for those who ask with every packet.
@@ -56,8 +56,8 @@ pub(crate) struct Link {
     /// Everything that had arrived when the session left has been passed on.
     drained: watch::Sender<bool>,
     pub(crate) path: OnceLock<Weak<Path>>,
-    /// Moves on with every sign of life on an ordered stream; QUIC counts by itself.
-    life: AtomicU64,
+    /// There was a sign of life on an ordered stream since it was looked last; QUIC counts by itself.
+    life: AtomicBool,
     looked: Mutex<Look>,
     /// Who polls the reader of an ordered stream.
     pub(crate) served: Served,
@@ -82,11 +82,11 @@ impl Drop for Awaited<'_> {
     }
 }
 
-/// When it was last looked for signs of life, and what was seen.
+/// When it was last looked for signs of life, and what QUIC had counted.
 #[derive(Debug)]
 struct Look {
     at: Instant,
-    life: u64,
+    datagrams: u64,
 }
 
 /// What is taken from the machine to be written.
@@ -97,12 +97,15 @@ pub(crate) struct Taken {
     replies: usize,
 }
 
+/// [`Link::armed`] when the writer waits for no time.
+const NEVER: u64 = u64::MAX;
+
 impl Taken {
     pub(crate) fn add(&mut self, transmit: &Transmit) {
         self.transmits += 1;
         match transmit {
             Transmit::Packet { origin: Origin::Application, packet, .. } => {
-                self.room += write_cost(packet.len()) as usize;
+                self.room += write_cost(packet.len());
             }
             Transmit::Packet { origin: Origin::Library, .. } => self.replies += 1,
             _ => {}
@@ -113,6 +116,8 @@ impl Taken {
 /// What the writer has taken and not written.
 #[derive(Debug, Default)]
 struct Unwritten {
+    /// Taken and not yet written (TCP) or acknowledged (QUIC).
+    transmits: usize,
     room: usize,
     replies: usize,
     /// Given back already: the session has left.
@@ -139,12 +144,12 @@ impl Link {
             frames_received: AtomicU64::new(0),
             gone: watch::Sender::new(false),
             claimed: watch::Sender::new(parts.claimed),
-            in_progress: AtomicUsize::new(0),
             settled: Notify::new(),
             awaited: AtomicUsize::new(0),
             unwritten: Mutex::default(),
             pen: PenRest::default(),
-            armed: Mutex::default(),
+            armed: AtomicU64::new(NEVER),
+            made: clock::now(),
             left: watch::Sender::new(None),
             is_left: AtomicBool::new(false),
             hold: watch::Sender::new(Hold::default()),
@@ -153,28 +158,26 @@ impl Link {
             path: OnceLock::new(),
             served: Served::default(),
             kept: Mutex::new(Kept(None)),
-            life: AtomicU64::new(0),
-            looked: Mutex::new(Look { at: clock::now(), life: 0 }),
+            life: AtomicBool::new(false),
+            looked: Mutex::new(Look { at: clock::now(), datagrams: 0 }),
         })
     }
 
     /// Something moved.
     pub(crate) fn note_life(&self) {
-        self.life.fetch_add(1, Ordering::Relaxed);
+        self.life.store(true, Ordering::Relaxed);
     }
 
     /// The last look, if there was any sign of life since.
     pub(crate) fn heard_since(&self, now: Instant) -> Option<Instant> {
-        let life = match &self.quic {
-            Some(quic) => quic.datagrams_received(),
-            None => self.life.load(Ordering::Relaxed),
-        };
+        let datagrams = self.quic.as_ref().map_or(0, QuicLink::datagrams_received);
         let mut looked = self.looked.lock().unwrap_or_else(PoisonError::into_inner);
-        let before = std::mem::replace(&mut *looked, Look { at: now, life });
-        (before.life != life).then_some(before.at)
+        let before = std::mem::replace(&mut *looked, Look { at: now, datagrams });
+        let life = self.life.swap(false, Ordering::Relaxed) || before.datagrams != datagrams;
+        life.then_some(before.at)
     }
 
-    fn unwritten(&self) -> std::sync::MutexGuard<'_, Unwritten> {
+    fn unwritten(&self) -> MutexGuard<'_, Unwritten> {
         self.unwritten.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
@@ -217,10 +220,10 @@ impl Link {
 
     /// Whether nothing that was taken from the machine is still on its way.
     pub(crate) fn is_settled(&self) -> bool {
-        self.in_progress.load(Ordering::Acquire) == 0
+        self.unwritten().transmits == 0
     }
 
-    /// Tells that the last packet in progress has arrived. Ask [`Link::is_settled`] once it is enabled.
+    /// Tells that the last packet in progress has arrived, while [`Link::await_settled`]. Ask [`Link::is_settled`] once it is enabled.
     pub(crate) fn settled(&self) -> Notified<'_> {
         self.settled.notified()
     }
@@ -241,16 +244,21 @@ impl Link {
 
     /// The writer waits until `deadline`, or is about to.
     pub(crate) fn arm(&self, deadline: Option<Instant>) {
-        *self.armed.lock().unwrap_or_else(PoisonError::into_inner) = deadline;
+        self.armed.store(deadline.map_or(NEVER, |at| self.nanos(at)), Ordering::Relaxed);
+    }
+
+    /// The distance of a time that is soon: centuries fit.
+    fn nanos(&self, at: Instant) -> u64 {
+        u64::try_from(at.saturating_duration_since(self.made).as_nanos()).unwrap_or(NEVER - 1)
     }
 
     /// Whether the writer would sleep beyond `deadline`, and is to be woken.
     pub(crate) fn rearm(&self, deadline: Option<Instant>) -> bool {
         let Some(deadline) = deadline else { return false };
-        let mut armed = self.armed.lock().unwrap_or_else(PoisonError::into_inner);
-        let earlier = armed.is_none_or(|at| deadline < at);
+        let deadline = self.nanos(deadline);
+        let earlier = deadline < self.armed.load(Ordering::Relaxed);
         if earlier {
-            *armed = Some(deadline);
+            self.armed.store(deadline, Ordering::Relaxed);
         }
         earlier
     }
@@ -259,25 +267,34 @@ impl Link {
     /// progress until [`Link::done`].
     pub(crate) fn note_taken(&self, taken: Taken) {
         let mut unwritten = self.unwritten();
+        unwritten.transmits += taken.transmits;
         unwritten.room += taken.room;
         unwritten.replies += taken.replies;
-        self.in_progress.fetch_add(taken.transmits, Ordering::AcqRel);
     }
 
     /// Takes what was written off what was taken; true when the session has left, and was given it back then.
-    pub(crate) fn note_written(&self, room: usize, replies: usize) -> bool {
+    pub(crate) fn note_written(&self, written: &Written) -> bool {
         let mut unwritten = self.unwritten();
         if !unwritten.settled {
-            unwritten.room = unwritten.room.saturating_sub(room);
-            unwritten.replies = unwritten.replies.saturating_sub(replies);
+            unwritten.room = unwritten.room.saturating_sub(written.room);
+            unwritten.replies = unwritten.replies.saturating_sub(written.replies);
         }
-        unwritten.settled
+        let settled = unwritten.settled;
+        self.take_off(unwritten, written.transmits);
+        settled
     }
 
     /// `count` transmits are not in progress any more.
     pub(crate) fn done(&self, count: usize) {
-        let less = |in_progress: usize| Some(in_progress.saturating_sub(count));
-        if self.in_progress.fetch_update(Ordering::AcqRel, Ordering::Acquire, less) == Ok(count) {
+        self.take_off(self.unwritten(), count);
+    }
+
+    fn take_off(&self, mut unwritten: MutexGuard<'_, Unwritten>, count: usize) {
+        let last = unwritten.transmits > 0 && unwritten.transmits <= count;
+        unwritten.transmits = unwritten.transmits.saturating_sub(count);
+        drop(unwritten);
+        // Who asks to be called looks after that whether anything is in progress.
+        if last && self.is_awaited() {
             self.settled.notify_waiters();
         }
     }

@@ -5,20 +5,20 @@
 
 use std::collections::VecDeque;
 use std::sync::atomic::Ordering;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, MutexGuard, OnceLock};
 use std::time::Instant;
 
 use futures_util::FutureExt;
 use nnrp_session::{Arrival, DRAIN_TIME, HeaderVerdict, Machine, Side, Transmit, TransportEnd};
 use nnrp_wire::{Header, Packet};
-use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
+use crate::budget::{Amount, Share};
 use crate::clock;
 use crate::inbox::Room;
 use crate::link::{Link, Taken};
 use crate::pen::{Pen, Written};
 use crate::quic_link::QuicLink;
-use crate::shared::{MAX_LATE_BYTES, Shared};
+use crate::shared::Shared;
 use crate::tls::{Failure, TlsFault};
 use crate::turns;
 
@@ -38,28 +38,32 @@ pub(crate) enum Standing {
 pub(crate) struct Path {
     pub(crate) link: Arc<Link>,
     side: Side,
-    session: Mutex<Arc<Shared>>,
+    /// What it carried first.
+    first: Arc<Shared>,
+    /// The session that came here from elsewhere.
+    joined: OnceLock<Arc<Shared>>,
 }
 
 impl Path {
     pub(crate) fn new(link: Arc<Link>, side: Side, session: Arc<Shared>) -> Arc<Self> {
-        let path = Arc::new(Path { link, side, session: Mutex::new(session) });
+        let path = Arc::new(Path { link, side, first: session, joined: OnceLock::new() });
         let _ = path.link.path.set(Arc::downgrade(&path));
         path
     }
 
-    pub(crate) fn session(&self) -> Arc<Shared> {
-        self.session.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    pub(crate) fn session(&self) -> &Arc<Shared> {
+        self.joined.get().unwrap_or(&self.first)
     }
 
-    /// From now on this path carries `session`. Both machines are locked.
+    /// From now on this path carries `session`. Both machines are locked. Happens once: what it carried before is over then.
     pub(crate) fn carry(&self, session: Arc<Shared>) {
-        *self.session.lock().unwrap_or_else(PoisonError::into_inner) = session;
+        let again = self.joined.set(session).is_err();
+        debug_assert!(!again, "a session joins a raw connection, which is no more after that");
     }
 
     /// Whether this path still carries `session`, whose machine is locked: that changes only under the lock.
     fn carries(&self, session: &Arc<Shared>) -> bool {
-        Arc::ptr_eq(session, &self.session.lock().unwrap_or_else(PoisonError::into_inner))
+        Arc::ptr_eq(session, self.session())
     }
 
     pub(crate) fn side(&self) -> Side {
@@ -71,8 +75,8 @@ impl Path {
         loop {
             let session = self.session();
             let machine = session.lock();
-            if self.carries(&session) {
-                return act(&session, machine, session.standing(&self.link));
+            if self.carries(session) {
+                return act(session, machine, session.standing(&self.link));
             }
         }
     }
@@ -124,7 +128,7 @@ impl Path {
 
     /// One received packet, with the room it takes until the application has it.
     pub(crate) fn handle_packet(&self, packet: Packet, arrival: Arrival, mut room: Room) {
-        self.count(&self.session(), &packet, arrival, &room);
+        self.count(self.session(), &packet, arrival, &room);
         let quic = self.link.quic.as_ref().filter(|_| self.side == Side::Client);
         let round_trip = quic.map(QuicLink::round_trip);
         self.run(&mut room, |machine, standing, now| {
@@ -196,16 +200,19 @@ impl Path {
         if self.link.is_left() {
             return None;
         }
-        let permit = self.session().receive_frames.clone().try_acquire_owned().ok()?;
-        Some(FrameRoom(Some(permit)))
+        Share::take_now(&self.session().unread, Amount::ONE).map(|share| FrameRoom(Some(share)))
     }
 
     /// Room for a body of `len` bytes, if there is any that need not be waited for.
-    pub(crate) fn body_room_now(&self, session: &Shared, len: usize) -> Option<OwnedSemaphorePermit> {
+    pub(crate) fn body_room_now(&self, session: &Shared, len: usize) -> Option<Share> {
+        self.take_now(session, Amount::bytes(len))
+    }
+
+    fn take_now(&self, session: &Shared, amount: Amount) -> Option<Share> {
         if self.link.is_left() || session.is_ended() {
             return None;
         }
-        session.body_permit_now(len)
+        Share::take_now(&session.unread, amount)
     }
 
     /// Waits for room for one more frame. `None` when the connection ended meanwhile. On a path that was left there is room
@@ -214,8 +221,8 @@ impl Path {
         let session = self.session();
         tokio::select! {
             biased;
-            () = self.link.until_left() => self.late_room(&self.session().late_frames, 1).await,
-            permit = session.receive_frames.clone().acquire_owned() => permit.ok().map(|permit| FrameRoom(Some(permit))),
+            () = self.link.until_left() => self.late_room(Amount::ONE).await,
+            share = Share::take(&session.unread, Amount::ONE) => Some(FrameRoom(Some(share))),
             _ = session.until_ended() => None,
         }
     }
@@ -225,28 +232,23 @@ impl Path {
         let session = self.session();
         tokio::select! {
             biased;
-            () = self.link.until_left() => {
-                self.late_room(&self.session().late_bytes, len.min(MAX_LATE_BYTES)).await
-            }
-            permit = session.body_permit(len) => permit.map(|permit| FrameRoom(Some(permit))),
+            () = self.link.until_left() => self.late_room(Amount::bytes(len)).await,
+            share = Share::take(&session.unread, Amount::bytes(len)) => Some(FrameRoom(Some(share))),
             _ = session.until_ended() => None,
         }
     }
 
     /// Room for a frame and its body, if there is any that need not be waited for.
     pub(crate) fn room_now(&self, session: &Shared, len: usize) -> Option<Room> {
-        let body = self.body_room_now(session, len)?;
-        let frame = session.receive_frames.clone().try_acquire_owned().ok()?;
-        Some(Room(Some(frame), Some(body)))
+        Some(Room(Some(self.take_now(session, Amount::one_of(len))?), None))
     }
 
     /// Waits for `amount` of the room there is for what paths bring that the session has left.
-    async fn late_room(&self, room: &Arc<Semaphore>, amount: usize) -> Option<FrameRoom> {
+    async fn late_room(&self, amount: Amount) -> Option<FrameRoom> {
         let session = self.session();
-        let amount = u32::try_from(amount).unwrap_or(u32::MAX);
         tokio::select! {
             biased;
-            permit = room.clone().acquire_many_owned(amount) => permit.ok().map(|permit| FrameRoom(Some(permit))),
+            share = Share::take(&session.late, amount) => Some(FrameRoom(Some(share))),
             _ = session.until_ended() => None,
             () = self.link.until_abandoned() => None,
         }
@@ -289,7 +291,7 @@ impl Path {
 
     /// Waits while the peer owes us the reading of too many answers. Reading on would only make more of them.
     pub(crate) async fn replies_fit(&self) {
-        if !self.waits_for_replies(&self.session()) {
+        if !self.waits_for_replies(self.session()) {
             return;
         }
         tokio::select! {
@@ -414,7 +416,7 @@ pub(crate) fn take(machine: &mut Machine, link: &Link, limit: usize, held: &mut 
 
 /// A place in the receive budget; none for what was there when the session left.
 #[derive(Debug)]
-pub(crate) struct FrameRoom(pub(crate) Option<OwnedSemaphorePermit>);
+pub(crate) struct FrameRoom(pub(crate) Option<Share>);
 
 pub(crate) fn handle_header(
     machine: &mut Machine,

@@ -81,7 +81,7 @@ impl Written {
         self.packets += 1;
         self.bytes += bytes as u64;
         match origin {
-            Origin::Application => self.room += write_cost(bytes) as usize,
+            Origin::Application => self.room += write_cost(bytes),
             Origin::Library => self.replies += 1,
             Origin::Repetition => {}
         }

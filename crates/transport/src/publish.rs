@@ -126,7 +126,6 @@ impl Shared {
                         tracing::info!(session, %peer, "the session is over: {closed}");
                     }
                     self.inbox.close(closed.clone());
-                    self.write_room.close();
                     self.end(closed);
                     continue;
                 }

@@ -8,14 +8,16 @@ use std::time::Instant;
 use bytes::Bytes;
 use nnrp_session::{CommandError, FrameKey, MAX_QUEUED_REPLIES, Machine, Side};
 use nnrp_wire::{FlowUpdateMetadata, Packet, ResultHintMetadata, TransportId};
-use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore, broadcast, watch};
+use tokio::sync::{Notify, broadcast, watch};
 
+use crate::budget::{Amount, Budget};
 use crate::buffer::BufferPool;
 use crate::clock;
 use crate::error::{Closed, SendError};
 use crate::inbox::{Inbox, Room};
 use crate::leaving::Corks;
 use crate::link::Link;
+use crate::links::Links;
 use crate::path::{Path, Standing};
 use crate::pen::Written;
 use crate::publish::Wakes;
@@ -59,12 +61,11 @@ pub(crate) struct Counters {
 pub(crate) struct Shared {
     machine: Mutex<Machine>,
     pub(crate) inbox: Arc<Inbox>,
-    pub(crate) write_room: Semaphore,
-    pub(crate) receive_frames: Arc<Semaphore>,
-    receive_bytes: Mutex<BodyBudget>,
-    /// The same for what comes on paths the session has left.
-    pub(crate) late_frames: Arc<Semaphore>,
-    pub(crate) late_bytes: Arc<Semaphore>,
+    pub(crate) write_room: Budget,
+    /// Frames received and not yet taken.
+    pub(crate) unread: Arc<Budget>,
+    /// Those of paths the session has left.
+    pub(crate) late: Arc<Budget>,
     /// Library packets not written yet, and the call when there are fewer; beyond the bound reading waits.
     unwritten_replies: AtomicUsize,
     replies_written: Notify,
@@ -78,8 +79,7 @@ pub(crate) struct Shared {
     pub(crate) ended: watch::Sender<Option<Closed>>,
     /// When it has, for those who ask with every packet.
     ended_at: OnceLock<Instant>,
-    /// The transport connection that carries it now.
-    link: watch::Sender<Arc<Link>>,
+    pub(crate) links: Links,
     /// The one it has left last, as long as something may still come from there.
     left: Mutex<Option<Arc<Link>>>,
     pub(crate) corks: Corks,
@@ -121,19 +121,10 @@ impl<T: Clone> Subscribers<T> {
     }
 }
 
-/// Bytes of bodies that may wait for the application: permits, and how many there are in all.
-#[derive(Clone, Debug)]
-struct BodyBudget {
-    permits: Arc<Semaphore>,
-    total: usize,
-}
-
-impl BodyBudget {
-    fn of(machine: &Machine) -> Self {
-        let body = usize::try_from(machine.limits().max_body_bytes).unwrap_or(usize::MAX);
-        let total = body.saturating_mul(UNREAD_BODIES).clamp(1, Semaphore::MAX_PERMITS);
-        BodyBudget { permits: Arc::new(Semaphore::new(total)), total }
-    }
+/// Bytes of bodies that may wait for the application.
+fn unread_bytes(machine: &Machine) -> usize {
+    let body = usize::try_from(machine.limits().max_body_bytes).unwrap_or(usize::MAX);
+    body.saturating_mul(UNREAD_BODIES)
 }
 
 /// What a connection is made of.
@@ -156,18 +147,16 @@ impl Shared {
     /// What a new connection carries, and the path its driver is to hold.
     pub(crate) fn new(mut parts: Parts) -> (Arc<Self>, Arc<Path>) {
         let machine = Machine::new(parts.side, parts.transport);
-        let budget = BodyBudget::of(&machine);
+        let unread = Arc::new(Budget::new(MAX_UNREAD_FRAMES, unread_bytes(&machine)));
         let side = parts.side;
         let certificates = std::mem::take(&mut parts.certificates);
         let link = Link::new(parts);
         let shared = Arc::new(Shared {
             machine: Mutex::new(machine),
             inbox: Arc::new(Inbox::default()),
-            write_room: Semaphore::new(WRITE_BUFFER_BYTES),
-            receive_frames: Arc::new(Semaphore::new(MAX_UNREAD_FRAMES)),
-            receive_bytes: Mutex::new(budget),
-            late_frames: Arc::new(Semaphore::new(MAX_UNREAD_FRAMES)),
-            late_bytes: Arc::new(Semaphore::new(MAX_LATE_BYTES)),
+            write_room: Budget::new(0, WRITE_BUFFER_BYTES),
+            unread,
+            late: Arc::new(Budget::new(MAX_UNREAD_FRAMES, MAX_LATE_BYTES)),
             unwritten_replies: AtomicUsize::new(0),
             replies_written: Notify::new(),
             hints: Subscribers::default(),
@@ -178,7 +167,7 @@ impl Shared {
             credit_told: AtomicU64::new(0),
             ended: watch::Sender::new(None),
             ended_at: OnceLock::new(),
-            link: watch::Sender::new(link.clone()),
+            links: Links::new(link.clone()),
             left: Mutex::default(),
             corks: Corks::default(),
             counters: Counters::default(),
@@ -193,17 +182,17 @@ impl Shared {
 
     /// The transport connection that carries the session now.
     pub(crate) fn link(&self) -> Arc<Link> {
-        self.link.borrow().clone()
+        self.links.now()
     }
 
     /// Whether this transport connection carries the session.
     pub(crate) fn is_on(&self, link: &Arc<Link>) -> bool {
-        Arc::ptr_eq(&*self.link.borrow(), link)
+        self.links.with(|now| Arc::ptr_eq(now, link))
     }
 
     /// Another one carries it from now on. Returns the one that did. Under the machine's lock.
     pub(crate) fn change_link(&self, link: Arc<Link>) -> Arc<Link> {
-        let old = self.link.send_replace(link);
+        let old = self.links.change(link);
         let before = self.left_link().replace(old.clone());
         if let Some(before) = before {
             before.close_at(clock::now());
@@ -228,7 +217,8 @@ impl Shared {
 
     /// A client has nothing to wait for on the path its session has left once no frame is live.
     pub(crate) fn close_left_if_idle(&self, machine: &Machine, now: Instant) {
-        if self.side == Side::Client
+        if self.links.have_changed()
+            && self.side == Side::Client
             && machine.live_frames() == 0
             && let Some(left) = self.left_link().take()
         {
@@ -238,8 +228,8 @@ impl Shared {
 
     /// Room of packets that will not be written: what a path had taken, and packets that were withdrawn.
     pub(crate) fn give_back_room(&self, room: usize, withdrawn: &[usize]) {
-        let withdrawn: usize = withdrawn.iter().map(|bytes| write_cost(*bytes) as usize).sum();
-        self.write_room.add_permits(room + withdrawn);
+        let withdrawn: usize = withdrawn.iter().map(|bytes| write_cost(*bytes)).sum();
+        self.write_room.give_back(Amount::bytes(room + withdrawn));
     }
 
     pub(crate) fn stats(&self) -> ConnectionStats {
@@ -287,7 +277,7 @@ impl Shared {
     /// The end of a turn on the machine, everything it had to say being published: calls the writer if it has something to
     /// do, and those who wait for what has arrived.
     pub(crate) fn finish(&self, machine: MutexGuard<'_, Machine>, now: Instant, wakes: Wakes) {
-        self.finish_on(&self.link(), machine, now, wakes);
+        self.links.with(|link| self.finish_on(link, machine, now, wakes));
     }
 
     /// The same when it is known over which transport connection.
@@ -321,8 +311,12 @@ impl Shared {
     }
 
     pub(crate) fn note_replies(&self, machine: &Machine) {
-        let before = self.unwritten_replies.swap(machine.unwritten_replies(), Ordering::Relaxed);
-        if before > machine.unwritten_replies() {
+        // Only ever changed under the machine's lock.
+        let (before, now) = (self.unwritten_replies.load(Ordering::Relaxed), machine.unwritten_replies());
+        if before != now {
+            self.unwritten_replies.store(now, Ordering::Relaxed);
+        }
+        if before > now {
             self.replies_written.notify_waiters();
         }
     }
@@ -333,8 +327,7 @@ impl Shared {
         let mut machine = self.lock();
         let result = act(&mut machine, now);
         // The session brings its own limits.
-        let budget = BodyBudget::of(&machine);
-        *self.receive_bytes.lock().unwrap_or_else(PoisonError::into_inner) = budget;
+        self.unread.set_bytes(unread_bytes(&machine));
         self.publish(&mut machine, &mut Room::default(), &mut wakes);
         // Under the machine's lock no reader can deliver anything newer.
         for (packet, mut room) in self.inbox.take_packets() {
@@ -360,7 +353,7 @@ impl Shared {
 
     /// Waits until the transport is gone, whichever it is in the end.
     pub(crate) async fn until_gone(&self) {
-        let mut links = self.link.subscribe();
+        let mut links = self.links.subscribe();
         loop {
             let link = links.borrow_and_update().clone();
             tokio::select! {
@@ -392,24 +385,6 @@ impl Shared {
         let _ = self.tls_fault.set(fault);
     }
 
-    /// Waits for room for a body of `len` bytes. `None` when there will never be any.
-    pub(crate) async fn body_permit(&self, len: usize) -> Option<OwnedSemaphorePermit> {
-        let (budget, wanted) = self.body_budget(len);
-        budget.acquire_many_owned(wanted).await.ok()
-    }
-
-    /// Room for a body of `len` bytes, if there is any now.
-    pub(crate) fn body_permit_now(&self, len: usize) -> Option<OwnedSemaphorePermit> {
-        let (budget, wanted) = self.body_budget(len);
-        budget.try_acquire_many_owned(wanted).ok()
-    }
-
-    /// The budget of bodies, and how much of it one of `len` bytes takes: none may wait for more than there can ever be.
-    fn body_budget(&self, len: usize) -> (Arc<Semaphore>, u32) {
-        let budget = self.receive_bytes.lock().unwrap_or_else(PoisonError::into_inner);
-        (budget.permits.clone(), u32::try_from(len.min(budget.total)).unwrap_or(u32::MAX))
-    }
-
     /// Whether the peer owes us the reading of too many answers: half of what may be queued. The other half is for what is
     /// under way: no answer is thrown away because a peer is slow.
     pub(crate) fn is_full_of_replies(&self) -> bool {
@@ -437,18 +412,17 @@ impl Shared {
         bytes: usize,
         act: impl FnOnce(&mut Machine, Instant) -> Result<R, CommandError>,
     ) -> Result<R, SendError> {
-        let room = write_cost(bytes);
-        // Those who wait for room get what becomes free before anybody finds it here.
-        let permit = match self.write_room.try_acquire_many(room) {
-            Ok(permit) => permit,
-            Err(_) => match self.write_room.acquire_many(room).await {
-                Ok(permit) => permit,
-                Err(_) => return Err(self.until_ended().await.into()),
-            },
-        };
+        let room = Amount::bytes(write_cost(bytes));
+        if !self.write_room.take_now(room) {
+            tokio::select! {
+                biased;
+                closed = self.until_ended() => return Err(closed.into()),
+                () = self.write_room.take(room) => {}
+            }
+        }
         let (done, sends) = self.queue(bytes, act);
-        if sends {
-            permit.forget();
+        if !sends {
+            self.write_room.give_back(room);
         }
         match done {
             Err(CommandError::State { .. }) if self.is_ended() => Err(self.until_ended().await.into()),
@@ -469,20 +443,21 @@ impl Shared {
         let before = machine.waiting_transmits();
         let done = act(&mut machine, now);
         self.publish(&mut machine, &mut Room::default(), &mut wakes);
-        let link = self.link();
-        let earlier = self.note_state(&machine, &link, now);
         let sends = done.is_ok() && machine.waiting_transmits() > before;
         if sends {
             turns::note(bytes, now);
         }
-        if machine.has_transmits() {
-            self.leave(machine, &link, bytes);
-        } else {
-            drop(machine);
-        }
-        if earlier {
-            link.wake_writer.notify_one();
-        }
+        self.links.with(|link| {
+            let earlier = self.note_state(&machine, link, now);
+            if machine.has_transmits() {
+                self.leave(machine, link, bytes);
+            } else {
+                drop(machine);
+            }
+            if earlier {
+                link.wake_writer.notify_one();
+            }
+        });
         wakes.wake();
         (done, sends)
     }
@@ -498,17 +473,16 @@ impl Shared {
         }
         self.counters.packets_sent.fetch_add(written.packets, Ordering::Relaxed);
         self.counters.bytes_sent.fetch_add(written.bytes, Ordering::Relaxed);
-        let settled = link.note_written(written.room, written.replies);
+        let settled = link.note_written(&written);
         if !settled && written.room > 0 {
-            self.write_room.add_permits(written.room);
+            self.write_room.give_back(Amount::bytes(written.room));
         }
-        link.done(written.transmits);
         if settled { 0 } else { written.replies }
     }
 
     pub(crate) async fn flush(&self) {
         self.write_out();
-        let mut links = self.link.subscribe();
+        let mut links = self.links.subscribe();
         loop {
             let link = links.borrow_and_update().clone();
             let idle = async {
@@ -542,7 +516,8 @@ impl Shared {
     }
 
     pub(crate) fn stream_id(&self, number: u64) -> u64 {
-        let server_quic = self.side == Side::Server && self.link().transport == TransportId::Quic;
+        let quic = || self.links.with(|link| link.transport == TransportId::Quic);
+        let server_quic = self.side == Side::Server && quic();
         if server_quic { 3 + 4 * number } else { 2 + 4 * number }
     }
 
@@ -552,6 +527,6 @@ impl Shared {
     }
 }
 
-pub(crate) fn write_cost(bytes: usize) -> u32 {
-    u32::try_from(bytes.min(WRITE_BUFFER_BYTES)).unwrap_or(u32::MAX)
+pub(crate) fn write_cost(bytes: usize) -> usize {
+    bytes.min(WRITE_BUFFER_BYTES)
 }

@@ -113,7 +113,7 @@ impl Driver {
         let room = match lane {
             Lane::Frame => {
                 let body_len = header.body_len as usize;
-                let body_room = match self.path.body_room_now(&self.path.session(), body_len) {
+                let body_room = match self.path.body_room_now(self.path.session(), body_len) {
                     Some(room) => Some(room),
                     None => {
                         stream.keep();
