@@ -287,24 +287,57 @@ impl Machine {
 }
 
 // ---------------------------------------------------------------- submits and cancels
+/// A submit that is in the books.
+struct Taken {
+    metadata: FrameSubmitMetadata,
+    body: FrameBody,
+    /// Its cancel came before it.
+    cancelled: bool,
+}
+
 impl Machine {
-    pub(crate) fn on_submit(&mut self, now: Instant, packet: Packet, arrival: Arrival) -> Result<(), Fault> {
+    pub(crate) fn on_submit(&mut self, now: Instant, packet: Packet, arrival: Arrival) {
+        match self.take_submit(now, &packet, arrival) {
+            Ok(Some(Taken { metadata, body, cancelled })) => {
+                let key = FrameKey::from(&packet.header);
+                let loss_tolerance = self.loss_tolerance(&metadata);
+                let submit = ReceivedSubmit { packet, metadata, body, loss_tolerance, received_at: now };
+                self.emit(Event::Submit(Box::new(submit)));
+                if cancelled {
+                    self.emit(Event::Cancelled(key));
+                }
+            }
+            Ok(None) => {}
+            Err(fault) => {
+                let header = packet.header;
+                self.refuse(now, fault, &header, Some(packet));
+            }
+        }
+    }
+
+    /// Reads a submit, and takes it into the books. `None` if nothing is to be said of it.
+    fn take_submit(
+        &mut self,
+        now: Instant,
+        packet: &Packet,
+        arrival: Arrival,
+    ) -> Result<Option<Taken>, Fault> {
         if self.transport == TransportId::Quic && arrival == Arrival::Control {
             let text = "FRAME_SUBMIT on the control stream: on QUIC each frame has a stream of its own";
             return Err(Fault::found(RuleId::QUIC_2, MessageType::FrameSubmit, text));
         }
         if !self.judge_submit(&packet.header)? {
-            return Ok(());
+            return Ok(None);
         }
         // The credit may have gone while the body was on its way.
         if self.refuse_beyond_credit(&packet.header) {
-            return Ok(());
+            return Ok(None);
         }
         let metadata = FrameSubmitMetadata::decode(&packet.metadata)?;
         self.check_kinds(&metadata)?;
-        let body = FrameBody::decode_submit(&metadata, &packet.body, &[])?;
+        let mut body = FrameBody::decode_submit(&metadata, &packet.body, &[])?;
         body.check_limits(&self.limits)?;
-        let body = self.resolve_references(now, MessageType::FrameSubmit, body)?;
+        self.resolve_references(now, MessageType::FrameSubmit, &mut body)?;
         self.note_submit(&packet.header);
         let key = FrameKey::from(&packet.header);
         let mut cancelled = false;
@@ -326,13 +359,7 @@ impl Machine {
             role.stats.frames_cancelled += u64::from(cancelled);
             role.stats.cancelled_early += u64::from(cancelled);
         }
-        let loss_tolerance = self.loss_tolerance(&metadata);
-        let submit = ReceivedSubmit { packet, metadata, body, loss_tolerance, received_at: now };
-        self.emit(Event::Submit(Box::new(submit)));
-        if cancelled {
-            self.emit(Event::Cancelled(key));
-        }
-        Ok(())
+        Ok(Some(Taken { metadata, body, cancelled }))
     }
 
     fn loss_tolerance(&self, metadata: &FrameSubmitMetadata) -> LossTolerance {

@@ -114,9 +114,12 @@ impl Machine {
         &mut self,
         now: Instant,
         message: MessageType,
-        mut body: FrameBody,
-    ) -> Result<FrameBody, Fault> {
-        let Some(cache) = self.peer_objects() else { return Ok(body) };
+        body: &mut FrameBody,
+    ) -> Result<(), Fault> {
+        if !body.has_references() {
+            return Ok(());
+        }
+        let Some(cache) = self.peer_objects() else { return Ok(()) };
         for reference in body.references() {
             let Some(object) = cache.resolve(now, &reference) else {
                 let text = format!(
@@ -129,8 +132,8 @@ impl Machine {
                 let rule = if message == MessageType::ResultPush { RuleId::OBJ_37 } else { RuleId::OBJ_24 };
                 return Err(Fault::found(rule, message, text));
             };
-            body = body.with_resolved(reference.object_kind, object)?;
+            *body = std::mem::take(body).with_resolved(reference.object_kind, object)?;
         }
-        Ok(body)
+        Ok(())
     }
 }

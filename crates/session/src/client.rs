@@ -277,8 +277,13 @@ impl Machine {
         let header = packet.header;
         if header.msg_type == MessageType::ResultDrop {
             self.on_drop(now, packet, arrival);
-        } else if let Err(fault) = self.on_result(now, packet.clone(), arrival) {
-            self.refuse(now, fault, &header, Some(packet));
+        } else {
+            match self.read_result(now, &packet) {
+                Ok((metadata, body)) => self.on_result(now, packet, metadata, body, arrival),
+                Err(fault) => {
+                    self.refuse(now, fault, &header, Some(packet));
+                }
+            }
         }
     }
 
@@ -333,13 +338,28 @@ impl Machine {
         Ok(())
     }
 
-    fn on_result(&mut self, now: Instant, packet: Packet, arrival: Arrival) -> Result<(), Fault> {
-        let key = FrameKey::from(&packet.header);
+    fn read_result(
+        &mut self,
+        now: Instant,
+        packet: &Packet,
+    ) -> Result<(ResultPushMetadata, FrameBody), Fault> {
         let metadata = ResultPushMetadata::decode(&packet.metadata)?;
-        let body = FrameBody::decode_result(&metadata, &packet.body, &[])?;
-        let body = self.resolve_references(now, MessageType::ResultPush, body)?;
+        let mut body = FrameBody::decode_result(&metadata, &packet.body, &[])?;
+        self.resolve_references(now, MessageType::ResultPush, &mut body)?;
+        Ok((metadata, body))
+    }
+
+    fn on_result(
+        &mut self,
+        now: Instant,
+        packet: Packet,
+        metadata: ResultPushMetadata,
+        body: FrameBody,
+        arrival: Arrival,
+    ) {
+        let key = FrameKey::from(&packet.header);
         let terminal = is_terminal(&metadata, packet.header.flags);
-        let Role::Client(role) = &mut self.role else { return Ok(()) };
+        let Role::Client(role) = &mut self.role else { return };
         let unwanted = role.frames.is_given_up(key);
         let frame = role.frames.get_mut(key);
         // Of a frame that is over it is not known any more what it allowed.
@@ -360,7 +380,6 @@ impl Machine {
             self.emit(Event::Result(Box::new(result)));
         }
         self.finish_drain_if_quiet(now);
-        Ok(())
     }
 
     fn on_drop(&mut self, now: Instant, packet: Packet, arrival: Arrival) {

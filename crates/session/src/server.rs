@@ -253,8 +253,8 @@ impl Machine {
     pub(crate) fn on_server_packet(&mut self, now: Instant, packet: Packet, arrival: Arrival) {
         let header = packet.header;
         let outcome = match header.msg_type {
+            MessageType::FrameSubmit => return self.on_submit(now, packet, arrival),
             MessageType::ClientHello => self.on_hello(packet.clone()),
-            MessageType::FrameSubmit => self.on_submit(now, packet.clone(), arrival),
             MessageType::FrameCancel => {
                 self.on_cancel(&header);
                 Ok(())

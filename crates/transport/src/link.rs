@@ -173,7 +173,10 @@ impl Link {
         let datagrams = self.quic.as_ref().map_or(0, QuicLink::datagrams_received);
         let mut looked = self.looked.lock().unwrap_or_else(PoisonError::into_inner);
         let before = std::mem::replace(&mut *looked, Look { at: now, datagrams });
-        let life = self.life.swap(false, Ordering::Relaxed) || before.datagrams != datagrams;
+        let life = match &self.quic {
+            Some(_) => before.datagrams != datagrams,
+            None => self.life.swap(false, Ordering::Relaxed),
+        };
         life.then_some(before.at)
     }
 

@@ -362,7 +362,7 @@ impl<R: Source> Reader<R> {
 
     /// Room for a packet's first `len` bytes in one piece, and for a read that is worth its system call.
     fn make_room(&mut self, len: usize) {
-        let worth = self.chunk.min(READ_BUFFER / 4);
+        let worth = self.chunk / 4;
         let wanted = if self.buffer.is_empty() { len.max(worth) } else { len.max(self.buffer.len() + 1) };
         if self.buffer.capacity() < wanted {
             self.buffer.reserve(self.chunk.max(len).saturating_sub(self.buffer.len()).max(1));

@@ -92,13 +92,15 @@ impl fmt::Debug for Packet {
 #[derive(Clone, PartialEq, Eq)]
 pub struct EncodedPacket {
     header: Header,
-    pieces: Vec<Bytes>,
+    first: Bytes,
+    /// Most packets of small frames have none.
+    more: Vec<Bytes>,
 }
 
 impl EncodedPacket {
-    /// Pieces whose first one starts with the encoded `header` and holds the metadata as well.
-    pub(crate) fn from_pieces(header: Header, pieces: Vec<Bytes>) -> Self {
-        Self { header, pieces }
+    /// Pieces of which the first starts with the encoded `header` and holds the metadata as well.
+    pub(crate) fn from_pieces(header: Header, first: Bytes, more: Vec<Bytes>) -> Self {
+        Self { header, first, more }
     }
 
     /// The packet's header.
@@ -107,61 +109,66 @@ impl EncodedPacket {
     }
 
     /// The pieces in the order of the wire; none is empty.
-    pub fn pieces(&self) -> &[Bytes] {
-        &self.pieces
+    pub fn pieces(&self) -> impl Iterator<Item = &Bytes> {
+        std::iter::once(&self.first).chain(&self.more)
     }
 
     /// The pieces in the order of the wire.
-    pub fn into_pieces(self) -> Vec<Bytes> {
-        self.pieces
+    pub fn into_pieces(self) -> impl Iterator<Item = Bytes> {
+        std::iter::once(self.first).chain(self.more)
     }
 
     /// Bytes of the whole packet.
     #[allow(clippy::len_without_is_empty, reason = "a packet is never empty")]
     pub fn len(&self) -> usize {
-        self.pieces.iter().map(Bytes::len).sum()
+        self.pieces().map(Bytes::len).sum()
     }
 
     /// The metadata, without copying.
     pub fn metadata(&self) -> Bytes {
         let end = Header::LEN + self.header.meta_len as usize;
-        self.pieces.first().map_or_else(Bytes::new, |first| reader::slice(first, Header::LEN, end))
+        reader::slice(&self.first, Header::LEN, end)
     }
 
     /// The body as one run of bytes; copies unless it is a single piece.
     pub fn body_to_bytes(&self) -> Bytes {
-        gather(&self.pieces, Header::LEN + self.header.meta_len as usize)
+        self.gather(Header::LEN + self.header.meta_len as usize)
     }
 
     /// The packet as one run of bytes; copies unless it is a single piece.
     pub fn to_bytes(&self) -> Bytes {
-        gather(&self.pieces, 0)
+        self.gather(0)
     }
 
     /// The same packet with metadata and body apart; copies a body of several pieces.
     pub fn to_packet(&self) -> Packet {
         Packet { header: self.header, metadata: self.metadata(), body: self.body_to_bytes() }
     }
-}
 
-/// Everything after the first `skip` bytes, all of which are in the first piece.
-fn gather(pieces: &[Bytes], skip: usize) -> Bytes {
-    let Some((first, rest)) = pieces.split_first() else { return Bytes::new() };
-    let first = reader::slice(first, skip, first.len());
-    match rest {
-        [] => first,
-        [only] if first.is_empty() => only.clone(),
-        _ => {
-            let mut whole = BytesMut::with_capacity(first.len() + rest.iter().map(Bytes::len).sum::<usize>());
-            whole.extend_from_slice(&first);
-            rest.iter().for_each(|piece| whole.extend_from_slice(piece));
-            whole.freeze()
+    /// Everything after the first `skip` bytes, all of which are in the first piece.
+    fn gather(&self, skip: usize) -> Bytes {
+        let first = reader::slice(&self.first, skip, self.first.len());
+        match &*self.more {
+            [] => first,
+            [only] if first.is_empty() => only.clone(),
+            more => {
+                let mut whole = BytesMut::with_capacity(self.len() - skip);
+                whole.extend_from_slice(&first);
+                more.iter().for_each(|piece| whole.extend_from_slice(piece));
+                whole.freeze()
+            }
         }
     }
 }
 
 impl fmt::Debug for EncodedPacket {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "EncodedPacket({:?}, {} bytes in {} pieces)", self.header, self.len(), self.pieces.len())
+        write!(
+            f,
+            "EncodedPacket({:?}, {} bytes in {} pieces)",
+            self.header,
+            self.len(),
+            self.pieces().count()
+        )
     }
 }

@@ -3,7 +3,7 @@
 //! Nothing here panics: a fixed layout is read from an array of its own size, everything else asks for what it needs and
 //! gets `None` when that is not there.
 
-use bytes::Bytes;
+use bytes::{Buf, Bytes};
 
 macro_rules! fixed_readers {
     ($($int:ident)+) => { $(
@@ -65,6 +65,18 @@ impl<'a> Reader<'a> {
 #[inline]
 pub(crate) fn slice(body: &Bytes, start: usize, end: usize) -> Bytes {
     if start <= end && end <= body.len() { body.slice(start..end) } else { Bytes::new() }
+}
+
+/// The same of bytes that nobody needs any more: without another reference to them.
+#[inline]
+pub(crate) fn take(mut body: Bytes, start: usize, end: usize) -> Bytes {
+    if start <= end && end <= body.len() {
+        body.truncate(end);
+        body.advance(start);
+        body
+    } else {
+        Bytes::new()
+    }
 }
 
 /// Whether every byte is zero.

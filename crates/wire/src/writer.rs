@@ -56,6 +56,11 @@ impl PieceWriter {
         writer
     }
 
+    /// Whether the small buffer has exactly the room it needed.
+    pub(crate) fn is_full(&self) -> bool {
+        self.small.len() == self.small.capacity()
+    }
+
     /// Bytes of body so far.
     pub(crate) fn position(&self) -> usize {
         self.small.len() - self.body_start + self.attached_bytes
@@ -122,21 +127,22 @@ impl PieceWriter {
             target.copy_from_slice(metadata);
         }
         let small = self.small.freeze();
-        if self.attached.is_empty() {
-            return EncodedPacket::from_pieces(header, vec![small]);
-        }
-        let mut pieces = Vec::with_capacity(self.attached.len() * 2 + 1);
-        let mut start = 0;
+        let Some((first_end, _)) = self.attached.first() else {
+            return EncodedPacket::from_pieces(header, small, Vec::new());
+        };
+        let first = reader::slice(&small, 0, *first_end);
+        let mut more = Vec::with_capacity(self.attached.len() * 2);
+        let mut start = *first_end;
         for (end, payload) in self.attached {
             if start < end {
-                pieces.push(reader::slice(&small, start, end));
+                more.push(reader::slice(&small, start, end));
             }
-            pieces.push(payload);
+            more.push(payload);
             start = end;
         }
         if start < small.len() {
-            pieces.push(reader::slice(&small, start, small.len()));
+            more.push(reader::slice(&small, start, small.len()));
         }
-        EncodedPacket::from_pieces(header, pieces)
+        EncodedPacket::from_pieces(header, first, more)
     }
 }

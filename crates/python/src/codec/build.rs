@@ -164,7 +164,7 @@ fn reference<'py>(
 fn parts(py: Python<'_>, encoded: Result<EncodedPacket, nnrp::wire::WireError>) -> PyResult<Parts<'_>> {
     let encoded = encoded.map_err(|error| refused(&error))?;
     let metadata = encoded.metadata();
-    let mut rest = encoded.pieces().iter().map(Bytes::as_ref);
+    let mut rest = encoded.pieces().map(Bytes::as_ref);
     let first = rest.next().and_then(|first| first.get(Header::LEN + metadata.len()..)).unwrap_or_default();
     let body = PyBytes::new_with(py, encoded.header().body_len as usize, |mut out| {
         for piece in std::iter::once(first).chain(rest) {

@@ -196,7 +196,7 @@ impl Outlet {
     pub(super) fn write_first(&mut self, stream: SendStream, progress: &mut Progress) {
         let Some(Leaving { packet, origin, ticket }) = self.frames.pop_front() else { return };
         let bytes = packet.len();
-        let mut pieces = packet.into_pieces();
+        let mut pieces: Vec<_> = packet.into_pieces().collect();
         // A bound that was set once follows the path, and who else is there, with each frame.
         let looks = bytes > WATCHED_BYTES || self.window.is_some();
         if looks && self.fit_window() < quic_window::MOST_BYTES && bytes > SEGMENT_BYTES {

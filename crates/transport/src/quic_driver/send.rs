@@ -229,7 +229,7 @@ impl Driver {
     async fn write_control(self, mut stream: SendStream, packets: VecDeque<Leaving>) -> Option<SendStream> {
         for Leaving { packet, origin, .. } in packets {
             let len = packet.len();
-            let mut pieces = packet.into_pieces();
+            let mut pieces: Vec<_> = packet.into_pieces().collect();
             let written = stream.write_all_chunks(&mut pieces).await;
             self.path.settle(Written { transmits: 1, ..Written::packet(len, origin) });
             written.ok()?;

@@ -202,6 +202,16 @@ impl FrameBody {
 
     /// The ids of the tiles, in tile order; empty when the tile index is referenced and not resolved.
     pub fn tile_ids(&self) -> TileIds {
+        if let Slot::Inline(span) = self.tile_index
+            && let Some(ids) = TileIds::of_bytes(
+                self.tile_index_mode,
+                self.tile_base_id,
+                self.tile_count,
+                span.of(&self.body),
+            )
+        {
+            return ids;
+        }
         match self.tile_index_block() {
             Some(block) => {
                 TileIds::of_checked(self.mode_of(&block), self.tile_base_id, self.tile_count, block)
@@ -254,6 +264,11 @@ impl FrameBody {
     /// Every inline object of a composed body, the tensor objects included.
     pub fn inline_objects(&self) -> InlineObjects {
         InlineObjects::of_checked(self.regions.inline_objects.slice(&self.body))
+    }
+
+    /// Whether there is any in [`Self::references`].
+    pub fn has_references(&self) -> bool {
+        self.regions.references.len() > 0
     }
 
     /// The references of a composed body.

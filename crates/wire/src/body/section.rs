@@ -64,17 +64,22 @@ impl SectionView {
         self.tables.get(..self.codec_end()).unwrap_or_default()
     }
 
-    /// [`Self::tiles`], as long as the section is there: one view for each tile, and no others.
-    pub(crate) fn tile_slices(&self) -> impl Iterator<Item = Bytes> + '_ {
-        let lengths = self.tables.get(self.codec_end()..self.lengths_end()).unwrap_or_default();
-        let stride = self.stride();
-        let mut start = self.lengths_end();
-        lengths.as_chunks().0.iter().map(move |raw| {
-            let length = u32::from_le_bytes(*raw) as usize;
-            let tile = reader::slice(&self.tables, start, start + length);
+    /// [`Self::tiles`], in place of the section: one view for each tile, and no others.
+    pub(crate) fn into_tiles(mut self) -> Vec<Bytes> {
+        let (lengths, stride) = (self.codec_end()..self.lengths_end(), self.stride());
+        let mut start = lengths.end;
+        let count = self.tables.get(lengths.clone()).map_or(0, |table| table.len() / 4);
+        let mut tiles = Vec::with_capacity(count);
+        for at in lengths.step_by(4).take(count) {
+            let length =
+                reader::array_at(&self.tables, at).map_or(0, |raw| u32::from_le_bytes(*raw) as usize);
+            tiles.push(match tiles.len() + 1 == count {
+                true => reader::take(std::mem::take(&mut self.tables), start, start + length),
+                false => reader::slice(&self.tables, start, start + length),
+            });
             start += stride.unwrap_or(length);
-            tile
-        })
+        }
+        tiles
     }
 
     /// Bytes of the whole section, descriptor included.
@@ -188,7 +193,11 @@ impl Iterator for Sections {
         let tables_start = start + TensorSectionDesc::LEN;
         let end = tables_start + usize::try_from(tables_len(&desc)).ok()?;
         self.position = end;
-        Some(SectionView { desc, tables: reader::slice(&self.source, tables_start, end) })
+        let tables = match self.remaining {
+            0 => reader::take(std::mem::take(&mut self.source), tables_start, end),
+            _ => reader::slice(&self.source, tables_start, end),
+        };
+        Some(SectionView { desc, tables })
     }
 
     fn size_hint(&self) -> (usize, Option<usize>) {

@@ -28,6 +28,18 @@ impl TileIds {
         Self { remaining: 0, source: Source::Dense { next: 0 } }
     }
 
+    /// The same for a block that need not be kept: one id says it all.
+    pub(crate) fn of_bytes(mode: TileIndexMode, base: u32, count: u16, block: &[u8]) -> Option<Self> {
+        let first = match (mode, count) {
+            (TileIndexMode::DenseRange, _) => base,
+            (TileIndexMode::RawU16 | TileIndexMode::DeltaU16, 1) => {
+                u16::from_le_bytes(*block.first_chunk()?).into()
+            }
+            _ => return None,
+        };
+        Some(Self { remaining: count.into(), source: Source::Dense { next: first } })
+    }
+
     /// The ids of a block that [`check`] has accepted with the same arguments.
     pub(crate) fn of_checked(mode: TileIndexMode, base: u32, count: u16, block: Bytes) -> Self {
         let source = match mode {

@@ -103,7 +103,7 @@ pub fn result_reads_back(frame: &ResultFrame, session_id: u32) -> Result<Encoded
 fn is_a_packet(encoded: &EncodedPacket) -> Packet {
     let raw = encoded.to_bytes();
     assert_eq!((raw.len(), raw.len() as u64), (encoded.len(), encoded.header().packet_len()));
-    assert!(encoded.pieces().iter().all(|piece| !piece.is_empty()));
+    assert!(encoded.pieces().all(|piece| !piece.is_empty()));
     let packet = encoded.to_packet();
     assert_eq!(Packet::decode(raw), Ok(packet.clone()));
     packet

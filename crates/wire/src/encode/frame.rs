@@ -5,14 +5,7 @@ use std::time::Duration;
 use bytes::Bytes;
 
 use super::{Section, SubmitFrame};
-use crate::{BudgetPolicy, FrameClass, LossTolerance, ObjectReferenceBlock, SectionView, TypedPayload};
-
-impl From<SectionView> for Section {
-    /// [`SectionView::to_section`].
-    fn from(view: SectionView) -> Self {
-        view.to_section()
-    }
-}
+use crate::{BudgetPolicy, FrameClass, LossTolerance, ObjectReferenceBlock, TypedPayload};
 
 impl SubmitFrame {
     /// The tiles the frame is about, in the order of the sections' payloads.

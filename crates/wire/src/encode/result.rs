@@ -246,8 +246,13 @@ impl ResultFrame {
     ) -> Result<PieceWriter, WireError> {
         let extra =
             !self.objects.is_empty() || !self.extension_frames.is_empty() || !body.references.is_empty();
-        let mut writer = PieceWriter::new(ResultPushMetadata::LEN, body.small_bytes() + tile_index.len());
-        match result_layout(metadata, !extra) {
+        let layout = result_layout(metadata, !extra);
+        let small = match layout {
+            BodyLayout::Plain => section::plain_small_bytes(&Bytes::new(), tile_index, &self.sections),
+            _ => body.small_bytes() + tile_index.len(),
+        };
+        let mut writer = PieceWriter::new(ResultPushMetadata::LEN, small);
+        match layout {
             BodyLayout::Plain | BodyLayout::Skipped if extra => {
                 let text =
                     "references, objects and extension frames of a result need a typed payload".to_owned();
@@ -256,6 +261,7 @@ impl ResultFrame {
             BodyLayout::Plain => {
                 writer.attach(tile_index);
                 section::write_all(&self.sections, metadata.tile_count, &mut writer)?;
+                debug_assert!(writer.is_full(), "of {small} bytes");
             }
             BodyLayout::Composed => body.write(metadata.tile_count, &mut writer)?,
             BodyLayout::Empty | BodyLayout::Skipped => {}

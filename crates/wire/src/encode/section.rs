@@ -177,28 +177,60 @@ impl Section {
         Ok(())
     }
 
-    /// Small bytes the section will take.
+    /// Small bytes the section will take, with the padding before it at most.
     pub(super) fn small_bytes(&self) -> usize {
         let copied: usize = self.tiles.iter().map(copied_bytes).sum();
         TensorSectionDesc::LEN + 8 + self.tiles.len() * 5 + copied
+    }
+
+    /// Exactly, where the section begins at this byte of the body.
+    fn small_bytes_from(&self, start: usize) -> usize {
+        let stride = self.payload_stride_bytes as usize;
+        let codecs = if self.is_mixed() { self.tiles.len() } else { 0 };
+        let tile = |tile: &Bytes| copied_bytes(tile) + stride.saturating_sub(tile.len());
+        let tiles: usize = self.tiles.iter().map(tile).fold(0, usize::saturating_add);
+        let padding = start.wrapping_neg() % 8;
+        tiles.saturating_add(padding + TensorSectionDesc::LEN + codecs + self.tiles.len() * 4)
     }
 }
 
 impl SectionView {
     /// The same section in the form that is sent. The tiles are views; only their list and the codec ids are copied.
     pub fn to_section(&self) -> Section {
+        self.clone().into()
+    }
+}
+
+/// Likewise.
+impl From<SectionView> for Section {
+    fn from(view: SectionView) -> Self {
         Section {
-            role_id: self.desc.role_id,
-            codec_id: self.desc.codec_id,
-            dtype: self.desc.dtype_id,
-            layout: self.desc.layout_id,
-            scale_policy: self.desc.scale_policy,
-            element_count_per_tile: self.desc.element_count_per_tile,
-            payload_stride_bytes: self.desc.payload_stride_bytes,
-            codec_ids: self.codecs().to_vec(),
-            tiles: self.tile_slices().collect(),
+            role_id: view.desc.role_id,
+            codec_id: view.desc.codec_id,
+            dtype: view.desc.dtype_id,
+            layout: view.desc.layout_id,
+            scale_policy: view.desc.scale_policy,
+            element_count_per_tile: view.desc.element_count_per_tile,
+            payload_stride_bytes: view.desc.payload_stride_bytes,
+            codec_ids: view.codecs().to_vec(),
+            tiles: view.into_tiles(),
         }
     }
+}
+
+/// Small bytes of a plain body, exactly: a buffer that is full when it is done needs no account of its room.
+/// None of a body that will be refused for its length: the slots of its sections may be gigabytes.
+pub(super) fn plain_small_bytes(camera: &Bytes, tile_index: &Bytes, sections: &[Section]) -> usize {
+    let index_at = camera.len().next_multiple_of(8);
+    let mut end = index_at + tile_index.len();
+    let mut small = copied_bytes(camera) + index_at - camera.len() + copied_bytes(tile_index);
+    for section in sections {
+        let own = section.small_bytes_from(end);
+        let large: usize = section.tiles.iter().filter(|tile| copied_bytes(tile) == 0).map(Bytes::len).sum();
+        small = small.saturating_add(own);
+        end = end.saturating_add(own).saturating_add(large);
+    }
+    if u32::try_from(end).is_ok() { small } else { 0 }
 }
 
 /// Writes sections one after the other, each at a multiple of 8 of the body.

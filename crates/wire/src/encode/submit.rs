@@ -297,8 +297,13 @@ impl SubmitFrame {
         tile_index: &Bytes,
     ) -> Result<PieceWriter, WireError> {
         let extra = !self.objects.is_empty() || !self.extension_frames.is_empty();
-        let mut writer = PieceWriter::new(FrameSubmitMetadata::LEN, body.small_bytes() + tile_index.len());
-        match submit_layout(metadata, !extra && !self.zero_prelude) {
+        let layout = submit_layout(metadata, !extra && !self.zero_prelude);
+        let small = match layout {
+            BodyLayout::Plain => section::plain_small_bytes(&self.camera, tile_index, &self.sections),
+            _ => body.small_bytes() + tile_index.len(),
+        };
+        let mut writer = PieceWriter::new(FrameSubmitMetadata::LEN, small);
+        match layout {
             BodyLayout::Plain if extra => {
                 let text = "objects and extension frames need a body that is not plain".to_owned();
                 return Err(refuse(RuleId::PLAIN_3, "extension_frames", text));
@@ -308,6 +313,7 @@ impl SubmitFrame {
                 writer.pad8();
                 writer.attach(tile_index);
                 section::write_all(&self.sections, metadata.tile_count, &mut writer)?;
+                debug_assert!(writer.is_full(), "of {small} bytes");
             }
             BodyLayout::Composed => body.write(metadata.tile_count, &mut writer)?,
             BodyLayout::Empty | BodyLayout::Skipped => {}
