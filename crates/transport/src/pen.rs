@@ -13,7 +13,7 @@ use std::fmt;
 use std::io::{self, IoSlice};
 use std::pin::Pin;
 use std::sync::{Mutex, MutexGuard, PoisonError};
-use std::task::{Context, Poll, Waker};
+use std::task::{Context, Poll, Waker, ready};
 
 use bytes::{Buf, Bytes};
 use nnrp_session::{Machine, Origin, Transmit};
@@ -196,11 +196,12 @@ impl Pen {
                     break;
                 }
             }
-            let wanted = slices.get(..count).unwrap_or_default();
-            let Poll::Ready(written) = Pin::new(&mut self.stream).poll_write_vectored(cx, wanted) else {
-                return Poll::Pending;
+            let stream = Pin::new(&mut self.stream);
+            let written = match slices.get(..count).unwrap_or_default() {
+                // The kernel is quicker with one.
+                [only] => ready!(stream.poll_write(cx, only))?,
+                several => ready!(stream.poll_write_vectored(cx, several))?,
             };
-            let written = written?;
             if written == 0 {
                 return Poll::Ready(Err(io::ErrorKind::WriteZero.into()));
             }

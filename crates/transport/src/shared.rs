@@ -301,10 +301,12 @@ impl Shared {
     fn note_state(&self, machine: &Machine, link: &Link, now: Instant) -> bool {
         self.note_replies(machine);
         let credit = machine.credit_changes();
-        // Only ever changed under the machine's lock.
+        // Only ever changed under the machine's lock. Who waits asks to be told first, and tries after that.
         if self.credit_told.load(Ordering::Relaxed) != credit {
             self.credit_told.store(credit, Ordering::Relaxed);
-            self.credit.send_replace(credit);
+            if self.credit.receiver_count() > 0 {
+                self.credit.send_replace(credit);
+            }
         }
         self.close_left_if_idle(machine, now);
         link.rearm(machine.poll_timeout())

@@ -43,10 +43,10 @@ impl Inline {
 
 impl FrameBody {
     pub(super) fn decode_composed_submit(
-        mut self,
+        &mut self,
         metadata: &FrameSubmitMetadata,
         known_extension_kinds: &[u16],
-    ) -> Result<Self, WireError> {
+    ) -> Result<(), WireError> {
         self.decode_regions(metadata.payload_frame_count)?;
         check_submit_mode(metadata, self.regions.references)?;
         let inline = self.inline_of_submit(metadata)?;
@@ -68,14 +68,14 @@ impl FrameBody {
         self.tile_index = Inline::slot(inline.tile_index, index_masked);
         self.sections = Inline::slot(inline.sections, table_masked);
         self.check_payloads(metadata.payload_kind_bitmap, known_extension_kinds)?;
-        Ok(self)
+        Ok(())
     }
 
     pub(super) fn decode_composed_result(
-        mut self,
+        &mut self,
         metadata: &ResultPushMetadata,
         known_extension_kinds: &[u16],
-    ) -> Result<Self, WireError> {
+    ) -> Result<(), WireError> {
         self.decode_regions(metadata.payload_frame_count)?;
         let inline = self.inline_of_result()?;
         let (index_referenced, table_referenced) = self.check_result_references(&inline)?;
@@ -92,7 +92,7 @@ impl FrameBody {
         self.tile_index = Inline::slot(inline.tile_index, index_referenced);
         self.sections = Inline::slot(inline.sections, table_referenced);
         self.check_payloads(metadata.payload_kind_bitmap, known_extension_kinds)?;
-        Ok(self)
+        Ok(())
     }
 
     fn decode_regions(&mut self, payload_frame_count: u16) -> Result<(), WireError> {

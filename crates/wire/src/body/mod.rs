@@ -118,7 +118,7 @@ impl FrameBody {
         body: &Bytes,
         known_extension_kinds: &[u16],
     ) -> Result<Self, WireError> {
-        let frame = Self {
+        let mut frame = Self {
             body: body.clone(),
             layout: submit_layout(metadata, body.is_empty()),
             tile_index_mode: metadata.tile_index_mode,
@@ -130,9 +130,12 @@ impl FrameBody {
         let decoded = match frame.layout {
             BodyLayout::Plain => frame.decode_plain(metadata.camera_bytes, metadata.tile_index_bytes),
             BodyLayout::Composed => frame.decode_composed_submit(metadata, known_extension_kinds),
-            BodyLayout::Empty | BodyLayout::Skipped => Ok(frame),
+            BodyLayout::Empty | BodyLayout::Skipped => Ok(()),
         };
-        decoded.map_err(|error| error.in_message(MessageType::FrameSubmit))
+        match decoded {
+            Ok(()) => Ok(frame),
+            Err(error) => Err(error.in_message(MessageType::FrameSubmit)),
+        }
     }
 
     /// Decodes the body of a RESULT_PUSH.
@@ -144,7 +147,7 @@ impl FrameBody {
         body: &Bytes,
         known_extension_kinds: &[u16],
     ) -> Result<Self, WireError> {
-        let frame = Self {
+        let mut frame = Self {
             body: body.clone(),
             layout: result_layout(metadata, body.is_empty()),
             tile_index_mode: metadata.tile_index_mode(),
@@ -156,9 +159,12 @@ impl FrameBody {
         let decoded = match frame.layout {
             BodyLayout::Plain => frame.decode_plain(0, metadata.tile_index_bytes),
             BodyLayout::Composed => frame.decode_composed_result(metadata, known_extension_kinds),
-            BodyLayout::Empty | BodyLayout::Skipped => Ok(frame),
+            BodyLayout::Empty | BodyLayout::Skipped => Ok(()),
         };
-        decoded.map_err(|error| error.in_message(MessageType::ResultPush))
+        match decoded {
+            Ok(()) => Ok(frame),
+            Err(error) => Err(error.in_message(MessageType::ResultPush)),
+        }
     }
 
     /// Checks the counts against the limits of the receiver (R-LIM-4).

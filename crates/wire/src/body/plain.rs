@@ -12,11 +12,7 @@ const PLAIN_RULES: section::TableRules =
 
 impl FrameBody {
     /// Finds and checks the parts of a plain body. Results have no camera block, so `camera_bytes` is 0 for them.
-    pub(super) fn decode_plain(
-        mut self,
-        camera_bytes: u32,
-        tile_index_bytes: u32,
-    ) -> Result<Self, WireError> {
+    pub(super) fn decode_plain(&mut self, camera_bytes: u32, tile_index_bytes: u32) -> Result<(), WireError> {
         let body: &[u8] = &self.body;
         let index_start = align8(camera_bytes.into());
         let index_end = index_start + u64::from(tile_index_bytes);
@@ -41,6 +37,6 @@ impl FrameBody {
         self.camera = if camera_bytes == 0 { Slot::Absent } else { Slot::Inline(camera) };
         self.tile_index = Slot::Inline(index);
         self.sections = if self.section_count == 0 { Slot::Absent } else { Slot::Inline(sections) };
-        Ok(self)
+        Ok(())
     }
 }
