@@ -106,7 +106,7 @@ impl Machine {
     /// packet's metadata does not decode; [`CommandError::Refused`] for a payload kind the client does not take
     /// (R-NEG-3).
     pub fn push_result(&mut self, now: Instant, packet: EncodedPacket) -> Result<(), CommandError> {
-        let metadata = ResultPushMetadata::decode(&packet.metadata())?;
+        let metadata = ResultPushMetadata::decode(packet.metadata())?;
         let role = self.server_session("sending a result")?;
         let key = FrameKey::from(packet.header());
         if role.frames.state(key) == Some(FrameState::Expired) {
@@ -287,57 +287,65 @@ impl Machine {
 }
 
 // ---------------------------------------------------------------- submits and cancels
-/// A submit that is in the books.
-struct Taken {
-    metadata: FrameSubmitMetadata,
-    body: FrameBody,
-    /// Its cancel came before it.
-    cancelled: bool,
+/// What became of a submit.
+enum Taken {
+    /// It is not in the books: it was answered, or is not to be.
+    Refused,
+    /// It is, and owed an answer.
+    Live,
+    /// It is, but its cancel came before it.
+    Cancelled,
 }
 
 impl Machine {
     pub(crate) fn on_submit(&mut self, now: Instant, packet: Packet, arrival: Arrival) {
-        match self.take_submit(now, &packet, arrival) {
-            Ok(Some(Taken { metadata, body, cancelled })) => {
-                let key = FrameKey::from(&packet.header);
-                let loss_tolerance = self.loss_tolerance(&metadata);
-                let submit = ReceivedSubmit { packet, metadata, body, loss_tolerance, received_at: now };
-                self.emit(Event::Submit(Box::new(submit)));
-                if cancelled {
-                    self.emit(Event::Cancelled(key));
-                }
+        // Where it stays from the beginning: what is read of it is moved about for long otherwise.
+        let mut submit = Box::new(ReceivedSubmit {
+            packet,
+            metadata: FrameSubmitMetadata::default(),
+            body: FrameBody::default(),
+            loss_tolerance: LossTolerance::default(),
+            received_at: now,
+        });
+        let key = FrameKey::from(&submit.packet.header);
+        match self.take_submit(now, &mut submit, arrival) {
+            Ok(Taken::Refused) => {}
+            Ok(Taken::Live) => self.emit(Event::Submit(submit)),
+            Ok(Taken::Cancelled) => {
+                self.emit(Event::Submit(submit));
+                self.emit(Event::Cancelled(key));
             }
-            Ok(None) => {}
             Err(fault) => {
-                let header = packet.header;
-                self.refuse(now, fault, &header, Some(packet));
+                let header = submit.packet.header;
+                self.refuse(now, fault, &header, Some(submit.packet));
             }
         }
     }
 
-    /// Reads a submit, and takes it into the books. `None` if nothing is to be said of it.
+    /// Reads a submit of which only the packet is there, and takes it into the books.
     fn take_submit(
         &mut self,
         now: Instant,
-        packet: &Packet,
+        submit: &mut ReceivedSubmit,
         arrival: Arrival,
-    ) -> Result<Option<Taken>, Fault> {
+    ) -> Result<Taken, Fault> {
+        let ReceivedSubmit { packet, metadata, body, loss_tolerance, .. } = submit;
         if self.transport == TransportId::Quic && arrival == Arrival::Control {
             let text = "FRAME_SUBMIT on the control stream: on QUIC each frame has a stream of its own";
             return Err(Fault::found(RuleId::QUIC_2, MessageType::FrameSubmit, text));
         }
         if !self.judge_submit(&packet.header)? {
-            return Ok(None);
+            return Ok(Taken::Refused);
         }
         // The credit may have gone while the body was on its way.
         if self.refuse_beyond_credit(&packet.header) {
-            return Ok(None);
+            return Ok(Taken::Refused);
         }
-        let metadata = FrameSubmitMetadata::decode(&packet.metadata)?;
-        self.check_kinds(&metadata)?;
-        let mut body = FrameBody::decode_submit(&metadata, &packet.body, &[])?;
+        *metadata = FrameSubmitMetadata::decode(&packet.metadata)?;
+        self.check_kinds(metadata)?;
+        *body = FrameBody::decode_submit(metadata, &packet.body, &[])?;
         body.check_limits(&self.limits)?;
-        self.resolve_references(now, MessageType::FrameSubmit, &mut body)?;
+        self.resolve_references(now, MessageType::FrameSubmit, body)?;
         self.note_submit(&packet.header);
         let key = FrameKey::from(&packet.header);
         let mut cancelled = false;
@@ -351,7 +359,7 @@ impl Machine {
             }
             let budget = Duration::from_millis(u64::from(metadata.latency_budget_ms));
             let deadline = (role.settings.expire_frames && !budget.is_zero()).then(|| now + budget);
-            cancelled = role.frames.submitted(now, key, &body, deadline);
+            cancelled = role.frames.submitted(now, key, body, deadline);
             role.stats.frames_submitted += 1;
             if let Some(drain) = &mut role.drain {
                 drain.taken += 1;
@@ -359,7 +367,8 @@ impl Machine {
             role.stats.frames_cancelled += u64::from(cancelled);
             role.stats.cancelled_early += u64::from(cancelled);
         }
-        Ok(Some(Taken { metadata, body, cancelled }))
+        *loss_tolerance = self.loss_tolerance(metadata);
+        Ok(if cancelled { Taken::Cancelled } else { Taken::Live })
     }
 
     fn loss_tolerance(&self, metadata: &FrameSubmitMetadata) -> LossTolerance {

@@ -185,7 +185,7 @@ impl Machine {
     /// [`CommandError::State`] before the session exists or when it is ending; [`CommandError::Invalid`] when the
     /// packet's metadata does not decode.
     pub fn submit(&mut self, now: Instant, packet: EncodedPacket) -> Result<(), CommandError> {
-        let metadata = FrameSubmitMetadata::decode(&packet.metadata())?;
+        let metadata = FrameSubmitMetadata::decode(packet.metadata())?;
         let role = self.client_session("submitting a frame")?;
         role.submitted(now, FrameKey::from(packet.header()), &metadata);
         self.transmit(Lane::Frame, Origin::Application, packet);
@@ -278,12 +278,7 @@ impl Machine {
         if header.msg_type == MessageType::ResultDrop {
             self.on_drop(now, packet, arrival);
         } else {
-            match self.read_result(now, &packet) {
-                Ok((metadata, body)) => self.on_result(now, packet, metadata, body, arrival),
-                Err(fault) => {
-                    self.refuse(now, fault, &header, Some(packet));
-                }
-            }
+            self.on_result(now, packet, arrival);
         }
     }
 
@@ -338,27 +333,19 @@ impl Machine {
         Ok(())
     }
 
-    fn read_result(
-        &mut self,
-        now: Instant,
-        packet: &Packet,
-    ) -> Result<(ResultPushMetadata, FrameBody), Fault> {
-        let metadata = ResultPushMetadata::decode(&packet.metadata)?;
-        let mut body = FrameBody::decode_result(&metadata, &packet.body, &[])?;
-        self.resolve_references(now, MessageType::ResultPush, &mut body)?;
-        Ok((metadata, body))
-    }
-
-    fn on_result(
-        &mut self,
-        now: Instant,
-        packet: Packet,
-        metadata: ResultPushMetadata,
-        body: FrameBody,
-        arrival: Arrival,
-    ) {
-        let key = FrameKey::from(&packet.header);
-        let terminal = is_terminal(&metadata, packet.header.flags);
+    /// Where it stays from the beginning: what is read of a result is moved about for long otherwise.
+    fn on_result(&mut self, now: Instant, packet: Packet, arrival: Arrival) {
+        let push = Some(Default::default());
+        let mut result =
+            Box::new(ReceivedResult { packet, push, drop_reason: None, beyond_policy: false, arrival });
+        if let Err(fault) = self.read_result(now, &mut result) {
+            let header = result.packet.header;
+            self.refuse(now, fault, &header, Some(result.packet));
+            return;
+        }
+        let key = FrameKey::from(&result.packet.header);
+        let Some((metadata, _)) = &result.push else { return };
+        let terminal = is_terminal(metadata, result.packet.header.flags);
         let Role::Client(role) = &mut self.role else { return };
         let unwanted = role.frames.is_given_up(key);
         let frame = role.frames.get_mut(key);
@@ -375,11 +362,17 @@ impl Machine {
             role.frames.partial(key, now);
         }
         if !unwanted {
-            let push = Some((metadata, body));
-            let result = ReceivedResult { packet, push, drop_reason: None, beyond_policy, arrival };
-            self.emit(Event::Result(Box::new(result)));
+            result.beyond_policy = beyond_policy;
+            self.emit(Event::Result(result));
         }
         self.finish_drain_if_quiet(now);
+    }
+
+    fn read_result(&mut self, now: Instant, result: &mut ReceivedResult) -> Result<(), Fault> {
+        let ReceivedResult { packet, push: Some((metadata, body)), .. } = result else { return Ok(()) };
+        *metadata = ResultPushMetadata::decode(&packet.metadata)?;
+        *body = FrameBody::decode_result(metadata, &packet.body, &[])?;
+        self.resolve_references(now, MessageType::ResultPush, body)
     }
 
     fn on_drop(&mut self, now: Instant, packet: Packet, arrival: Arrival) {

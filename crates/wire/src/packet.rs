@@ -124,15 +124,18 @@ impl EncodedPacket {
         self.pieces().map(Bytes::len).sum()
     }
 
-    /// The metadata, without copying.
-    pub fn metadata(&self) -> Bytes {
-        let end = Header::LEN + self.header.meta_len as usize;
-        reader::slice(&self.first, Header::LEN, end)
+    /// The metadata.
+    pub fn metadata(&self) -> &[u8] {
+        self.first.get(Header::LEN..self.body_start()).unwrap_or_default()
+    }
+
+    fn body_start(&self) -> usize {
+        Header::LEN + self.header.meta_len as usize
     }
 
     /// The body as one run of bytes; copies unless it is a single piece.
     pub fn body_to_bytes(&self) -> Bytes {
-        self.gather(Header::LEN + self.header.meta_len as usize)
+        self.gather(self.body_start())
     }
 
     /// The packet as one run of bytes; copies unless it is a single piece.
@@ -142,7 +145,8 @@ impl EncodedPacket {
 
     /// The same packet with metadata and body apart; copies a body of several pieces.
     pub fn to_packet(&self) -> Packet {
-        Packet { header: self.header, metadata: self.metadata(), body: self.body_to_bytes() }
+        let metadata = reader::slice(&self.first, Header::LEN, self.body_start());
+        Packet { header: self.header, metadata, body: self.body_to_bytes() }
     }
 
     /// Everything after the first `skip` bytes, all of which are in the first piece.

@@ -174,7 +174,7 @@ fn parts(py: Python<'_>, encoded: Result<EncodedPacket, nnrp::wire::WireError>) 
         }
         Ok(())
     })?;
-    Ok((PyBytes::new(py, &metadata), body))
+    Ok((PyBytes::new(py, metadata), body))
 }
 
 /// Checks a whole message by every rule of the codec: its lengths, its metadata, its body, and what they say of each other.

@@ -134,7 +134,7 @@ impl KeptResults {
 
     /// A FLOW_UPDATE goes out.
     pub(crate) fn flow_sent(&mut self, packet: &EncodedPacket) {
-        let Ok(update) = FlowUpdateMetadata::decode(&packet.metadata()) else { return };
+        let Ok(update) = FlowUpdateMetadata::decode(packet.metadata()) else { return };
         let [connection, session] = &mut self.flow;
         match update.scope_kind {
             FlowUpdateScopeKind::Connection => *connection = Some(packet.clone()),
