@@ -152,13 +152,6 @@ impl Section {
         Ok(desc)
     }
 
-    /// The bytes it takes, which may be far more than it holds: a slot is filled up with zeros.
-    fn wire_bytes(&self) -> Result<u64, WireError> {
-        let desc = self.desc()?;
-        let tables = u64::from(desc.codec_table_bytes) + u64::from(desc.length_table_bytes);
-        Ok(TensorSectionDesc::LEN as u64 + tables + u64::from(desc.payload_bytes))
-    }
-
     pub(super) fn write(&self, writer: &mut PieceWriter) -> Result<(), WireError> {
         let desc = self.desc()?;
         writer.put(&desc.encode());
@@ -183,14 +176,23 @@ impl Section {
         TensorSectionDesc::LEN + 8 + self.tiles.len() * 5 + copied
     }
 
-    /// Exactly, where the section begins at this byte of the body.
-    fn small_bytes_from(&self, start: usize) -> usize {
+    /// What it takes, exactly, which may be far more than it holds: a slot is filled up with zeros.
+    fn measure(&self) -> Measure {
+        let count = self.tiles.len();
+        let codecs = if self.is_mixed() { count } else { 0 };
+        let tables = TensorSectionDesc::LEN + codecs + count * 4;
+        let (mut small, mut payload) = (tables, 0_u64);
+        for tile in &self.tiles {
+            small += copied_bytes(tile);
+            payload += tile.len() as u64;
+        }
         let stride = self.payload_stride_bytes as usize;
-        let codecs = if self.is_mixed() { self.tiles.len() } else { 0 };
-        let tile = |tile: &Bytes| copied_bytes(tile) + stride.saturating_sub(tile.len());
-        let tiles: usize = self.tiles.iter().map(tile).fold(0, usize::saturating_add);
-        let padding = start.wrapping_neg() % 8;
-        tiles.saturating_add(padding + TensorSectionDesc::LEN + codecs + self.tiles.len() * 4)
+        if stride > 0 {
+            let zeros = self.tiles.iter().map(|tile| stride.saturating_sub(tile.len()));
+            small = zeros.fold(small, usize::saturating_add);
+            payload = stride as u64 * count as u64;
+        }
+        Measure { small, bytes: tables as u64 + payload }
     }
 }
 
@@ -218,19 +220,37 @@ impl From<SectionView> for Section {
     }
 }
 
-/// Small bytes of a plain body, exactly: a buffer that is full when it is done needs no account of its room.
-/// None of a body that will be refused for its length: the slots of its sections may be gigabytes.
+/// What something takes of a packet.
+#[derive(Clone, Copy)]
+struct Measure {
+    /// Of the small buffer.
+    small: usize,
+    /// Of the body.
+    bytes: u64,
+}
+
+/// What sections take that begin at byte `start` of the body, padding included.
+fn measure_all(start: u64, sections: &[Section]) -> Measure {
+    let mut all = Measure { small: 0, bytes: 0 };
+    for section in sections {
+        let padding = (start + all.bytes).wrapping_neg() % 8;
+        let own = section.measure();
+        all.small = all.small.saturating_add(own.small + padding as usize);
+        all.bytes = all.bytes.saturating_add(own.bytes + padding);
+    }
+    all
+}
+
+/// Small bytes of a plain body, exactly: a buffer that is full when it is done needs no account of its room. None of a body that
+/// will be refused for its length.
 pub(super) fn plain_small_bytes(camera: &Bytes, tile_index: &Bytes, sections: &[Section]) -> usize {
     let index_at = camera.len().next_multiple_of(8);
-    let mut end = index_at + tile_index.len();
-    let mut small = copied_bytes(camera) + index_at - camera.len() + copied_bytes(tile_index);
-    for section in sections {
-        let own = section.small_bytes_from(end);
-        let large: usize = section.tiles.iter().filter(|tile| copied_bytes(tile) == 0).map(Bytes::len).sum();
-        small = small.saturating_add(own);
-        end = end.saturating_add(own).saturating_add(large);
+    let start = (index_at + tile_index.len()) as u64;
+    let sections = measure_all(start, sections);
+    if u32::try_from(start + sections.bytes).is_err() {
+        return 0;
     }
-    if u32::try_from(end).is_ok() { small } else { 0 }
+    copied_bytes(camera) + index_at - camera.len() + copied_bytes(tile_index) + sections.small
 }
 
 /// Writes sections one after the other, each at a multiple of 8 of the body.
@@ -240,10 +260,8 @@ pub(super) fn write_all(
     writer: &mut PieceWriter,
 ) -> Result<(), WireError> {
     // Before a byte of them is written: the zeros of wide slots would be gigabytes of memory.
-    let mut end = writer.position() as u64;
-    for section in sections {
-        end = end.next_multiple_of(8) + section.wire_bytes()?;
-    }
+    let start = writer.position() as u64;
+    let end = start.saturating_add(measure_all(start, sections).bytes);
     if u32::try_from(end).is_err() {
         let text = format!("the sections make a body of {end} bytes, more than 32 bits can say");
         return Err(refuse(RuleId::SEC_9, "tiles", text));
