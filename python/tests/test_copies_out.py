@@ -34,8 +34,8 @@ def typed_request(payload):
 
 
 def stop_tracing():
-    # Python 3.11 crashes if a native thread waits for the interpreter meanwhile, as the one that hands over log
-    # records does once a second: it gets in first.
+    # Python 3.11 crashes if a native thread waits for the interpreter meanwhile, as the one that hands over
+    # log records does once a second: it gets in first.
     time.sleep(0.02)
     tracemalloc.stop()
 
