@@ -259,16 +259,23 @@ impl Connection {
         Cork::of(self.shared())
     }
 
-    /// Lends the socket of a TCP connection to an event loop that waits for a frame on it, so that the loop is woken by the
-    /// socket itself. Whether it is lent now; a connection that cannot be (QUIC, one that moves large bodies, one that waits
-    /// to write) is served by the runtime as always, and so is a lent one as soon as the loop has no time for it.
+    /// Lends the socket to an event loop that waits for a frame on it, so that the loop is woken by the socket itself. Whether it is
+    /// lent to that loop now; a connection that cannot be (in memory, one that moves large bodies, one that waits to write, on QUIC
+    /// one whose listener's connections belong to several loops) is served by the runtime as always, and so is a lent one as soon as
+    /// the loop has no time for it.
     pub fn lend(&self, sockets: &LoopSockets) -> bool {
-        self.shared().links.with(|link| link.served.get().is_some_and(|serving| serving.lend(sockets)))
+        self.shared().links.with(|link| match &link.quic {
+            Some(quic) => quic.lend(sockets),
+            None => link.served.get().is_some_and(|serving| serving.lend(sockets)),
+        })
     }
 
     /// Whether an event loop serves its socket now.
     pub fn is_lent(&self) -> bool {
-        self.shared().links.with(|link| link.served.get().is_some_and(|serving| serving.is_lent()))
+        self.shared().links.with(|link| match &link.quic {
+            Some(quic) => quic.is_lent(),
+            None => link.served.get().is_some_and(|serving| serving.is_lent()),
+        })
     }
 
     /// Frames that are owed an answer: by this end of it, or by the peer.

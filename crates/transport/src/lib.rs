@@ -60,6 +60,8 @@ mod quic_packets;
 mod quic_socket;
 #[cfg(feature = "quic")]
 mod quic_window;
+#[cfg(feature = "quic")]
+mod roaming;
 mod serving;
 mod session_event;
 mod shared;

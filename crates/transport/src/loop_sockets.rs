@@ -1,4 +1,4 @@
-//! TCP sockets that an event loop outside the runtime serves by itself.
+//! Sockets that an event loop outside the runtime serves by itself.
 //!
 //! A frame that the runtime's thread reads for an event loop costs two wake-ups: that of the thread, and then that of the
 //! loop. A loop that waits for nothing else might as well be woken by the socket. So connections lend it their sockets: they
@@ -20,7 +20,7 @@ use rustix::event::epoll::{self, CreateFlags, Event, EventData, EventFlags};
 use tokio::runtime::Handle;
 
 use crate::clock;
-use crate::serving::Serving;
+use crate::serving::Lent;
 
 /// How often it is looked whether the loop comes by.
 const TICK: Duration = Duration::from_millis(2);
@@ -55,7 +55,7 @@ struct Gathered {
 #[derive(Debug, Default)]
 struct Members {
     next: u64,
-    known: HashMap<u64, Weak<Serving>>,
+    known: HashMap<u64, Weak<dyn Lent>>,
     /// A task looks after them.
     watched: bool,
     /// The loop has gone.
@@ -86,20 +86,22 @@ impl LoopSockets {
 
     /// Reads what has arrived and passes it on, on the calling thread and without waiting.
     pub fn serve(&self) {
+        #[cfg(feature = "quic")]
+        crate::roaming::note_loop();
         self.gathered.turns.fetch_add(1, Ordering::Relaxed);
-        for serving in self.gathered.called() {
-            serving.serve();
+        for lent in self.gathered.called() {
+            lent.serve();
         }
     }
 
-    pub(crate) fn place(&self, serving: Weak<Serving>) -> Option<Place> {
+    pub(crate) fn place(&self, lent: Weak<dyn Lent>) -> Option<Place> {
         let mut members = self.gathered.members();
         if members.closed {
             return None;
         }
         let number = members.next;
         members.next += 1;
-        members.known.insert(number, serving);
+        members.known.insert(number, lent);
         if !std::mem::replace(&mut members.watched, true) {
             self.handle.spawn(watch(Arc::downgrade(&self.gathered)));
         }
@@ -133,7 +135,7 @@ impl Gathered {
     }
 
     /// Whom the loop may have come for: the only one there is, or those with something to read.
-    fn called(&self) -> Vec<Arc<Serving>> {
+    fn called(&self) -> Vec<Arc<dyn Lent>> {
         {
             let members = self.members();
             if members.known.len() == 1 {
@@ -144,7 +146,7 @@ impl Gathered {
     }
 
     /// The connections with something to read; level-triggered, so that nothing is forgotten that is not read.
-    fn ready(&self) -> Vec<Arc<Serving>> {
+    fn ready(&self) -> Vec<Arc<dyn Lent>> {
         let mut events = [const { std::mem::MaybeUninit::<Event>::uninit() }; BATCH];
         let Ok((events, _)) = epoll::wait(&self.epoll, &mut events, Some(&AT_ONCE)) else {
             return Vec::new();
@@ -155,8 +157,8 @@ impl Gathered {
 
     fn give_back(&self) {
         let lent: Vec<_> = self.members().known.values().filter_map(Weak::upgrade).collect();
-        for serving in lent {
-            serving.take_back();
+        for lent in lent {
+            lent.take_back();
         }
     }
 }
@@ -189,13 +191,18 @@ async fn watch(gathered: Weak<Gathered>) {
 
 impl Place {
     /// Its socket is watched from now on.
-    pub(crate) fn watch(&self, socket: &std::net::TcpStream) -> io::Result<()> {
+    pub(crate) fn watch(&self, socket: impl AsFd) -> io::Result<()> {
         let data = EventData::new_u64(self.number);
         Ok(epoll::add(&self.gathered.epoll, socket, data, EventFlags::IN | EventFlags::RDHUP)?)
     }
 
+    /// Whether it is among those lent to this loop.
+    pub(crate) fn is_of(&self, sockets: &LoopSockets) -> bool {
+        Arc::ptr_eq(&self.gathered, &sockets.gathered)
+    }
+
     /// Not any more.
-    pub(crate) fn leave(&self, socket: &std::net::TcpStream) {
+    pub(crate) fn leave(&self, socket: impl AsFd) {
         let _ = epoll::delete(&self.gathered.epoll, socket);
     }
 }

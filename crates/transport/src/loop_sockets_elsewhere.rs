@@ -4,7 +4,7 @@ use std::io;
 
 use tokio::runtime::Handle;
 
-use crate::serving::Serving;
+use crate::serving::Lent;
 
 /// There are none on this system.
 #[derive(Debug)]
@@ -29,7 +29,7 @@ impl LoopSockets {
         match self.0 {}
     }
 
-    pub(crate) fn place(&self, _: std::sync::Weak<Serving>) -> Option<Place> {
+    pub(crate) fn place(&self, _: std::sync::Weak<dyn Lent>) -> Option<Place> {
         match self.0 {}
     }
 }
@@ -42,11 +42,15 @@ impl std::os::fd::AsRawFd for LoopSockets {
 }
 
 impl Place {
-    pub(crate) fn watch(&self, _: &std::net::TcpStream) -> io::Result<()> {
+    pub(crate) fn watch<S>(&self, _: &S) -> io::Result<()> {
         match *self {}
     }
 
-    pub(crate) fn leave(&self, _: &std::net::TcpStream) {
+    pub(crate) fn is_of(&self, _: &LoopSockets) -> bool {
+        match *self {}
+    }
+
+    pub(crate) fn leave<S>(&self, _: &S) {
         match *self {}
     }
 }

@@ -2,8 +2,8 @@
 
 use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::path::PathBuf;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Weak};
 use std::time::Duration;
 
 use nnrp_session::{IDLE_TIMEOUT, Side};
@@ -21,7 +21,7 @@ use crate::qlog;
 use crate::quic_driver;
 use crate::quic_link::QuicLink;
 use crate::quic_packets::Packets;
-use crate::quic_socket::Surroundings;
+use crate::quic_socket::{DatagramSocket, Surroundings};
 use crate::quic_window::MOST_BYTES;
 use crate::shared::Parts;
 use crate::tls::{self, ClientTls, Current, Failure, QUIC_ALPN, Reload, ServerTls, TlsError};
@@ -105,6 +105,7 @@ impl Drop for Counted {
 #[derive(Debug)]
 pub struct QuicAcceptor {
     endpoint: Endpoint,
+    socket: Weak<DatagramSocket>,
     config: Arc<Current<Configs>>,
     pool: BufferPool,
     /// Connections whose driver is at work.
@@ -127,9 +128,15 @@ impl QuicAcceptor {
             qlog::open(&options, Side::Server).map_err(|source| BindError::Io { address, source })?;
         let config = Current::new(&tls.into(), move |tls| Configs::new(tls, &options, events.as_ref()))?;
         let first = quinn::ServerConfig::clone(&config.get().anywhere);
-        let endpoint = endpoint(address, Some(first), Packets::ANY)
+        let (endpoint, socket) = endpoint(address, Some(first), Packets::ANY)
             .map_err(|source| BindError::Io { address, source })?;
-        Ok(QuicAcceptor { endpoint, config, pool: BufferPool::default(), established: Arc::default() })
+        Ok(QuicAcceptor {
+            endpoint,
+            socket,
+            config,
+            pool: BufferPool::default(),
+            established: Arc::default(),
+        })
     }
 
     /// Exchanges its certificates for the handshakes to come.
@@ -172,7 +179,8 @@ impl QuicAcceptor {
             .map_err(failed)?;
         let local = self.local_addr().map_err(|source| ConnectError::Io { address, source })?;
         let counted = Counted::one_more(&self.established);
-        Ok(start(connection, Side::Server, local, self.endpoint.clone(), self.pool.clone(), Some(counted)))
+        let link = QuicLink::new(connection, self.socket.clone());
+        Ok(start(link, Side::Server, local, self.endpoint.clone(), self.pool.clone(), Some(counted)))
     }
 
     /// Connections the endpoint keeps that are not, or no more, anybody's: their handshake has not finished, or they have
@@ -211,7 +219,8 @@ pub async fn connect(
     config.transport_config(Arc::new(transport));
     let any: SocketAddr =
         if address.is_ipv4() { (Ipv4Addr::UNSPECIFIED, 0).into() } else { (Ipv6Addr::UNSPECIFIED, 0).into() };
-    let endpoint = endpoint(any, None, packets).map_err(|source| ConnectError::Io { address, source })?;
+    let (endpoint, socket) =
+        endpoint(any, None, packets).map_err(|source| ConnectError::Io { address, source })?;
     let connecting = endpoint
         .connect_with(config, address, &server_name)
         .map_err(|error| ConnectError::Handshake { address, reason: error.to_string(), fault: None })?;
@@ -223,19 +232,19 @@ pub async fn connect(
     }
     .map_err(|error| ConnectError::handshake(address, Failure::of_quic(&error, refusal.get())))?;
     let local = endpoint.local_addr().map_err(|source| ConnectError::Io { address, source })?;
-    Ok(start(connection, Side::Client, local, endpoint, BufferPool::default(), None))
+    Ok(start(QuicLink::new(connection, socket), Side::Client, local, endpoint, BufferPool::default(), None))
 }
 
 fn start(
-    quic: quinn::Connection,
+    link: QuicLink,
     side: Side,
     local: SocketAddr,
     endpoint: Endpoint,
     pool: BufferPool,
     counted: Option<Counted>,
 ) -> Connection {
+    let quic = link.connection();
     let shown = quic.peer_identity().and_then(|shown| shown.downcast::<Vec<CertificateDer<'static>>>().ok());
-    let link = QuicLink::new(quic.clone());
     let (connection, path) = Connection::new(Parts {
         side,
         transport: TransportId::Quic,
@@ -324,7 +333,7 @@ fn endpoint(
     address: SocketAddr,
     server: Option<quinn::ServerConfig>,
     packets: Packets,
-) -> std::io::Result<Endpoint> {
+) -> std::io::Result<(Endpoint, Weak<DatagramSocket>)> {
     let domain = if address.is_ipv4() { Domain::IPV4 } else { Domain::IPV6 };
     let socket = Socket::new(domain, Type::DGRAM, Some(Protocol::UDP))?;
     // Smaller buffers than asked for are not an error, only slower.
@@ -332,7 +341,11 @@ fn endpoint(
     let _ = socket.set_send_buffer_size(SOCKET_BUFFER_BYTES);
     socket.bind(&address.into())?;
     let surroundings = Surroundings { largest_packet: packets.largest.into() };
-    Endpoint::new(packets.endpoint_config(), server, socket.into(), Arc::new(surroundings))
+    let socket = surroundings.socket(socket.into())?;
+    let config = packets.endpoint_config();
+    let weak = Arc::downgrade(&socket);
+    let endpoint = Endpoint::new_with_abstract_socket(config, server, socket, Arc::new(surroundings))?;
+    Ok((endpoint, weak))
 }
 
 #[cfg(test)]

@@ -7,15 +7,19 @@ pub(crate) use without_quic::QuicLink;
 
 #[cfg(feature = "quic")]
 mod with_quic {
-    use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+    use std::sync::atomic::{AtomicBool, Ordering};
+    use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
     use std::time::Duration;
 
     use bytes::Bytes;
     use nnrp_session::Machine;
 
     use crate::link::Link;
+    use crate::loop_sockets::LoopSockets;
     use crate::quic;
     use crate::quic_driver::Outlet;
+    use crate::quic_socket::DatagramSocket;
+    use crate::roaming::Turn;
     use crate::shared::Shared;
 
     /// A QUIC connection, and where frames leave on it.
@@ -23,12 +27,16 @@ mod with_quic {
     pub(crate) struct QuicLink {
         connection: quinn::Connection,
         outlet: Arc<Mutex<Outlet>>,
+        /// Weak, so that it closes with the endpoint.
+        socket: Weak<DatagramSocket>,
+        /// A loop has asked for it on behalf of this connection.
+        asked: Arc<AtomicBool>,
     }
 
     impl QuicLink {
-        pub(crate) fn new(connection: quinn::Connection) -> Self {
+        pub(crate) fn new(connection: quinn::Connection, socket: Weak<DatagramSocket>) -> Self {
             let outlet = Arc::new(Mutex::new(Outlet::new(connection.clone())));
-            QuicLink { connection, outlet }
+            QuicLink { connection, outlet, socket, asked: Arc::default() }
         }
 
         pub(crate) fn connection(&self) -> &quinn::Connection {
@@ -62,7 +70,30 @@ mod with_quic {
 
         /// Writes what the machine has queued, as far as that goes without waiting.
         pub(crate) fn write<'a>(&self, shared: &'a Shared, machine: MutexGuard<'a, Machine>, link: &Link) {
+            // Sent by quinn's task for the connection, which a loop runs itself while it has the socket.
+            let turn = Turn::of_loop().filter(|_| self.socket_is_lent());
             shared.write_frames(machine, link, &self.outlet);
+            if let Some(turn) = turn {
+                turn.run();
+            }
+        }
+
+        /// Lends its socket, which it may have in common with others, while it is open. Whether it is lent to that loop now.
+        pub(crate) fn lend(&self, sockets: &LoopSockets) -> bool {
+            if self.connection.close_reason().is_some() {
+                return false;
+            }
+            self.asked.store(true, Ordering::Relaxed);
+            self.socket.upgrade().is_some_and(|socket| socket.lend(sockets))
+        }
+
+        /// Whether its socket is lent, as far as this connection knows to the loop that waits for its frames.
+        pub(crate) fn is_lent(&self) -> bool {
+            self.asked.load(Ordering::Relaxed) && self.socket_is_lent()
+        }
+
+        fn socket_is_lent(&self) -> bool {
+            self.socket.upgrade().is_some_and(|socket| socket.is_lent())
         }
     }
 }
@@ -76,6 +107,7 @@ mod without_quic {
     use nnrp_session::Machine;
 
     use crate::link::Link;
+    use crate::loop_sockets::LoopSockets;
     use crate::shared::Shared;
 
     /// Nothing is one.
@@ -96,6 +128,14 @@ mod without_quic {
         }
 
         pub(crate) fn send_datagram(&self, _payload: Bytes) -> bool {
+            match *self {}
+        }
+
+        pub(crate) fn lend(&self, _: &LoopSockets) -> bool {
+            match *self {}
+        }
+
+        pub(crate) fn is_lent(&self) -> bool {
             match *self {}
         }
 

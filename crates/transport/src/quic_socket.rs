@@ -1,21 +1,28 @@
 //! What quinn asks its surroundings for, a socket and timers, with fewer system calls than what it brings along.
 
+mod lending;
+
 use std::fmt::{self, Debug, Formatter};
 use std::io::{self, IoSliceMut};
 use std::net::SocketAddr;
 use std::pin::Pin;
-use std::sync::Arc;
-use std::task::{Context, Poll, ready};
+use std::sync::atomic::{AtomicBool, AtomicU32, AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
+use std::task::{Context, Poll, Waker, ready};
 use std::time::Instant;
 
 use futures_util::FutureExt;
-use quinn::udp::{RecvMeta, Transmit, UdpSocketState};
+use quinn::udp::{RecvMeta, Transmit, UdpSockRef, UdpSocketState};
 use quinn::{AsyncTimer, AsyncUdpSocket, Runtime, UdpPoller};
 use tokio::io::Interest;
 use tokio::net::UdpSocket;
+use tokio::runtime::Handle;
 
 use crate::alarm::Alarm;
 use crate::clock;
+use crate::loop_sockets::Place;
+use crate::roaming::{self, roaming};
+use crate::serving::Lent;
 
 /// Bytes that one call hands to the kernel at most: what a UDP datagram over IPv4 can have, also one that is to be cut into packets.
 const MAX_BATCH_BYTES: usize = 65_507;
@@ -39,13 +46,11 @@ impl Runtime for Surroundings {
     }
 
     fn spawn(&self, future: Pin<Box<dyn Future<Output = ()> + Send>>) {
-        tokio::spawn(future);
+        tokio::spawn(roaming(future, false));
     }
 
     fn wrap_udp_socket(&self, socket: std::net::UdpSocket) -> io::Result<Arc<dyn AsyncUdpSocket>> {
-        let state = UdpSocketState::new((&socket).into())?;
-        let largest_packet = self.largest_packet;
-        Ok(Arc::new(DatagramSocket { io: UdpSocket::from_std(socket)?, state, largest_packet }))
+        Ok(self.socket(socket)?)
     }
 
     fn now(&self) -> Instant {
@@ -71,11 +76,103 @@ impl AsyncTimer for Timer {
     }
 }
 
+/// A UDP socket that waits in the runtime, or is lent to an event loop that waits for a frame and does nothing else.
 #[derive(Debug)]
-struct DatagramSocket {
-    io: UdpSocket,
+pub(crate) struct DatagramSocket {
+    /// Locked for reading while bytes are moved, for writing while the way of waiting changes.
+    mode: RwLock<Mode>,
+    /// The task that reads.
+    reader: Mutex<Option<Waker>>,
+    /// A lent socket was read until there was nothing more, as far as is known.
+    starved: AtomicBool,
+    /// Bytes moved since the end of the loop's last turn.
+    bytes: AtomicUsize,
+    /// Waits for a frame that have to go by before the socket is lent.
+    bulk: AtomicU32,
+    /// Several loops wait for frames that arrive here. None of them is to depend on another that has no time.
+    shared: AtomicBool,
     state: UdpSocketState,
+    local: SocketAddr,
     largest_packet: usize,
+    handle: Handle,
+}
+
+#[derive(Debug)]
+enum Mode {
+    Runtime(Arc<UdpSocket>),
+    Lent(std::net::UdpSocket, Place),
+    /// It could not be registered again.
+    Lost,
+}
+
+fn lost() -> io::Error {
+    io::Error::new(io::ErrorKind::NotConnected, "the runtime did not take the socket back")
+}
+
+impl Surroundings {
+    /// Needs a tokio runtime around it.
+    pub(crate) fn socket(&self, socket: std::net::UdpSocket) -> io::Result<Arc<DatagramSocket>> {
+        let state = UdpSocketState::new((&socket).into())?;
+        let local = socket.local_addr()?;
+        Ok(Arc::new(DatagramSocket {
+            mode: RwLock::new(Mode::Runtime(Arc::new(UdpSocket::from_std(socket)?))),
+            reader: Mutex::new(None),
+            starved: AtomicBool::new(false),
+            bytes: AtomicUsize::new(0),
+            bulk: AtomicU32::new(0),
+            shared: AtomicBool::new(false),
+            state,
+            local,
+            largest_packet: self.largest_packet,
+            handle: Handle::current(),
+        }))
+    }
+}
+
+impl DatagramSocket {
+    fn mode(&self) -> RwLockReadGuard<'_, Mode> {
+        self.mode.read().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn change(&self) -> RwLockWriteGuard<'_, Mode> {
+        self.mode.write().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn reader(&self) -> MutexGuard<'_, Option<Waker>> {
+        self.reader.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Reads what is there. `received` is how many messages that were; `WouldBlock` says that these were all, or that there are none.
+    fn receive(
+        &self,
+        socket: UdpSockRef<'_>,
+        buffers: &mut [IoSliceMut<'_>],
+        metas: &mut [RecvMeta],
+        received: &mut Option<usize>,
+    ) -> io::Result<()> {
+        let count = self.state.recv(socket, buffers, metas)?;
+        *received = Some(count);
+        // Fewer than there was room for: those were all. The next question is answered without asking the kernel.
+        if RECEIVES_ALL && count < buffers.len() { Err(io::ErrorKind::WouldBlock.into()) } else { Ok(()) }
+    }
+
+    fn send(&self, transmit: &Transmit<'_>) -> io::Result<()> {
+        let sent = match &*self.mode() {
+            Mode::Runtime(socket) => {
+                return socket.try_io(Interest::WRITABLE, || self.state.send((&**socket).into(), transmit));
+            }
+            Mode::Lent(socket, _) => {
+                self.bytes.fetch_add(transmit.contents.len(), Ordering::Relaxed);
+                self.state.send(socket.into(), transmit)
+            }
+            Mode::Lost => Err(lost()),
+        };
+        // Loops do not watch for room.
+        if sent.as_ref().is_err_and(|error| error.kind() == io::ErrorKind::WouldBlock) {
+            self.take_back();
+        }
+        sent
+    }
 }
 
 impl AsyncUdpSocket for DatagramSocket {
@@ -84,18 +181,15 @@ impl AsyncUdpSocket for DatagramSocket {
     }
 
     fn try_send(&self, transmit: &Transmit<'_>) -> io::Result<()> {
-        let send = |transmit: &Transmit<'_>| {
-            self.io.try_io(Interest::WRITABLE, || self.state.send((&self.io).into(), transmit))
-        };
         let Some(packet) = transmit.segment_size.filter(|_| transmit.contents.len() > MAX_BATCH_BYTES) else {
-            return send(transmit);
+            return self.send(transmit);
         };
         // quinn counts packets, not bytes. What was sent when there is no room for the rest is sent again with it, and the peer
         // knows it by its numbers. Only packets of loopback make such batches, and there room is free again at once.
         let most = (MAX_BATCH_BYTES / packet).max(1) * packet;
         transmit.contents.chunks(most).try_for_each(|contents| {
             let segment_size = (contents.len() > packet).then_some(packet);
-            send(&Transmit { contents, segment_size, ..*transmit })
+            self.send(&Transmit { contents, segment_size, ..*transmit })
         })
     }
 
@@ -105,19 +199,39 @@ impl AsyncUdpSocket for DatagramSocket {
         buffers: &mut [IoSliceMut<'_>],
         metas: &mut [RecvMeta],
     ) -> Poll<io::Result<usize>> {
+        let mode = self.mode();
         loop {
-            ready!(self.io.poll_recv_ready(cx))?;
             let mut received = None;
-            let tried = self.io.try_io(Interest::READABLE, || {
-                let count = self.state.recv((&self.io).into(), buffers, metas)?;
-                received = Some(count);
-                // Fewer than there was room for: those were all. The next question is answered without asking the kernel.
-                if RECEIVES_ALL && count < buffers.len() {
-                    Err(io::ErrorKind::WouldBlock.into())
-                } else {
-                    Ok(())
+            let tried = match &*mode {
+                Mode::Runtime(socket) => {
+                    let Poll::Ready(able) = socket.poll_recv_ready(cx) else {
+                        let mut reader = self.reader();
+                        match &mut *reader {
+                            Some(known) => known.clone_from(cx.waker()),
+                            none => *none = Some(cx.waker().clone()),
+                        }
+                        return Poll::Pending;
+                    };
+                    able?;
+                    socket.try_io(Interest::READABLE, || {
+                        self.receive((&**socket).into(), buffers, metas, &mut received)
+                    })
                 }
-            });
+                // The loop calls as long as there is something.
+                Mode::Lent(..) if !roaming::is_at_work() || self.starved.load(Ordering::Relaxed) => {
+                    return Poll::Pending;
+                }
+                Mode::Lent(socket, _) => {
+                    let tried = self.receive(socket.into(), buffers, metas, &mut received);
+                    let blocked =
+                        tried.as_ref().is_err_and(|error| error.kind() == io::ErrorKind::WouldBlock);
+                    self.starved.store(blocked, Ordering::Relaxed);
+                    let bytes = metas.iter().take(received.unwrap_or_default()).map(|meta| meta.len).sum();
+                    self.bytes.fetch_add(bytes, Ordering::Relaxed);
+                    tried
+                }
+                Mode::Lost => Err(lost()),
+            };
             match (received, tried) {
                 (Some(count), _) => return Poll::Ready(Ok(count)),
                 (None, Err(error)) if error.kind() != io::ErrorKind::WouldBlock => {
@@ -129,7 +243,7 @@ impl AsyncUdpSocket for DatagramSocket {
     }
 
     fn local_addr(&self) -> io::Result<SocketAddr> {
-        self.io.local_addr()
+        Ok(self.local)
     }
 
     fn may_fragment(&self) -> bool {
@@ -162,11 +276,15 @@ impl UdpPoller for Writable {
     fn poll_writable(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         let Writable { socket, waiting } = self.get_mut();
         if waiting.is_none() {
-            if let Some(writable) = socket.io.writable().now_or_never() {
-                return Poll::Ready(writable);
-            }
-            let socket = socket.clone();
-            *waiting = Some(Box::pin(async move { socket.io.writable().await }));
+            let io = match &*socket.mode() {
+                Mode::Runtime(io) => match io.writable().now_or_never() {
+                    Some(writable) => return Poll::Ready(writable),
+                    None => io.clone(),
+                },
+                Mode::Lent(..) => return Poll::Ready(Ok(())),
+                Mode::Lost => return Poll::Ready(Err(lost())),
+            };
+            *waiting = Some(Box::pin(async move { io.writable().await }));
         }
         let Some(future) = waiting else { return Poll::Pending };
         let writable = ready!(future.as_mut().poll(cx));
@@ -183,15 +301,15 @@ mod tests {
 
     use super::*;
 
-    const PACKET: usize = 16_000;
+    pub(super) const PACKET: usize = 16_000;
     const PATIENCE: Duration = Duration::from_secs(10);
 
-    fn socket() -> Arc<dyn AsyncUdpSocket> {
+    pub(super) fn socket() -> Arc<dyn AsyncUdpSocket> {
         let socket = std::net::UdpSocket::bind("127.0.0.1:0").unwrap();
         Surroundings { largest_packet: PACKET }.wrap_udp_socket(socket).unwrap()
     }
 
-    async fn send(
+    pub(super) async fn send(
         from: &Arc<dyn AsyncUdpSocket>,
         to: &dyn AsyncUdpSocket,
         contents: &[u8],
@@ -204,7 +322,7 @@ mod tests {
     }
 
     /// The next messages, as packets.
-    async fn receive(socket: &dyn AsyncUdpSocket) -> Vec<Vec<u8>> {
+    pub(super) async fn receive(socket: &dyn AsyncUdpSocket) -> Vec<Vec<u8>> {
         let room = socket.max_receive_segments() * PACKET;
         let mut memory = [vec![0; room], vec![0; room]];
         let mut metas = [RecvMeta::default(); 2];

@@ -16,6 +16,15 @@ use crate::stream_reader::ReadEnd;
 /// kind come in a row.
 const WAITS_AFTER_BULK: u32 = 16;
 
+/// What has been lent to an event loop.
+pub(crate) trait Lent: fmt::Debug + Send + Sync {
+    /// Does what is to be done when something has arrived, on the thread of the loop.
+    fn serve(&self);
+
+    /// The loop has no time for it.
+    fn take_back(&self);
+}
+
 type Reading = Pin<Box<dyn Future<Output = ReadEnd> + Send>>;
 
 /// The reader, and the socket it reads if that can be lent.
@@ -77,32 +86,6 @@ impl Serving {
         .await
     }
 
-    /// Reads what has arrived on the lent socket, on the thread of the loop it is lent to.
-    pub(crate) fn serve(&self) {
-        let Some(socket) = &self.socket else { return };
-        let Some(mut slot) = self.enter() else { return };
-        let Some(waker) = slot.waker.clone() else { return };
-        socket.begin_turn();
-        let _entered = self.handle.enter();
-        let ended = match slot.poll(&mut Context::from_waker(&waker)) {
-            Poll::Ready(end) => {
-                slot.end = Some(end);
-                true
-            }
-            Poll::Pending => false,
-        };
-        socket.end_turn();
-        self.exit(slot);
-        if ended {
-            // Not before the slot is free: the task would find it taken, and nobody would call it again.
-            waker.wake();
-        }
-        // What waits for anything but bytes must not be called for them over and over.
-        if !socket.is_starved() {
-            socket.take_back();
-        }
-    }
-
     /// The slot, unless somebody else has it: then that one polls once more, or sees to it.
     fn enter(&self) -> Option<MutexGuard<'_, Slot>> {
         let free = |slot: Result<_, TryLockError<_>>| match slot {
@@ -140,7 +123,8 @@ impl Serving {
         let Some(slot) = self.enter() else { return false };
         let reader = slot.waker.clone().filter(|_| slot.reading.is_some());
         // Not polled while it is lent, so that it waits for bytes in the one place or the other.
-        let lent = match (reader, sockets.place(Arc::downgrade(self))) {
+        let this: Weak<dyn Lent> = Arc::<Self>::downgrade(self);
+        let lent = match (reader, sockets.place(this)) {
             (Some(reader), Some(place)) => socket.lend(place, reader),
             _ => false,
         };
@@ -152,17 +136,43 @@ impl Serving {
         self.socket.as_ref().is_some_and(Socket::is_lent)
     }
 
-    /// Takes the socket back.
-    pub(crate) fn take_back(&self) {
-        if let Some(socket) = &self.socket {
-            socket.take_back();
-        }
-    }
-
     /// More is coming than should be read on the thread of a loop.
     pub(crate) fn expect_bulk(&self) {
         self.bulk.store(WAITS_AFTER_BULK, Ordering::Relaxed);
         self.take_back();
+    }
+}
+
+impl Lent for Serving {
+    fn serve(&self) {
+        let Some(socket) = &self.socket else { return };
+        let Some(mut slot) = self.enter() else { return };
+        let Some(waker) = slot.waker.clone() else { return };
+        socket.begin_turn();
+        let _entered = self.handle.enter();
+        let ended = match slot.poll(&mut Context::from_waker(&waker)) {
+            Poll::Ready(end) => {
+                slot.end = Some(end);
+                true
+            }
+            Poll::Pending => false,
+        };
+        socket.end_turn();
+        self.exit(slot);
+        if ended {
+            // Not before the slot is free: the task would find it taken, and nobody would call it again.
+            waker.wake();
+        }
+        // What waits for anything but bytes must not be called for them over and over.
+        if !socket.is_starved() {
+            socket.take_back();
+        }
+    }
+
+    fn take_back(&self) {
+        if let Some(socket) = &self.socket {
+            socket.take_back();
+        }
     }
 }
 

@@ -362,7 +362,10 @@ mod tests {
         socket.in_runtime().unwrap().readable().await.unwrap();
 
         let sockets = LoopSockets::new(Handle::current()).unwrap();
-        assert!(socket.lend(sockets.place(Weak::new()).unwrap(), Waker::noop().clone()));
+        assert!(
+            socket
+                .lend(sockets.place(Weak::<crate::serving::Serving>::new()).unwrap(), Waker::noop().clone())
+        );
         let turn = |socket: &mut Socket| {
             socket.begin_turn();
             let mut reads = 0;

@@ -18,7 +18,7 @@ fn sockets() -> Arc<LoopSockets> {
 
 /// Whether sockets of this transport can be lent at all.
 fn lends(kind: Kind) -> bool {
-    kind != Kind::Memory && !kind.is_quic()
+    kind != Kind::Memory
 }
 
 /// How long the event loop of these tests sleeps at most before it looks whether it is over.
@@ -55,7 +55,7 @@ async fn next(server: &ServerSession) -> u32 {
 /// Lends the socket once its reader rests.
 async fn lend(kind: Kind, connection: &Connection, sockets: &LoopSockets) {
     if !lends(kind) {
-        return assert!(!connection.lend(sockets), "only TCP has sockets to lend");
+        return assert!(!connection.lend(sockets), "there is no socket to lend");
     }
     soon("the reader to rest", async {
         while !connection.lend(sockets) {
@@ -81,7 +81,7 @@ pub(crate) async fn a_loop_with_time_reads_frames(kind: Kind) {
         let mut by_the_loop = 0;
         for frame_id in 1..=FRAMES {
             let lent = server.connection().lend(&sockets);
-            assert!(lends(kind) || !lent, "only TCP has sockets to lend");
+            assert!(lends(kind) || !lent, "there is no socket to lend");
             client.send(&frame(frame_id)).await.unwrap();
             assert_eq!(next(&server).await, frame_id);
             // Only the loop can have read it if the runtime did not take the socket back.

@@ -23,6 +23,7 @@ pub(crate) use self::outlet::Outlet;
 use crate::path::Path;
 use crate::quic::Counted;
 use crate::quic_link::QuicLink;
+use crate::roaming::roaming;
 use crate::tls::Failure;
 
 /// Starts the tasks of a connection. The endpoint is kept alive as long as the connection.
@@ -33,7 +34,7 @@ pub(crate) fn spawn(path: &Arc<Path>, link: QuicLink, endpoint: quinn::Endpoint,
         let quic = link.connection().clone();
         let mut tasks = JoinSet::new();
         let driver = Driver { path: path.clone(), quic: quic.clone() };
-        tasks.spawn(driver.clone().accept_frames());
+        tasks.spawn(roaming(driver.clone().accept_frames(), true));
         tasks.spawn(driver.clone().accept_datagrams());
         let (control_sender, control) = tokio::sync::oneshot::channel();
         tasks.spawn(driver.clone().run_control(control_sender));
