@@ -92,6 +92,13 @@ mod with_quic {
             self.asked.load(Ordering::Relaxed) && self.socket_is_lent()
         }
 
+        /// More is coming than should be read on the thread of a loop.
+        pub(crate) fn expect_bulk(&self) {
+            if let Some(socket) = self.socket.upgrade() {
+                socket.expect_bulk();
+            }
+        }
+
         fn socket_is_lent(&self) -> bool {
             self.socket.upgrade().is_some_and(|socket| socket.is_lent())
         }

@@ -40,7 +40,7 @@ const BEHIND_BODY: usize = 1024;
 
 /// Bodies larger than this are not read on the thread of an event loop: the runtime's thread receives them while the loop does
 /// something else.
-const LENT_BODY: usize = 256 * 1024;
+pub(crate) const LENT_BODY: usize = 256 * 1024;
 
 /// How often it is looked whether a peer is still there whose bytes nobody takes.
 const PAUSED_LOOK: Duration = Duration::from_secs(1);

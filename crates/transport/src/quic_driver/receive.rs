@@ -18,6 +18,7 @@ use crate::order::Order;
 use crate::path::{FrameRoom, Path, Standing, handle_header, handle_packet};
 use crate::publish::Wakes;
 use crate::shared::Shared;
+use crate::stream_reader::LENT_BODY;
 
 /// Streams looked at in one turn: how long an application's call may have to wait for the machine.
 const BATCH: usize = 64;
@@ -174,6 +175,11 @@ impl Turn<'_> {
             return Begun::Everything;
         };
         stream.skip_header();
+        if header.body_len as usize > LENT_BODY
+            && let Some(quic) = &self.path.link.quic
+        {
+            quic.expect_bulk();
+        }
         if !stream.has_rest(&header) {
             stream.read_on();
         }

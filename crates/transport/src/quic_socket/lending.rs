@@ -71,6 +71,12 @@ impl DatagramSocket {
         watched
     }
 
+    /// More is coming than should be read on the thread of a loop.
+    pub(crate) fn expect_bulk(&self) {
+        self.bulk.store(WAITS_AFTER_BULK, Ordering::Relaxed);
+        self.take_back();
+    }
+
     fn register(&self, mode: &mut Mode) {
         *mode = match std::mem::replace(mode, Mode::Lost) {
             Mode::Lent(socket, place) => {
@@ -93,12 +99,11 @@ impl Lent for DatagramSocket {
         if let Some(reader) = reader {
             roaming::run_after(|| reader.wake());
         }
-        let bulk = self.bytes.swap(0, Ordering::Relaxed) > LENT_BYTES;
-        if bulk {
-            self.bulk.store(WAITS_AFTER_BULK, Ordering::Relaxed);
+        if self.bytes.swap(0, Ordering::Relaxed) > LENT_BYTES {
+            self.expect_bulk();
         }
         // Where nobody reads, or not all of it, the loop must not be called over and over.
-        if bulk || !self.starved.load(Ordering::Relaxed) {
+        if !self.starved.load(Ordering::Relaxed) {
             self.take_back();
         }
     }
