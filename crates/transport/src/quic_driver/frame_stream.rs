@@ -16,6 +16,13 @@ use crate::buffered::SHARED_BODY;
 /// the Internet carries. More is read only when there is room for the frame.
 const FIRST_PIECES: usize = 5;
 
+/// Memory that the smallest packets of a turn share at most, and that each of them keeps alive: a multiple of what one has by itself,
+/// and still less than on TCP.
+const SHARED_BYTES: usize = 8 * 1024;
+
+/// Metadata and body of a packet that shares memory. What is larger does not notice an allocation of its own.
+const SHARING_BYTES: usize = 1024;
+
 /// Pieces of a body read at once.
 const BODY_PIECES: usize = 32;
 
@@ -32,18 +39,14 @@ impl FrameStream {
     /// A stream that was opened, with the beginning of what has arrived of it.
     pub(super) fn begin(mut stream: RecvStream) -> Self {
         let mut ahead = Ahead::default();
-        // Whatever else this says, the next read says it again.
-        let _ = stream.read_chunks(&mut ahead.0).now_or_never();
+        ahead.read(&mut stream);
         FrameStream { stream, ahead }
     }
 
     /// Reads what has arrived since: streams that were opened later may have been looked at meanwhile, and must not be handled before
     /// this one if all of it is there.
     pub(super) fn read_on(&mut self) {
-        let used = self.ahead.0.iter().rposition(|piece| !piece.is_empty()).map_or(0, |last| last + 1);
-        if let Some(free) = self.ahead.0.get_mut(used..).filter(|free| !free.is_empty()) {
-            let _ = self.stream.read_chunks(free).now_or_never();
-        }
+        self.ahead.read(&mut self.stream);
     }
 
     pub(super) fn id(&self) -> u64 {
@@ -54,7 +57,7 @@ impl FrameStream {
     pub(super) fn header(&self) -> Option<[u8; Header::LEN]> {
         let mut bytes = [0; Header::LEN];
         let mut room = bytes.as_mut_slice();
-        for piece in &self.ahead.0 {
+        for piece in self.ahead.pieces() {
             room.put_slice(piece.get(..room.len()).unwrap_or(piece));
         }
         room.is_empty().then_some(bytes)
@@ -72,7 +75,12 @@ impl FrameStream {
 
     /// The packet of a header that was skipped, of which everything has been read. A copy: what quinn hands out are views of all
     /// that came from the socket with it.
-    pub(super) fn take_packet(&mut self, header: Header, pool: &BufferPool) -> Packet {
+    pub(super) fn take_packet(
+        &mut self,
+        header: Header,
+        pool: &BufferPool,
+        small: &mut SmallPackets,
+    ) -> Packet {
         let (meta_len, body_len) = (header.meta_len as usize, header.body_len as usize);
         if body_len > SHARED_BODY {
             let mut metadata = BytesMut::with_capacity(meta_len);
@@ -81,10 +89,10 @@ impl FrameStream {
             self.ahead.move_to(body_len, |bytes| body.put(bytes));
             return Packet::build(header, metadata.freeze(), body.freeze());
         }
-        let mut both = BytesMut::with_capacity(meta_len + body_len);
-        self.ahead.move_to(meta_len + body_len, |bytes| both.put_slice(bytes));
-        let metadata = both.split_to(meta_len.min(both.len())).freeze();
-        Packet::build(header, metadata, both.freeze())
+        let memory = small.room_for(meta_len + body_len);
+        self.ahead.move_to(meta_len + body_len, |bytes| memory.put_slice(bytes));
+        let metadata = memory.split_to(meta_len.min(memory.len())).freeze();
+        Packet::build(header, metadata, memory.split().freeze())
     }
 
     /// Whether the stream has ended, as far as can be said now. Nothing is left of what was read.
@@ -153,25 +161,78 @@ impl FrameStream {
     }
 }
 
+/// Memory of the packets of one turn. The smallest share it: one allocation instead of two for each.
+pub(super) struct SmallPackets {
+    memory: BytesMut,
+    /// Streams that are still to be looked at.
+    streams: usize,
+}
+
+impl SmallPackets {
+    pub(super) fn of(streams: usize) -> Self {
+        SmallPackets { memory: BytesMut::new(), streams }
+    }
+
+    /// Empty memory for the packet of the next stream.
+    fn room_for(&mut self, bytes: usize) -> &mut BytesMut {
+        if self.memory.capacity() < bytes {
+            let sharing = if bytes <= SHARING_BYTES { self.streams } else { 1 };
+            let all = bytes.saturating_mul(sharing).min(SHARED_BYTES);
+            self.memory = BytesMut::with_capacity(all.max(bytes));
+        }
+        &mut self.memory
+    }
+
+    /// Another stream was looked at.
+    pub(super) fn next(&mut self) {
+        self.streams = self.streams.saturating_sub(1);
+    }
+}
+
 /// What was read and not used yet.
 #[derive(Default)]
-struct Ahead([Bytes; FIRST_PIECES]);
+struct Ahead {
+    first: Bytes,
+    /// Most frames have none: they would only be moved about with their stream.
+    more: Vec<Bytes>,
+}
 
 impl Ahead {
+    /// Reads what is there, as long as all together are few pieces.
+    fn read(&mut self, stream: &mut RecvStream) {
+        let mut pieces = [const { Bytes::new() }; FIRST_PIECES];
+        let used = self.pieces().filter(|piece| !piece.is_empty()).count();
+        let free = pieces.get_mut(used..).unwrap_or_default();
+        // Whatever else this says, the next read says it again.
+        if let Some(Ok(Some(count))) = stream.read_chunks(free).now_or_never() {
+            free.iter_mut().take(count).for_each(|piece| self.push(std::mem::take(piece)));
+        }
+    }
+
+    fn push(&mut self, piece: Bytes) {
+        if self.first.is_empty() && self.more.is_empty() {
+            self.first = piece;
+        } else {
+            self.more.push(piece);
+        }
+    }
+
+    fn pieces(&self) -> impl Iterator<Item = &Bytes> {
+        std::iter::once(&self.first).chain(&self.more)
+    }
+
     fn len(&self) -> usize {
-        self.0.iter().map(Bytes::len).sum()
+        self.pieces().map(Bytes::len).sum()
     }
 
     /// Takes `bytes`, when nothing else is left.
     fn hold(&mut self, bytes: Bytes) {
-        if let Some(first) = self.0.first_mut() {
-            *first = bytes;
-        }
+        *self = Ahead { first: bytes, more: Vec::new() };
     }
 
     /// Moves up to `count` bytes out, piece by piece.
     fn move_to(&mut self, mut count: usize, mut put: impl FnMut(&[u8])) {
-        for piece in &mut self.0 {
+        for piece in std::iter::once(&mut self.first).chain(&mut self.more) {
             let part = piece.len().min(count);
             if part == 0 {
                 continue;
@@ -198,8 +259,8 @@ mod tests {
     #[test]
     fn what_was_read_ahead_comes_out_in_order_whatever_its_pieces() {
         let mut ahead = Ahead::default();
-        for (piece, bytes) in ahead.0.iter_mut().zip([&b"ab"[..], b"", b"cdef", b"g"]) {
-            *piece = Bytes::copy_from_slice(bytes);
+        for bytes in [&b"ab"[..], b"cdef", b"g"] {
+            ahead.push(Bytes::copy_from_slice(bytes));
         }
         assert_eq!(ahead.len(), 7);
         let mut bytes = [0; 3];
@@ -213,5 +274,26 @@ mod tests {
         assert_eq!(&bytes, b"fg-");
         ahead.hold(Bytes::from_static(b"more"));
         assert_eq!(ahead.len(), 4);
+    }
+
+    #[test]
+    fn the_smallest_packets_of_a_turn_share_a_bounded_piece_of_memory() {
+        let capacities = |streams: usize, bytes: usize| {
+            let mut small = SmallPackets::of(streams);
+            let mut used = Vec::new();
+            for _ in 0..streams {
+                let memory = small.room_for(bytes);
+                used.push(memory.capacity());
+                memory.put_bytes(0, bytes);
+                drop(memory.split());
+                small.next();
+            }
+            used
+        };
+        assert_eq!(capacities(3, 200), [600, 400, 200]);
+        assert_eq!(capacities(1, 200), [200], "alone it has no more than it needs");
+        let large = SHARING_BYTES + 1;
+        assert_eq!(capacities(2, large), [large, large], "each has its own");
+        assert!(capacities(64, SHARING_BYTES).into_iter().all(|bytes| bytes <= SHARED_BYTES));
     }
 }

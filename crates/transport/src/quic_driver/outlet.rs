@@ -344,8 +344,14 @@ impl Shared {
         let unwatched = !outlet.watched && !outlet.sent.is_empty();
         outlet.watched |= unwatched;
         drop(outlet);
-        if let Some(path) = link.path() {
-            path.progress(progress);
+        let replies = self.settle(link, progress.written);
+        if replies > 0 {
+            self.with(|machine, _| machine.handle_replies_written(replies));
+        }
+        if !progress.delivered.is_empty()
+            && let Some(path) = link.path()
+        {
+            path.delivered(&progress.delivered);
         }
         if more || unwatched {
             link.wake_writer.notify_one();

@@ -10,7 +10,7 @@ use tokio::task::JoinSet;
 
 use super::Driver;
 use super::frame::Begun;
-use super::frame_stream::FrameStream;
+use super::frame_stream::{FrameStream, SmallPackets};
 use super::ordering::{Ordered, SharedOrder};
 use crate::clock;
 use crate::inbox::Room;
@@ -45,12 +45,13 @@ impl Driver {
         let order = Arc::new(SharedOrder::default());
         let mut streams = JoinSet::new();
         let mut opened = Vec::new();
+        let mut spare = None;
         let left = self.path.link.until_left();
         tokio::pin!(left);
         let mut drained = false;
         loop {
             tokio::select! {
-                accepted = self.next_streams(&mut opened) => {
+                accepted = self.next_streams(&mut opened, &mut spare) => {
                     if !accepted {
                         break;
                     }
@@ -78,27 +79,32 @@ impl Driver {
     }
 
     /// Waits for a stream, and takes those that were opened with it, as long as there is room for their frames. False at the end
-    /// of the connection. Cancel-safe.
-    async fn next_streams(&self, opened: &mut Vec<Opened>) -> bool {
+    /// of the connection. `spare` is the room of the stream after those. Cancel-safe.
+    async fn next_streams(&self, opened: &mut Vec<Opened>, spare: &mut Option<FrameRoom>) -> bool {
         if self.path.side() == Side::Server {
             // Every frame is owed an answer, also one that is refused unread.
             self.path.replies_fit().await;
         }
         // Room is given out in the order of the streams, so that a later one never takes it from an earlier.
-        let room = match self.path.frame_room_now() {
-            Some(room) => room,
-            None => match self.path.frame_room().await {
-                Some(room) => room,
-                None => return false,
-            },
-        };
+        if spare.is_none() {
+            *spare = self.path.frame_room_now();
+        }
+        if spare.is_none() {
+            *spare = self.path.frame_room().await;
+        }
+        if spare.is_none() {
+            return false;
+        }
         let Ok(first) = self.quic.accept_uni().await else { return false };
-        opened.push(Opened::new(first, room));
-        while opened.len() < BATCH
-            && let Some(room) = self.path.frame_room_now()
-            && let Some(Ok(stream)) = self.quic.accept_uni().now_or_never()
+        let mut next = Some(first);
+        while let Some(stream) = next.take()
+            && let Some(room) = spare.take()
         {
             opened.push(Opened::new(stream, room));
+            *spare = self.path.frame_room_now();
+            if opened.len() < BATCH && spare.is_some() {
+                next = self.quic.accept_uni().now_or_never().and_then(Result::ok);
+            }
         }
         true
     }
@@ -127,12 +133,16 @@ impl Driver {
                 machine.set_round_trip(round_trip);
             }
             let now = clock::now();
-            let mut turn =
-                Turn { path: &self.path, session, machine, standing, now, wakes: Wakes::default() };
+            let (wakes, small) = (Wakes::default(), SmallPackets::of(opened.len()));
+            let mut turn = Turn { path: &self.path, session, machine, standing, now, wakes, small };
             for Opened { stream, room, begun } in opened.iter_mut() {
                 *begun = turn.begin(stream, room, order.as_deref_mut());
+                turn.small.next();
             }
-            session.finish(turn.machine, now, turn.wakes);
+            match standing {
+                Standing::InUse => session.finish_on(&self.path.link, turn.machine, now, turn.wakes),
+                _ => session.finish(turn.machine, now, turn.wakes),
+            }
         });
         if order.take().is_some() {
             shared_order.tell();
@@ -148,6 +158,7 @@ struct Turn<'a> {
     standing: Standing,
     now: Instant,
     wakes: Wakes,
+    small: SmallPackets,
 }
 
 impl Turn<'_> {
@@ -199,7 +210,7 @@ impl Turn<'_> {
             }
             return Begun::Header(lane, header);
         };
-        let packet = stream.take_packet(header, &self.path.link.pool);
+        let packet = stream.take_packet(header, &self.path.link.pool, &mut self.small);
         match order.filter(|order| lane == Lane::Frame && !order.lets_pass(key)) {
             Some(order) => {
                 let free = order.completed(id, key, (packet, room));
