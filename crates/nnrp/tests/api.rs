@@ -108,6 +108,7 @@ macro_rules! over_every_transport {
 mod lent {
     over_every_transport! {
         lending::a_loop_with_time_reads_frames,
+        lending::a_loop_reads_bodies_whole,
         lending::a_loop_without_time_costs_nothing,
         lending::idle_sockets_go_back,
         lending::a_loop_that_goes_gives_its_sockets_back,

@@ -7,7 +7,6 @@
 use std::hint::black_box;
 use std::time::Instant;
 
-use bytes::BufMut;
 use criterion::{BenchmarkId, Criterion, Throughput, criterion_group, criterion_main};
 use nnrp_session::{Arrival, Machine, Transmit};
 use nnrp_testkit::{Pair, packets};
@@ -67,9 +66,10 @@ fn pool(criterion: &mut Criterion) {
             bencher.iter(|| {
                 let mut buffer = pool.take(len);
                 while buffer.missing() > 0 {
-                    let mut spare = buffer.spare();
-                    let room = spare.remaining_mut();
-                    spare.put_bytes(7, room);
+                    let spare = buffer.spare();
+                    spare.fill(7);
+                    let written = spare.len();
+                    buffer.advance(written);
                 }
                 buffer.freeze()
             });

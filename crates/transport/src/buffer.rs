@@ -1,18 +1,22 @@
-//! Body buffers: aligned, recycled, never zero-filled.
+//! Body buffers: aligned and recycled.
 //!
 //! Page-faulting fresh megabytes costs more than copying them, so the memory of a body goes back to a pool when
 //! the last view of it is dropped. Each body starts on a multiple of [`ALIGNMENT`] so that SIMD code and DLPack
 //! consumers accept it.
+//!
+//! Sockets are read into memory that has contents, since only that is a `&mut [u8]`. What is fresh is filled with zeros before the
+//! first read into it; what comes out of the pool has the contents of the last body, and is not filled again.
 
+use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError, Weak};
 
-use bytes::{BufMut, Bytes, BytesMut};
+use bytes::{Bytes, BytesMut};
 
 /// Where a body starts: a cache line, and what DLPack asks for.
 pub const ALIGNMENT: usize = 64;
 
-/// Bodies below this are not pooled: the allocator is as fast for them.
-const SMALLEST_POOLED: usize = 64 * 1024;
+/// Memory smaller than this is not pooled: the allocator is as fast, and such bodies are copied into it, not read.
+const SMALLEST_POOLED: usize = 16 * 1024;
 
 /// Largest buffer kept, so that one giant frame does not pin its memory for ever.
 const LARGEST_POOLED: usize = 64 * 1024 * 1024;
@@ -22,6 +26,10 @@ const POOL_CAPACITY: usize = 128 * 1024 * 1024;
 
 /// What a body is given before any of it has arrived.
 const FIRST_PIECE: usize = 256 * 1024;
+
+/// Bytes of fresh memory that are filled with zeros at once: what most bodies need for one read. The pages of the rest are not ours
+/// before there is something to read into them.
+const ZEROED: usize = 128 * 1024;
 
 /// Bytes that may be read together with a body: its head before it, some of the next packet behind it. Smaller bodies than
 /// [`SMALLEST_READ_BESIDE`] are copied out of a read buffer, and read with nothing.
@@ -37,8 +45,8 @@ pub struct BufferPool(Arc<Mutex<Shelf>>);
 
 #[derive(Debug, Default)]
 struct Shelf {
-    /// Buffers of the same power-of-two size class stand together; a handful of classes, so a list is enough.
-    free: Vec<Vec<u8>>,
+    /// By their size class. What came back last is given out first: it is the most likely to be in a cache.
+    free: BTreeMap<usize, Vec<Vec<u8>>>,
     bytes: usize,
     reused: u64,
     fresh: u64,
@@ -71,10 +79,8 @@ impl BufferPool {
         }
         let class = size_class(wanted);
         let mut shelf = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        let found = shelf.free.iter().position(|buffer| buffer.capacity() == class);
-        let memory = match found {
-            Some(index) => {
-                let buffer = shelf.free.swap_remove(index);
+        let memory = match shelf.free.get_mut(&class).and_then(Vec::pop) {
+            Some(buffer) => {
                 shelf.bytes -= buffer.capacity();
                 shelf.reused += 1;
                 buffer
@@ -100,11 +106,14 @@ fn size_class(wanted: usize) -> usize {
     wanted.next_multiple_of(wanted.next_power_of_two() / 8)
 }
 
-/// A body being received. Write with [`BodyBuffer::put`] or [`BodyBuffer::spare`], then [`BodyBuffer::freeze`].
+/// A body being received. Write with [`BodyBuffer::put`], or into [`BodyBuffer::spare`] and say so with [`BodyBuffer::advance`];
+/// then [`BodyBuffer::freeze`].
 #[derive(Debug)]
 pub struct BodyBuffer {
+    /// All of it has contents; from `filled` on they mean nothing.
     memory: Vec<u8>,
     start: usize,
+    filled: usize,
     len: usize,
     /// What the memory may grow to.
     capacity: usize,
@@ -119,60 +128,79 @@ impl BodyBuffer {
         capacity: usize,
         pool: Option<Weak<Mutex<Shelf>>>,
     ) -> Self {
-        memory.clear();
         let start = aligned_start(&memory) + head.next_multiple_of(ALIGNMENT);
-        memory.resize(start - head, 0);
-        BodyBuffer { memory, start, len, capacity, pool }
+        let filled = start - head;
+        if memory.len() < filled {
+            memory.resize(filled, 0);
+        }
+        BodyBuffer { memory, start, filled, len, capacity, pool }
     }
 
     /// Bytes still to come.
     pub fn missing(&self) -> usize {
-        (self.start + self.len).saturating_sub(self.memory.len())
+        (self.start + self.len).saturating_sub(self.filled)
     }
 
     /// Room for some of the missing bytes, and for no others; none only when none are missing.
-    pub fn spare(&mut self) -> impl BufMut + '_ {
-        self.spare_beyond(0)
+    pub fn spare(&mut self) -> &mut [u8] {
+        self.spare_beyond(0, usize::MAX)
     }
 
-    /// The same, and for up to `beyond` bytes that follow the body: see [`BodyBuffer::take_surplus`].
-    pub(crate) fn spare_beyond(&mut self, beyond: usize) -> impl BufMut + '_ {
+    /// The same, and for up to `beyond` bytes that follow the body: see [`BodyBuffer::take_surplus`]. At most `limit` in all.
+    pub(crate) fn spare_beyond(&mut self, beyond: usize, limit: usize) -> &mut [u8] {
         self.make_room(1);
-        let room = (self.missing() + beyond).min(self.memory.capacity() - self.memory.len());
-        (&mut self.memory).limit(room)
+        let wanted = (self.missing() + beyond).min(limit);
+        let end = (self.filled + wanted).min(self.memory.capacity());
+        if self.memory.len() < end {
+            self.memory.resize(end.min(self.memory.len().max(self.filled + ZEROED)), 0);
+        }
+        let end = end.min(self.memory.len());
+        self.memory.get_mut(self.filled..end).unwrap_or_default()
+    }
+
+    /// `bytes` more have been written where they had [room](BodyBuffer::spare); more than that do not count.
+    pub fn advance(&mut self, bytes: usize) {
+        self.filled = self.filled.saturating_add(bytes).min(self.memory.len());
     }
 
     /// Moves what has arrived beyond the body to where it belongs.
     pub(crate) fn take_surplus(&mut self, rest: &mut BytesMut) {
         let end = self.start + self.len;
-        rest.extend_from_slice(self.memory.get(end..).unwrap_or_default());
-        self.memory.truncate(end);
+        rest.extend_from_slice(self.memory.get(end..self.filled).unwrap_or_default());
+        self.filled = self.filled.min(end);
     }
 
     /// The last `head` bytes before the body, once they have arrived.
     pub(crate) fn head(&self, head: usize) -> Option<&[u8]> {
-        self.memory.get(self.start - head..self.start)
+        self.memory.get(self.start - head..self.start).filter(|_| self.start <= self.filled)
     }
 
     /// Everything that has arrived from `head` bytes before the body on.
     pub(crate) fn arrived(&self, head: usize) -> &[u8] {
-        self.memory.get(self.start - head..).unwrap_or_default()
+        self.memory.get(self.start - head..self.filled).unwrap_or_default()
     }
 
     /// Adds bytes that have arrived; those beyond the body's length are left out.
     pub fn put(&mut self, bytes: &[u8]) {
         let bytes = bytes.get(..self.missing()).unwrap_or(bytes);
         self.make_room(bytes.len());
-        self.memory.extend_from_slice(bytes);
+        let known = self.memory.get_mut(self.filled..).unwrap_or_default();
+        let (over, behind) = bytes.split_at(bytes.len().min(known.len()));
+        if let Some(known) = known.get_mut(..over.len()) {
+            known.copy_from_slice(over);
+        }
+        self.memory.extend_from_slice(behind);
+        self.filled += bytes.len();
     }
 
     /// Memory for `more` bytes of the body: large steps, so that what has arrived is moved a few times at most.
     fn make_room(&mut self, more: usize) {
-        let needed = self.memory.len() + more.min(self.missing());
+        let needed = self.filled + more.min(self.missing());
         if needed <= self.memory.capacity() {
             return;
         }
         let capacity = (self.memory.capacity() * GROWTH).max(needed).min(self.capacity).max(needed);
+        self.memory.truncate(self.filled);
         self.memory.reserve_exact(capacity - self.memory.len());
         // The new place may be aligned in another way.
         let (old, new) = (self.start, aligned_start(&self.memory));
@@ -182,12 +210,13 @@ impl BodyBuffer {
             self.memory.drain(..old - new);
         }
         self.start = new;
+        self.filled = self.memory.len();
     }
 
     /// The bytes received so far, as a body whose memory returns to the pool with its last view.
     pub fn freeze(self) -> Bytes {
         let start = self.start;
-        let end = self.memory.len().min(start + self.len);
+        let end = self.filled.min(start + self.len);
         Bytes::from_owner(Recycled { memory: self.memory, pool: self.pool }).slice(start..end)
     }
 }
@@ -215,7 +244,7 @@ impl Drop for Recycled {
         let mut shelf = pool.lock().unwrap_or_else(PoisonError::into_inner);
         if shelf.bytes + memory.capacity() <= POOL_CAPACITY {
             shelf.bytes += memory.capacity();
-            shelf.free.push(memory);
+            shelf.free.entry(memory.capacity()).or_default().push(memory);
         }
     }
 }
@@ -251,14 +280,13 @@ mod tests {
         assert!(buffer.memory.capacity() <= FIRST_PIECE);
         let mut written = 0;
         while buffer.missing() > 0 {
-            let mut step = 0;
-            {
-                let mut spare = buffer.spare();
-                step += spare.remaining_mut();
-                spare.put_bytes(7, step);
-            }
+            let spare = buffer.spare();
+            spare.fill(7);
+            let step = spare.len();
+            buffer.advance(step);
             written += step;
             assert!(buffer.memory.capacity() <= FIRST_PIECE.max(GROWTH * (written + ALIGNMENT)));
+            assert!(buffer.memory.len() <= written + ALIGNMENT + ZEROED, "pages that nobody needs yet");
         }
         assert_eq!(written, 32 << 20);
         // Bytes beyond the end are nobody's.
@@ -268,6 +296,14 @@ mod tests {
         assert_eq!(body.as_ptr().align_offset(ALIGNMENT), 0);
     }
 
+    /// As if `bytes` were read from a socket.
+    fn write(buffer: &mut BodyBuffer, bytes: &[u8]) {
+        let spare = buffer.spare_beyond(100, bytes.len());
+        assert_eq!(spare.len(), bytes.len());
+        spare.copy_from_slice(bytes);
+        buffer.advance(bytes.len());
+    }
+
     #[test]
     fn what_is_read_around_a_body_can_be_told_from_it() {
         let pool = BufferPool::default();
@@ -275,10 +311,10 @@ mod tests {
             let mut buffer = pool.take_behind(head, len);
             assert_eq!(buffer.missing(), head + len);
             assert!(buffer.head(head).is_none() || head == 0);
-            buffer.spare_beyond(100).put_slice(&vec![1; head]);
+            write(&mut buffer, &vec![1; head]);
             assert_eq!(buffer.arrived(head), vec![1; head]);
-            buffer.spare_beyond(100).put_slice(&vec![2; len]);
-            buffer.memory.extend_from_slice(&[3; 100]);
+            write(&mut buffer, &vec![2; len]);
+            write(&mut buffer, &[3; 100]);
             assert_eq!((buffer.missing(), buffer.head(head)), (0, Some(&*vec![1; head])));
             let mut rest = BytesMut::new();
             buffer.take_surplus(&mut rest);
@@ -309,6 +345,20 @@ mod tests {
         let again = filled(&pool, 99_000);
         assert_eq!(pool.stats(), PoolStats { idle_bytes: 0, reused: 1, fresh: 1 });
         drop(again);
+    }
+
+    #[test]
+    fn a_body_has_nothing_of_the_one_whose_memory_it_got() {
+        let pool = BufferPool::default();
+        drop(filled(&pool, 100_000));
+        let mut buffer = pool.take_behind(64, 99_000);
+        assert_eq!((buffer.head(64), buffer.arrived(64)), (None, &[][..]));
+        buffer.put(&[1; 64]);
+        assert_eq!((buffer.head(64), buffer.missing()), (Some(&[1; 64][..]), 99_000));
+        write(&mut buffer, &[2; 10]);
+        buffer.put(&[3; 10]);
+        assert_eq!(buffer.freeze(), [[2; 10], [3; 10]].concat());
+        assert_eq!(pool.stats().reused, 1);
     }
 
     #[test]

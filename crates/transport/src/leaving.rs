@@ -37,8 +37,8 @@ const SINGLE_FRAMES: usize = 8;
 /// better: what it has written is on its way while the caller goes on.
 const FEW_FRAMES: usize = 16;
 
-/// Bytes a cork keeps back at most: a read of the peer's and a write of ours are worth their system calls by then.
-const CORKED_BYTES: usize = 64 * 1024;
+/// Bytes a cork keeps back at most: four frames of 64 KiB. Written one by one they woke the peer four times.
+const CORKED_BYTES: usize = 256 * 1024;
 
 /// How long a cork keeps anything back at most, twice over: the shortest time the runtime's timers know. A handler that
 /// computes for seconds after it has queued an answer does not hold the answer up.

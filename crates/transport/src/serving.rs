@@ -164,7 +164,7 @@ impl Lent for Serving {
             waker.wake();
         }
         // What waits for anything but bytes must not be called for them over and over.
-        if !socket.is_starved() {
+        if !socket.waits_for_bytes() {
             socket.take_back();
         }
     }

@@ -20,24 +20,32 @@ use tokio::runtime::Handle;
 
 use crate::loop_sockets::Place;
 
-/// Bytes read at once from a lent socket: who has more than this to send is better served by a thread of its own.
+/// Bytes of small packets read at once from a lent socket.
 const LENT_READ: usize = 64 * 1024;
 
 thread_local! {
-    /// What a lent socket is read into, on the thread of its loop. From here it is copied: a read buffer has no contents yet,
-    /// and would have to be filled with zeros, all of it for each small frame.
+    /// What small packets on a lent socket are read into, on the thread of its loop. From here they are copied: their buffer has no
+    /// contents yet, and would have to be filled with zeros, all of it for each small frame.
     static ARRIVED: RefCell<Vec<u8>> = const { RefCell::new(Vec::new()) };
 }
 
-/// Reads at most `room` bytes and appends them to `buffer`; how many.
-fn read_lent(mut stream: &std::net::TcpStream, room: usize, buffer: &mut ReadBuf<'_>) -> io::Result<usize> {
+/// Reads once and appends what came to `buffer`. Says how many bytes that were, and how many it could have been.
+fn read_lent(mut stream: &std::net::TcpStream, buffer: &mut ReadBuf<'_>) -> io::Result<(usize, usize)> {
+    let known = buffer.initialized().len() - buffer.filled().len();
+    if known > 0 {
+        // A body: its memory has contents.
+        let read = stream.read(buffer.initialize_unfilled_to(known))?;
+        buffer.advance(read);
+        return Ok((read, known));
+    }
+    let room = buffer.remaining().min(LENT_READ);
     ARRIVED.with_borrow_mut(|arrived| {
         if arrived.len() < room {
             arrived.resize(room, 0);
         }
         let read = stream.read(arrived.get_mut(..room).unwrap_or_default())?;
         buffer.put_slice(arrived.get(..read).unwrap_or_default());
-        Ok(read)
+        Ok((read, room))
     })
 }
 
@@ -62,8 +70,7 @@ fn read_told(stream: &TcpStream, buffer: &mut ReadBuf<'_>) -> io::Result<()> {
     if received.is_some() { Ok(()) } else { told }
 }
 
-/// Reads in one turn of the loop. A peer that has still more to send then is for the runtime, whose tasks give way to others: it
-/// must not keep the loop from everything else.
+/// Reads in one turn of the loop, which has other work, too, and calls again for the rest.
 const LENT_READS: u32 = 8;
 
 /// Both directions of a socket. Clones share it; it closes with the last of them.
@@ -76,8 +83,9 @@ struct Inner {
     mode: RwLock<Mode>,
     /// Somebody waits in the runtime until more can be written. Set under the lock.
     write_waits: AtomicBool,
-    /// A lent socket was read until there was nothing more, as far as is known. Not asked again until the loop sees bytes.
-    starved: AtomicBool,
+    /// A lent socket was read until there was nothing more, as far as is known, or as often as one turn is for. Not asked again
+    /// until the loop sees bytes.
+    rests: AtomicBool,
     /// Reads since the loop's turn began.
     reads: AtomicU32,
     /// It is the loop that polls, right now.
@@ -112,7 +120,7 @@ impl Socket {
         Socket(Arc::new(Inner {
             mode: RwLock::new(Mode::Runtime(Arc::new(stream))),
             write_waits: AtomicBool::new(false),
-            starved: AtomicBool::new(false),
+            rests: AtomicBool::new(false),
             reads: AtomicU32::new(0),
             in_turn: AtomicBool::new(false),
             handle: Handle::current(),
@@ -180,7 +188,7 @@ impl Socket {
 
     /// Forgets what the last read of the lent socket found.
     fn feed(&self) {
-        self.0.starved.store(false, Ordering::Relaxed);
+        self.0.rests.store(false, Ordering::Relaxed);
         self.0.reads.store(0, Ordering::Relaxed);
     }
 
@@ -194,9 +202,9 @@ impl Socket {
         self.0.in_turn.store(false, Ordering::Relaxed);
     }
 
-    /// Whether it is lent, and was read until there was nothing more.
-    pub(crate) fn is_starved(&self) -> bool {
-        self.0.starved.load(Ordering::Relaxed) && matches!(*self.mode(), Mode::Lent(_))
+    /// Whether it is lent, and whoever reads it waits for bytes, with which the loop calls.
+    pub(crate) fn waits_for_bytes(&self) -> bool {
+        self.0.rests.load(Ordering::Relaxed) && matches!(*self.mode(), Mode::Lent(_))
     }
 
     /// The socket as the runtime sees it, for those who wait for something special. It is not lent as long as they have it.
@@ -273,20 +281,19 @@ impl AsyncRead for Socket {
                 }
             },
             Mode::Lent(lent) => loop {
-                let room = buffer.remaining().min(LENT_READ);
-                let enough = self.0.reads.fetch_add(1, Ordering::Relaxed) >= LENT_READS;
-                if enough || self.0.starved.load(Ordering::Relaxed) {
+                if self.0.rests.load(Ordering::Relaxed) {
                     return Poll::Pending;
                 }
-                match read_lent(&lent.stream, room, buffer) {
-                    Ok(read) => {
+                let is_last = self.0.reads.fetch_add(1, Ordering::Relaxed) + 1 >= LENT_READS;
+                match read_lent(&lent.stream, buffer) {
+                    Ok((read, room)) => {
                         // What fills less than the room has been all; the end is seen by reading again.
-                        self.0.starved.store(read > 0 && read < room, Ordering::Relaxed);
+                        self.0.rests.store(is_last || (read > 0 && read < room), Ordering::Relaxed);
                         return Poll::Ready(Ok(()));
                     }
                     Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
                     Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
-                        self.0.starved.store(true, Ordering::Relaxed);
+                        self.0.rests.store(true, Ordering::Relaxed);
                         return Poll::Pending;
                     }
                     Err(error) => return Poll::Ready(Err(error)),
@@ -378,8 +385,10 @@ mod tests {
             socket.end_turn();
             reads
         };
-        assert_eq!(turn(&mut socket), LENT_READS);
-        assert!(!socket.is_starved(), "so that it is taken back");
+        for _ in 0..2 {
+            assert_eq!(turn(&mut socket), LENT_READS);
+            assert!(socket.waits_for_bytes(), "it is not taken back, the loop calls again");
+        }
         socket.take_back();
         assert_eq!(turn(&mut socket), 0, "what the runtime has is not for the loop");
     }

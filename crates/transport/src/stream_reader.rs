@@ -256,8 +256,7 @@ impl<R: Source> Reader<R> {
         }
         while body.missing() > 0 {
             let turn = turns::bytes();
-            let mut spare = body.spare_beyond(BEHIND_BODY).limit(turn);
-            let read = self.read.read_buf(&mut spare);
+            let read = self.read.read(body.spare_beyond(BEHIND_BODY, turn));
             let Some(received) = self.silence.limit(self.idle_timeout, read).await else {
                 return Err(silent());
             };
@@ -265,6 +264,7 @@ impl<R: Source> Reader<R> {
             if received == 0 {
                 return Ok(None);
             }
+            body.advance(received);
             self.path.link.note_life();
             if received == turn {
                 tokio::task::yield_now().await;
@@ -291,15 +291,16 @@ impl<R: Source> Reader<R> {
     async fn read_ahead(&mut self, head: usize, len: usize) -> io::Result<Option<bool>> {
         let mut body = self.path.link.pool.take_behind(head, len);
         let patience = self.idle_timeout.map_or(BUSY_PAUSE, |limit| limit.min(BUSY_PAUSE));
-        let mut spare = body.spare_beyond(BEHIND_BODY);
-        let Some(received) = self.silence.limit(Some(patience), self.read.read_buf(&mut spare)).await else {
+        let read = self.read.read(body.spare_beyond(BEHIND_BODY, usize::MAX));
+        let Some(received) = self.silence.limit(Some(patience), read).await else {
             self.expected = None;
             return Ok(None);
         };
-        drop(spare);
-        if received? == 0 {
+        let received = received?;
+        if received == 0 {
             return Ok(Some(false));
         }
+        body.advance(received);
         self.path.link.note_life();
         let is_expected = |start: &&[u8]| {
             let header = start.first_chunk().and_then(|header| Header::decode(header).ok());

@@ -3,7 +3,7 @@ use nnrp::wire::{
 };
 use nnrp::{FrameKey, Received, Reply};
 
-use super::harness::{Kind, bulky, frame, session, soon, text_of, text_result};
+use super::harness::{Ends, Kind, bulky, frame, session, soon, text_of, text_result};
 
 pub(crate) async fn a_frame_comes_back(kind: Kind) {
     let ends = session(kind).await;
@@ -110,17 +110,22 @@ pub(crate) async fn megabytes_go_both_ways_at_once(kind: Kind) {
 
 /// What a packet looks like is guessed from the one before it; whether it was guessed right must not show.
 pub(crate) async fn frames_of_changing_sizes_arrive_whole_and_aligned(kind: Kind) {
+    exchange_changing_sizes(&session(kind).await, || ()).await;
+}
+
+/// Sends frames and results whose sizes are what was expected or not, alone and together. `before_each` runs before each of these.
+pub(crate) async fn exchange_changing_sizes(ends: &Ends, before_each: impl Fn()) {
     const SIZES: [usize; 16] = [
         70_000, 70_000, 70_000, 70_001, 70_001, 5, 5, 70_001, 100_000, 100_000, 20_000, 20_000, 20_000,
         300_000, 70_000, 70_000,
     ];
-    let ends = session(kind).await;
     let bytes_of = |id: u32, size: usize| -> Vec<u8> {
         (0..size).map(|at| u8::try_from((at * 7 + id as usize) % 251).unwrap()).collect()
     };
     let mut next = 1;
     for in_flight in [1, 4] {
         for sizes in SIZES.chunks(in_flight) {
+            before_each();
             let first = next;
             for size in sizes {
                 let payload = TypedPayload::opaque_bytes(bytes_of(next, *size));
