@@ -247,7 +247,7 @@ impl Connection {
         self.shared().events.subscribe()
     }
 
-    /// Changes whenever a submit that is held back may be worth another try.
+    /// Changes, from now on, whenever a submit that is held back may be worth another try. The number means nothing.
     pub fn credit_changes(&self) -> watch::Receiver<u64> {
         self.shared().credit.subscribe()
     }

@@ -38,7 +38,7 @@ pub(crate) enum Standing {
 pub(crate) struct Path {
     pub(crate) link: Arc<Link>,
     side: Side,
-    /// What it carried first.
+    /// What it carried first. Where a session has joined, the empty rest of a raw connection, which goes with the path.
     first: Arc<Shared>,
     /// The session that came here from elsewhere.
     joined: OnceLock<Arc<Shared>>,

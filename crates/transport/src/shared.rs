@@ -73,7 +73,7 @@ pub(crate) struct Shared {
     pub(crate) flow_updates: Subscribers<(Packet, FlowUpdateMetadata)>,
     pub(crate) cancels: Subscribers<FrameKey>,
     pub(crate) events: Subscribers<SessionEvent>,
-    /// [`Machine::credit_changes`], for submits that wait.
+    /// For submits that wait: moves with [`Machine::credit_changes`] while anybody has subscribed. The number means nothing.
     pub(crate) credit: watch::Sender<u64>,
     credit_told: AtomicU64,
     pub(crate) ended: watch::Sender<Option<Closed>>,
@@ -427,7 +427,7 @@ impl Shared {
             self.write_room.give_back(room);
         }
         match done {
-            Err(CommandError::State { .. }) if self.is_ended() => Err(self.until_ended().await.into()),
+            Err(_) if self.is_ended() => Err(self.until_ended().await.into()),
             done => Ok(done?),
         }
     }

@@ -58,6 +58,7 @@ const MUCH: usize = 16 * 1024;
 
 /// Reads once what the runtime says is there. Less than there is room for has been all: the runtime is told to wait for the
 /// next bytes, which saves the system call that finds nothing. Whatever comes after the read counts as new.
+/// (So does what is behind urgent data, where reads end early: nobody here sends any.)
 fn read_told(stream: &TcpStream, buffer: &mut ReadBuf<'_>) -> io::Result<()> {
     let room = buffer.remaining();
     let mut received = None;

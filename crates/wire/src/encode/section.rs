@@ -181,18 +181,18 @@ impl Section {
         let count = self.tiles.len();
         let codecs = if self.is_mixed() { count } else { 0 };
         let tables = TensorSectionDesc::LEN + codecs + count * 4;
-        let (mut small, mut payload) = (tables, 0_u64);
+        let (mut small, mut zeros, mut payload) = (tables, 0, 0_u64);
         for tile in &self.tiles {
             small += copied_bytes(tile);
             payload += tile.len() as u64;
         }
         let stride = self.payload_stride_bytes as usize;
         if stride > 0 {
-            let zeros = self.tiles.iter().map(|tile| stride.saturating_sub(tile.len()));
-            small = zeros.fold(small, usize::saturating_add);
+            let slots = self.tiles.iter().map(|tile| stride.saturating_sub(tile.len()));
+            zeros = slots.fold(0, usize::saturating_add);
             payload = stride as u64 * count as u64;
         }
-        Measure { small, bytes: tables as u64 + payload }
+        Measure { small, zeros, bytes: tables as u64 + payload }
     }
 }
 
@@ -220,37 +220,44 @@ impl From<SectionView> for Section {
     }
 }
 
+/// Zeros of wide slots for which there is room before they are written. Beyond it they come with what they belong to.
+const ZEROS_BEFOREHAND: usize = 64 * 1024;
+
 /// What something takes of a packet.
 #[derive(Clone, Copy)]
 struct Measure {
-    /// Of the small buffer.
+    /// Of the small buffer, without the zeros of slots.
     small: usize,
+    /// Those.
+    zeros: usize,
     /// Of the body.
     bytes: u64,
 }
 
 /// What sections take that begin at byte `start` of the body, padding included.
 fn measure_all(start: u64, sections: &[Section]) -> Measure {
-    let mut all = Measure { small: 0, bytes: 0 };
+    let mut all = Measure { small: 0, zeros: 0, bytes: 0 };
     for section in sections {
         let padding = (start + all.bytes).wrapping_neg() % 8;
         let own = section.measure();
-        all.small = all.small.saturating_add(own.small + padding as usize);
+        all.small += own.small + padding as usize;
+        all.zeros = all.zeros.saturating_add(own.zeros);
         all.bytes = all.bytes.saturating_add(own.bytes + padding);
     }
     all
 }
 
-/// Small bytes of a plain body, exactly: a buffer that is full when it is done needs no account of its room. None of a body that
-/// will be refused for its length.
+/// Small bytes of a plain body, exactly: a buffer that is full when it is done needs no account of its room. 0 if it is not worth
+/// it, or will be refused for its length.
 pub(super) fn plain_small_bytes(camera: &Bytes, tile_index: &Bytes, sections: &[Section]) -> usize {
     let index_at = camera.len().next_multiple_of(8);
     let start = (index_at + tile_index.len()) as u64;
     let sections = measure_all(start, sections);
-    if u32::try_from(start + sections.bytes).is_err() {
+    if sections.zeros > ZEROS_BEFOREHAND || u32::try_from(start.saturating_add(sections.bytes)).is_err() {
         return 0;
     }
-    copied_bytes(camera) + index_at - camera.len() + copied_bytes(tile_index) + sections.small
+    let before = copied_bytes(camera) + index_at - camera.len() + copied_bytes(tile_index);
+    before + sections.small + sections.zeros
 }
 
 /// Writes sections one after the other, each at a multiple of 8 of the body.
@@ -259,7 +266,10 @@ pub(super) fn write_all(
     tile_count: u16,
     writer: &mut PieceWriter,
 ) -> Result<(), WireError> {
-    // Before a byte of them is written: the zeros of wide slots would be gigabytes of memory.
+    // Before a byte of them is written: the zeros of wide slots may be gigabytes of memory.
+    if sections.iter().any(|section| section.payload_stride_bytes > 0) {
+        sections.iter().try_for_each(|section| section.desc().map(drop))?;
+    }
     let start = writer.position() as u64;
     let end = start.saturating_add(measure_all(start, sections).bytes);
     if u32::try_from(end).is_err() {
