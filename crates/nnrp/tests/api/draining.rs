@@ -96,11 +96,12 @@ pub(crate) async fn a_listener_without_sessions_stays_to_say_why_while_another_o
     let idle = Server::start(kind, ServerConfig::new()).await;
     client.send(&frame(1)).await.unwrap();
     let submit = soon("a frame", session.recv()).await.unwrap().unwrap();
-    let accepting = idle.listener.accept();
+    let (accepting, busy_accepting) = (idle.listener.accept(), server.listener.accept());
     let both = [server.listener.clone(), idle.listener.clone()];
     let drain = Listener::drain_all(&both, PATIENCE, "maintenance");
     let late = async {
         assert!(accepting.await.is_none());
+        assert!(busy_accepting.await.is_none(), "each begins when its task runs");
         for _ in 0..3 {
             let refused = soon("the refusal", idle.dial(kind, ClientConfig::new())).await;
             let Err(DialError::Handshake(HandshakeError::Refused(failure))) = refused else {
