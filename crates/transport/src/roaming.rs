@@ -9,10 +9,12 @@ use std::cell::{Cell, RefCell};
 use std::collections::VecDeque;
 use std::pin::Pin;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError, TryLockError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll, Wake, Waker};
 
 use tokio::runtime::Handle;
+
+use crate::serving::enter;
 
 /// Tasks polled in a row on the thread of a loop. What has more to do is for the runtime: it must not keep the loop from everything
 /// else.
@@ -189,15 +191,7 @@ impl Roaming {
 
     /// The slot, unless somebody else has it: then the task in the runtime is called afterwards.
     fn enter(&self) -> Option<MutexGuard<'_, Slot>> {
-        let free = |slot: Result<_, TryLockError<_>>| match slot {
-            Ok(slot) => Some(slot),
-            Err(TryLockError::Poisoned(poisoned)) => Some(PoisonError::into_inner(poisoned)),
-            Err(TryLockError::WouldBlock) => None,
-        };
-        free(self.slot.try_lock()).or_else(|| {
-            self.again.store(true, Ordering::SeqCst);
-            free(self.slot.try_lock())
-        })
+        enter(&self.slot, &self.again)
     }
 
     fn task(&self) -> MutexGuard<'_, Option<Waker>> {

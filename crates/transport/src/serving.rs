@@ -38,6 +38,20 @@ pub(crate) struct Serving {
     handle: Handle,
 }
 
+/// What is in `slot`, unless somebody else has it. Who has it looks at `again` once the slot is free: either we find it free, or that
+/// one finds that we asked.
+pub(crate) fn enter<'a, T>(slot: &'a Mutex<T>, again: &AtomicBool) -> Option<MutexGuard<'a, T>> {
+    let free = |slot: Result<_, TryLockError<_>>| match slot {
+        Ok(slot) => Some(slot),
+        Err(TryLockError::Poisoned(poisoned)) => Some(PoisonError::into_inner(poisoned)),
+        Err(TryLockError::WouldBlock) => None,
+    };
+    free(slot.try_lock()).or_else(|| {
+        again.store(true, Ordering::SeqCst);
+        free(slot.try_lock())
+    })
+}
+
 #[derive(Default)]
 struct Slot {
     reading: Option<Reading>,
@@ -88,15 +102,7 @@ impl Serving {
 
     /// The slot, unless somebody else has it: then that one polls once more, or sees to it.
     fn enter(&self) -> Option<MutexGuard<'_, Slot>> {
-        let free = |slot: Result<_, TryLockError<_>>| match slot {
-            Ok(slot) => Some(slot),
-            Err(TryLockError::Poisoned(poisoned)) => Some(PoisonError::into_inner(poisoned)),
-            Err(TryLockError::WouldBlock) => None,
-        };
-        free(self.slot.try_lock()).or_else(|| {
-            self.again.store(true, Ordering::SeqCst);
-            free(self.slot.try_lock())
-        })
+        enter(&self.slot, &self.again)
     }
 
     fn exit(&self, slot: MutexGuard<'_, Slot>) {
