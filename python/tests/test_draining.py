@@ -4,12 +4,10 @@ import asyncio
 import contextlib
 import os
 import signal
-import sys
-import textwrap
 import time
 from collections import Counter
-from pathlib import Path
 
+import programs
 import pytest
 from frames import STEP, echo, frame
 from networks import Network
@@ -153,12 +151,7 @@ async def test_closing_the_listener_ends_it_too(network):
 
 
 SERVER = """
-import asyncio, sys
-from networks import Network
-from nnrp.adapters import DevelopmentCertificate
-from nnrp.server import ServerProfile, serve_sessions
-
-network = Network(sys.argv[1], DevelopmentCertificate(sys.argv[2].encode(), sys.argv[3].encode()))
+from nnrp.server import serve_sessions
 
 async def handle(session):
     while True:
@@ -177,7 +170,7 @@ asyncio.run(main())
 
 
 async def busy_client(network, port, counts, under_load):
-    """Submit frames until the session ends, and account for every one of them."""
+    """Submit frames until the session ends and account for each one; be at `under_load` with 30 answered."""
     async with network.dial(port, requested_session_id=0) as client:
 
         async def submit():
@@ -189,6 +182,7 @@ async def busy_client(network, port, counts, under_load):
 
         submitting = asyncio.create_task(submit())
         answered = set()
+        meeting = None
         with contextlib.suppress(NnrpConnectionClosedError):
             while True:
                 result = await client.receive_result(STEP)
@@ -197,32 +191,27 @@ async def busy_client(network, port, counts, under_load):
                 if result.is_push:
                     assert result.sections[0].payload_slices()[0] == b"x" * (result.frame_id % 5000)
                     counts["results"] += 1
-                    if counts["results"] == 100:
-                        under_load.set()
+                    if len(answered) == 30:
+                        meeting = asyncio.create_task(under_load.wait())
                 else:
                     assert result.drop_reason is ResultHintReason.SERVER_BUSY
                     counts["refused"] += 1
         await asyncio.wait_for(submitting, STEP)
+        await meeting
 
 
-async def test_a_server_under_load_that_gets_sigterm_loses_nothing(network, certificate):
-    environment = {**os.environ, "PYTHONPATH": os.pathsep.join([str(Path(__file__).parent), *sys.path])}
-    keys = (certificate.certificate.decode(), certificate.private_key.decode())
-    server = await asyncio.create_subprocess_exec(
-        *(sys.executable, "-W", "error", "-c", textwrap.dedent(SERVER), network.transport, *keys),
-        stdout=asyncio.subprocess.PIPE,
-        env=environment,
-    )
-    port = int(await asyncio.wait_for(server.stdout.readline(), 30))
+async def test_a_server_under_load_that_gets_sigterm_loses_nothing(network):
     counts = Counter()
-    under_load = asyncio.Event()
-    clients = [asyncio.create_task(busy_client(network, port, counts, under_load)) for _ in range(3)]
-    await asyncio.wait_for(under_load.wait(), 30)
-    server.send_signal(signal.SIGTERM)
-    told = time.monotonic()
-    await asyncio.wait_for(asyncio.gather(*clients), 30)
-    out, _ = await asyncio.wait_for(server.communicate(), 30)
-    assert server.returncode == 0
-    assert time.monotonic() - told < 25
+    under_load = asyncio.Barrier(4)  # three clients and this test
+    async with programs.server(SERVER, network) as (server, port):
+        async with asyncio.timeout(30), asyncio.TaskGroup() as clients:
+            for _ in range(3):
+                clients.create_task(busy_client(network, port, counts, under_load))
+            await under_load.wait()
+            server.send_signal(signal.SIGTERM)
+            told = time.monotonic()
+        out, errors = await asyncio.wait_for(server.communicate(), 30)
+        assert (server.returncode, errors) == (0, b"")
+        assert time.monotonic() - told < 25
     assert counts["results"] + counts["refused"] == counts["submitted"], counts
     assert b"dropped=0" in out, out
