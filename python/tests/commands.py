@@ -9,8 +9,7 @@ import sys
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 
-PATIENCE = 30
-"""Seconds for an interpreter to start, and to end, on a busy machine."""
+from programs import PATIENCE, running
 
 COMMAND = (sys.executable, "-W", "error", "-m", "nnrp")
 
@@ -61,7 +60,7 @@ class Commands:
     @asynccontextmanager
     async def serve(self, handler, *arguments):
         """Run `nnrp serve` until the end of the block; it is killed if it does not end."""
-        process = await asyncio.create_subprocess_exec(
+        starting = running(
             *self.line("serve", handler, "--port", "0", "--log-format", "json", *arguments),
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
@@ -70,8 +69,8 @@ class Commands:
             env=self.environment(),
             limit=1 << 20,
         )
-        served = Served(process)
-        try:
+        async with starting as process:
+            served = Served(process)
             transports = 1 if {"--plain", "off"} & set(arguments) else 2
             while len(served.addresses) < transports:
                 record = await served.record()
@@ -79,10 +78,6 @@ class Commands:
                 if "address" in record:
                     served.addresses[record["transport"]] = record["address"]
             yield served
-        finally:
-            if process.returncode is None:
-                process.kill()
-            await process.communicate()
 
 
 @dataclass

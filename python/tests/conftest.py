@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import hypothesis  # noqa: F401  # its plugin would import it after the last test, where CPython 3.11 may fail
 import pytest
 from commands import APP, Commands
+from leftovers import pytest_runtest_makereport, pytest_runtest_protocol  # noqa: F401  # hooks
 from networks import TRANSPORTS, Network
 
 from nnrp.adapters import DevelopmentCertificate, create_development_certificate

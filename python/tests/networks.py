@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
-from contextlib import asynccontextmanager
+import random
+import socket
+from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -33,6 +35,19 @@ if TYPE_CHECKING:
 
 HOST = "127.0.0.1"
 TRANSPORTS = ("quic", "tcp", "tls")
+
+TOLD_PORTS = range(20_000, 30_000)
+"""Of these the system gives none to those who ask for any port, so that what is free stays free."""
+
+
+def free_port() -> int:
+    """A port that is free on TCP and on UDP, for programs that have to be told one."""
+    for port in random.sample(TOLD_PORTS, len(TOLD_PORTS)):
+        with suppress(OSError), socket.create_server((HOST, port)):
+            with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as datagrams:
+                datagrams.bind((HOST, port))
+            return port
+    raise OSError("no port is free")
 
 
 @dataclass(frozen=True)

@@ -5,7 +5,7 @@ import os
 import subprocess
 import sys
 import textwrap
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 
 PREAMBLE = """
@@ -51,22 +51,31 @@ def run(program, transport):
 
 
 @asynccontextmanager
+async def running(*command, **options):
+    """A process that does not outlive the block: what a test leaves behind makes others fail."""
+    process = await asyncio.create_subprocess_exec(*map(str, command), **options)
+    try:
+        yield process
+    finally:
+        if process.returncode is None:
+            with suppress(ProcessLookupError):  # it has just ended by itself
+                process.kill()
+        await process.communicate()  # closes the pipes, too
+
+
+@asynccontextmanager
 async def server(program, network):
     """A program that serves, and the port that is its first line; it is killed if it does not end."""
     keys = (network.certificate.certificate.decode(), network.certificate.private_key.decode())
-    process = await asyncio.create_subprocess_exec(
+    starting = running(
         *command(program, network.transport, *keys),
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         env=ENVIRONMENT,
     )
-    try:
+    async with starting as process:
         port = await asyncio.wait_for(process.stdout.readline(), PATIENCE)
         if not port:
             raise AssertionError((await process.stderr.read()).decode())
         yield process, int(port)
-    finally:
-        if process.returncode is None:
-            process.kill()
-            await process.wait()

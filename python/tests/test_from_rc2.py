@@ -2,12 +2,12 @@
 
 import os
 import re
-import socket
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
+from networks import free_port
 
 PAGE = Path(__file__).parents[2] / "docs" / "from-rc2.md"
 PROGRAMS = dict(re.findall(r"<!-- (\w+) -->\n```python\n(.*?)```", PAGE.read_text(), re.DOTALL))
@@ -15,10 +15,8 @@ EXPECTED = "(3, 7) [b'left', b'right']"
 
 
 def output(interpreter, program, tmp_path):
-    with socket.create_server(("127.0.0.1", 0)) as free:
-        port = free.getsockname()[1]
     path = tmp_path / "program.py"
-    path.write_text(PROGRAMS[program].replace("PORT = 4533", f"PORT = {port}"))
+    path.write_text(PROGRAMS[program].replace("PORT = 4533", f"PORT = {free_port()}"))
     done = subprocess.run([interpreter, path], capture_output=True, text=True, timeout=50, check=False)
     return done.stdout.strip() or done.stderr
 

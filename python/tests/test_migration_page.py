@@ -2,11 +2,11 @@
 
 import asyncio
 import re
-import socket
 from pathlib import Path
 
 import pytest
 from frames import STEP, frame
+from networks import free_port
 
 from nnrp import adapters, client, errors, server
 from nnrp.adapters import create_quic_client_configuration
@@ -24,12 +24,7 @@ def program(tmp_path, monkeypatch, certificate):
     (tmp_path / "cert.pem").write_bytes(certificate.certificate)
     (tmp_path / "key.pem").write_bytes(certificate.private_key)
     monkeypatch.chdir(tmp_path)
-    with (
-        socket.create_server(("127.0.0.1", 0)) as tcp,
-        socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as quic,
-    ):
-        quic.bind(("127.0.0.1", 0))
-        ports = {"4433": quic.getsockname()[1], "4434": tcp.getsockname()[1], "0.0.0.0": "127.0.0.1"}  # noqa: S104
+    ports = {"4433": free_port(), "4434": free_port(), "0.0.0.0": "127.0.0.1"}  # noqa: S104
 
     async def handle(session):
         async for received in session:

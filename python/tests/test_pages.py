@@ -9,31 +9,30 @@ import asyncio
 import os
 import re
 import shlex
-import socket
 import sys
+from contextlib import AsyncExitStack
 from pathlib import Path
 
 import pytest
+from networks import free_port
+from programs import PATIENCE, running
 
 ROOT = Path(__file__).parents[2]
 BLOCK = re.compile(r"(?:<!-- (file|change|runs)(?: (\S+))? -->\n)?```(\w+)\n(.*?)```", re.DOTALL)
 ENVIRONMENT = {**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, sys.path))}
-PATIENCE = 30
 
 
 def blocks_of(page):
     return BLOCK.findall((ROOT / "docs" / page).read_text(encoding="utf-8"))
 
 
-async def start(folder, *arguments):
-    return await asyncio.create_subprocess_exec(
-        sys.executable, *arguments, cwd=folder, env=ENVIRONMENT, stdout=asyncio.subprocess.PIPE
-    )
+def start(folder, *arguments):
+    return running(sys.executable, *arguments, cwd=folder, env=ENVIRONMENT, stdout=asyncio.subprocess.PIPE)
 
 
 async def printed(folder, *arguments):
-    process = await start(folder, *arguments)
-    out, _ = await asyncio.wait_for(process.communicate(), PATIENCE)
+    async with start(folder, *arguments) as process:
+        out, _ = await asyncio.wait_for(process.communicate(), PATIENCE)
     assert process.returncode == 0, arguments
     return out.decode()
 
@@ -53,10 +52,10 @@ async def test_a_program_prints_what_its_page_says(page, tmp_path):
 class Reader:
     """Does in a folder what the tutorial says."""
 
-    def __init__(self, folder):
-        with socket.create_server(("127.0.0.1", 0)) as probe:
-            self.port = str(probe.getsockname()[1])
+    def __init__(self, folder, processes):
+        self.port = str(free_port())
         self.folder = folder
+        self.processes = processes
         self.server = None
         self.output = ""
 
@@ -80,7 +79,7 @@ class Reader:
             assert program == "python", line
         if arguments == ["server.py"]:
             await self.stop()
-            self.server = await start(self.folder, *arguments)
+            self.server = await self.processes.enter_async_context(start(self.folder, *arguments))
             said = await asyncio.wait_for(self.server.stdout.readline(), PATIENCE)
             assert said.split()[-1].decode() == self.port
         else:
@@ -99,9 +98,9 @@ def of_others(line):
 
 
 async def test_the_tutorial_can_be_followed(tmp_path):
-    reader = Reader(tmp_path)
     shown = 0
-    try:
+    async with AsyncExitStack() as processes:
+        reader = Reader(tmp_path, processes)
         for kind, name, language, text in blocks_of("tutorial.md"):
             if kind == "file":
                 reader.save(name, text)
@@ -116,7 +115,6 @@ async def test_the_tutorial_can_be_followed(tmp_path):
                 mask, shown = text, shown + 1
         assert shown == 1
         assert reader.output == mask, "over QUIC it is the same"
-    finally:
         await reader.stop()
 
 

@@ -2,12 +2,13 @@
 
 import asyncio
 import re
-import socket
 import sys
 from pathlib import Path
 
 import pytest
-from test_pages import ENVIRONMENT, PATIENCE, printed
+from networks import free_port
+from programs import PATIENCE, running
+from test_pages import ENVIRONMENT, printed
 
 README = (Path(__file__).parents[2] / "README.md").read_text(encoding="utf-8")
 PROGRAM = re.compile(r"<!-- runs as \S+/(\w+\.py) -->\n```python\n(.*?)```", re.DOTALL)
@@ -38,36 +39,29 @@ def changed(name, code, port):
 
 @pytest.mark.parametrize("transport", ["quic", "tls"])
 async def test_the_programs_of_the_readme_run_encrypted(transport, tmp_path):
-    with socket.create_server(("127.0.0.1", 0)) as probe:
-        port = str(probe.getsockname()[1])
+    port = str(free_port())
     (tmp_path / "make.py").write_text(CERTIFICATE.search(README)[1])
     await printed(tmp_path, "make.py")
     for side, code in replacements(transport).items():
         (tmp_path / f"{side}.py").write_text(changed(f"{side}.py", code, port))
-    server = await asyncio.create_subprocess_exec(
-        sys.executable, "server.py", cwd=tmp_path, env=ENVIRONMENT, stderr=asyncio.subprocess.PIPE
-    )
-    try:
+    async with started("server.py", tmp_path) as server:
         async with asyncio.timeout(PATIENCE):
             assert await until_served(tmp_path) == "(3, 7) [b'left', b'right']\n"
-    finally:
-        server.terminate()
-        await server.communicate()
+            server.terminate()
+            assert await server.communicate() == (b"", b"")
     assert server.returncode == 0
+
+
+def started(program, folder):
+    pipe = asyncio.subprocess.PIPE
+    return running(sys.executable, program, cwd=folder, env=ENVIRONMENT, stdout=pipe, stderr=pipe)
 
 
 async def until_served(folder):
     """What the client prints once the server is there."""
     while True:
-        client = await asyncio.create_subprocess_exec(
-            sys.executable,
-            "client.py",
-            cwd=folder,
-            env=ENVIRONMENT,
-            stdout=asyncio.subprocess.PIPE,
-            stderr=asyncio.subprocess.PIPE,
-        )
-        out, err = await client.communicate()
+        async with started("client.py", folder) as client:
+            out, err = await client.communicate()
         if client.returncode == 0:
             return out.decode()
         assert b"refused" in err or b"NnrpConnect" in err or b"cannot connect" in err, err.decode()

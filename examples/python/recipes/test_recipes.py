@@ -2,13 +2,12 @@
 
 import asyncio
 import importlib.util
-import os
 import re
-import sys
 from pathlib import Path
 
 import numpy as np
 import pytest
+from processes import PATIENCE, line, running
 
 from nnrp.adapters import create_tcp_client_configuration
 from nnrp.arrays import tensor_section
@@ -17,11 +16,6 @@ from nnrp.client import SubmitRequest, dial_client
 HERE = Path(__file__).resolve().parent
 PAGE = HERE.parents[2] / "docs" / "recipes.md"
 SHOWN = dict(re.findall(r"<!-- runs as \S*/(\w+)\.py -->\n```python\n(.*?)```", PAGE.read_text(), re.DOTALL))
-ENVIRONMENT = {
-    **os.environ,
-    "PYTHONPATH": os.pathsep.join((str(HERE.parent), os.environ.get("PYTHONPATH", ""))),
-}
-PATIENCE = 30
 
 
 def needs(recipe):
@@ -72,12 +66,8 @@ async def test_every_frame_gets_an_answer(recipe):
     needs(recipe)
     if recipe == "serving":
         pytest.skip("the part that the others share")
-    server = await asyncio.create_subprocess_exec(
-        sys.executable, "-m", f"recipes.{recipe}", "0", stdout=asyncio.subprocess.PIPE, env=ENVIRONMENT
-    )
-    try:
-        line = await asyncio.wait_for(server.stdout.readline(), PATIENCE)
-        port = int(re.search(rb"\d+", line).group())
+    async with running(f"recipes.{recipe}", "0") as server:
+        port = int(re.search(r"\d+", await line(server)).group())
         first, second = await asyncio.gather(burst(port, 20), burst(port, 20))
         for one, other in zip(first, second, strict=True):
             if one is None or other is None:
@@ -89,7 +79,3 @@ async def test_every_frame_gets_an_answer(recipe):
         assert any(outputs is not None for outputs in first)
         server.terminate()
         assert await asyncio.wait_for(server.wait(), PATIENCE) == 0
-    finally:
-        if server.returncode is None:
-            server.kill()
-            await server.wait()

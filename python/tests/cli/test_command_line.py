@@ -8,7 +8,7 @@ from importlib import import_module
 from pathlib import Path
 
 import pytest
-from commands import PATIENCE
+from programs import PATIENCE
 
 import nnrp
 

@@ -7,6 +7,7 @@ import urllib.error
 import urllib.request
 
 import pytest
+from programs import running
 
 from nnrp.adapters import create_tcp_client_configuration
 from nnrp.client import SubmitRequest, TypedPayload, dial_client
@@ -155,15 +156,16 @@ def test_a_key_log_needs_a_file(commands):
 
 
 async def test_text_logs_are_lines_for_people(commands):
-    process = await asyncio.create_subprocess_exec(
+    starting = running(
         *commands.line("serve", "app:broken", "--plain", "--port", "0"),
         stderr=asyncio.subprocess.PIPE,
         cwd=commands.folder,
         env=commands.environment(),
     )
-    line = (await asyncio.wait_for(process.stderr.readline(), STEP)).decode()
-    process.terminate()
-    _, rest = await asyncio.wait_for(process.communicate(), STEP)
+    async with starting as process:
+        line = (await asyncio.wait_for(process.stderr.readline(), STEP)).decode()
+        process.terminate()
+        _, rest = await asyncio.wait_for(process.communicate(), STEP)
     assert line.split(maxsplit=2)[1:] == ["INFO", line.split(maxsplit=2)[2]]
     assert " serves app:broken over TCP" in line
     assert "draining 0 sessions" in rest.decode()
