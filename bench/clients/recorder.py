@@ -9,6 +9,8 @@ import time
 from collections.abc import Awaitable, Callable
 from pathlib import Path
 
+#: How long a warm-up may go on beyond its time until every place of every window was used once.
+WARM_UP_PATIENCE_SECONDS = 2.0
 #: How long what is in flight may take at the end.
 DRAIN_SECONDS = 10.0
 
@@ -44,6 +46,8 @@ class Recorder:
 
     def __init__(self, options: argparse.Namespace) -> None:
         self._begin = time.perf_counter() + options.warm_up
+        self._patience = self._begin + WARM_UP_PATIENCE_SECONDS
+        self._cold = options.sessions * options.in_flight
         self._seconds = options.seconds
         self._end = 0.0
         self._latencies: list[float] = []
@@ -53,7 +57,8 @@ class Recorder:
         """Note a result whose frame left at ``sent``; return whether to send another one."""
         now = time.perf_counter()
         if not self._end:
-            if now >= self._begin:
+            self._cold -= 1
+            if now >= self._begin and (self._cold <= 0 or now >= self._patience):
                 self._begin, self._end = now, now + self._seconds
                 say({"mark": "begin"})
             return True

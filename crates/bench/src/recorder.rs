@@ -10,7 +10,10 @@ use crate::options::Options;
 
 /// Every frame of every contender carries these bytes.
 pub(crate) fn payload(size: usize) -> Bytes {
-    (1..=251).cycle().take(size).collect::<Vec<u8>>().into()
+    let pattern: Vec<u8> = (1..=251).collect();
+    let mut payload = pattern.repeat(size.div_ceil(pattern.len()));
+    payload.truncate(size);
+    payload.into()
 }
 
 /// Looks at what arrived: that it is as long as it should be, and begins and ends as it should.
@@ -27,6 +30,11 @@ struct Measured {
     begin: Instant,
     end: Instant,
     stage: Stage,
+    /// Results that have to be there before the warm-up is over: every place of every window was used once by then, and what a
+    /// process needs for its first frames only, as fresh memory, is not measured.
+    cold: usize,
+    /// When the warm-up is over regardless.
+    patience: Instant,
     /// Nanoseconds of each frame whose result came between `begin` and `end`; 4 s saturate.
     latencies: Vec<u32>,
 }
@@ -40,6 +48,9 @@ enum Stage {
 
 /// Latencies there is room for from the start, so that growing costs no measured frame anything.
 const EXPECTED_FRAMES: usize = 1 << 20;
+
+/// How long a warm-up may go on beyond its time for the first results.
+const WARM_UP_PATIENCE: Duration = Duration::from_secs(2);
 
 /// Longer than any run.
 const FOR_EVER: Duration = Duration::from_secs(86_400);
@@ -56,6 +67,8 @@ impl Recorder {
             begin,
             end: begin + options.seconds,
             stage: Stage::WarmUp,
+            cold: options.sessions * options.in_flight,
+            patience: begin + WARM_UP_PATIENCE,
             latencies,
         }))
     }
@@ -80,7 +93,8 @@ impl Recorder {
 
 impl Measured {
     fn arrived(&mut self, sent: Instant, now: Instant) -> bool {
-        if self.stage == Stage::WarmUp && now >= self.begin {
+        self.cold = self.cold.saturating_sub(1);
+        if self.stage == Stage::WarmUp && now >= self.begin && (self.cold == 0 || now >= self.patience) {
             (self.begin, self.end) = (now, self.end + (now - self.begin));
             self.stage = Stage::Measuring;
             say("{\"mark\": \"begin\"}");
