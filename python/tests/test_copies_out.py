@@ -1,6 +1,5 @@
 """How often payload is copied on its way out: not at all if it cannot change, else once."""
 
-import time
 import tracemalloc
 
 import numpy as np
@@ -33,13 +32,6 @@ def typed_request(payload):
     return SubmitRequest(frame_id=1, typed_payloads=(TypedPayload.opaque_bytes(payload),))
 
 
-def stop_tracing():
-    # Python 3.11 crashes if a native thread waits for the interpreter meanwhile, as the one that hands over
-    # log records does once a second: it gets in first.
-    time.sleep(0.02)
-    tracemalloc.stop()
-
-
 async def copied(send):
     """Bytes that `send` copies: what Python allocates for them, and what the native module counts."""
     before = _native.copied_bytes()
@@ -49,7 +41,7 @@ async def copied(send):
         kept = await send()
         _, peak = tracemalloc.get_traced_memory()
     finally:
-        stop_tracing()
+        tracemalloc.stop()
     del kept
     return peak - held + _native.copied_bytes() - before
 

@@ -42,6 +42,30 @@ def test_exiting_with_everything_open_ends(transport):
     assert run(program, transport) == ["1"]
 
 
+@pytest.mark.parametrize("seconds", [0.3, 1.1])
+def test_a_slow_log_handler_does_not_meet_the_end_of_the_interpreter(seconds):
+    """What it is at is waited for, and what it would get after a second is not logged."""
+    program = """
+    import logging
+    class Slow(logging.Handler):
+        def emit(self, record):
+            time.sleep(SECONDS)
+    async def main():
+        async with network.pair() as (server, client):
+            for number in range(30):
+                await client.submit_frame(frame(number))
+                await echo(server)
+                await client.receive_result(STEP)
+    logger = logging.getLogger("nnrp.transport")
+    logger.addHandler(Slow())
+    logger.setLevel(logging.DEBUG)
+    logger.propagate = False
+    asyncio.run(main())
+    print("done")
+    """
+    assert run(program.replace("SECONDS", str(seconds)), "tcp") == ["done"]
+
+
 async def test_the_result_sent_right_before_the_exit_arrives(network):
     program = """
     warnings.simplefilter("ignore", ResourceWarning)

@@ -13,7 +13,7 @@ use std::sync::{Arc, Mutex, OnceLock};
 use std::task::Waker;
 
 use nnrp::LoopSockets;
-use pyo3::exceptions::{PyNotImplementedError, PyRuntimeError};
+use pyo3::exceptions::PyNotImplementedError;
 use pyo3::gc::{PyTraverseError, PyVisit};
 use pyo3::intern;
 use pyo3::prelude::*;
@@ -24,6 +24,7 @@ use crate::open::Held;
 use crate::operation::Operation;
 use crate::runtime::{self, Owned, lock};
 use crate::signal::{Signal, Token, Waking};
+use crate::threads;
 
 thread_local! {
     /// The bridge of the loop that last waited on this thread, weakly.
@@ -281,19 +282,15 @@ impl Bridge {
         let signal = Arc::new(Signal::awaited());
         let bridge = Bound::new(py, Self::new(event_loop, Arc::clone(&signal))?)?;
         let held = bridge.clone().unbind();
-        std::thread::Builder::new()
-            .name("nnrp-loop-bell".to_owned())
-            .spawn(move || {
-                // Ends with the loop: at the first token after the loop was closed or the interpreter has gone.
-                loop {
-                    signal.wait();
-                    let called = Python::try_attach(|py| held.get().call_loop(py, held.bind(py)));
-                    if !called.unwrap_or(false) {
-                        break;
-                    }
+        threads::start(py, c"nnrp-loop-bell", move |py| {
+            // Ends with the loop: at the first token after the loop was closed.
+            loop {
+                threads::wait(py, || signal.wait());
+                if !held.get().call_loop(py, held.bind(py)) {
+                    break;
                 }
-            })
-            .map_err(|error| PyRuntimeError::new_err(format!("cannot start a thread: {error}")))?;
+            }
+        })?;
         Ok(bridge)
     }
 

@@ -18,6 +18,7 @@ mod runtime;
 mod server;
 mod signal;
 mod stats;
+mod threads;
 mod tls;
 mod wait;
 

@@ -3,10 +3,11 @@
 //! Events go into a bounded queue, and one thread of its own hands them to Python: the network threads never take the
 //! interpreter's lock, and a slow log handler never holds up a packet.
 
-use std::collections::VecDeque;
+mod queue;
+
 use std::fmt::{Debug, Write};
-use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU64, Ordering};
-use std::sync::{Condvar, Mutex, PoisonError};
+use std::iter;
+use std::sync::atomic::{AtomicU8, Ordering};
 use std::time::Duration;
 
 use pyo3::intern;
@@ -17,30 +18,12 @@ use tracing::field::{Field, Visit};
 use tracing::span::{Attributes, Id, Record};
 use tracing::{Event, Level, Metadata, Subscriber};
 
-use crate::runtime::{epoch, lock};
-
-/// Events that wait for the thread; what comes when it is full is counted and not logged. Enough for every connection of a
-/// busy listener to fail at once.
-const MAX_WAITING: usize = 1024;
+use self::queue::Queue;
+use crate::threads;
 
 /// How long a change of a logger's level may take to reach the network threads. `logging` tells nobody of it, and asking
 /// takes some microseconds.
 const LEVEL_CHECK: Duration = Duration::from_secs(1);
-
-static WAITING: Mutex<VecDeque<Line>> = Mutex::new(VecDeque::new());
-static ARRIVED: Condvar = Condvar::new();
-/// Events that found the queue full, since the last time that was said.
-static LOST: AtomicU64 = AtomicU64::new(0);
-/// The fork count of the process whose thread hands lines over; `u32::MAX` before there is one.
-static THREAD_OF: Mutex<u32> = Mutex::new(u32::MAX);
-static CLOSED: AtomicBool = AtomicBool::new(false);
-/// The fork count of the process whose thread is with Python right now; `u32::MAX` when none is.
-static IN_PYTHON: Mutex<u32> = Mutex::new(u32::MAX);
-static BACK: Condvar = Condvar::new();
-
-/// How long the interpreter's exit waits for the thread to come back from a log handler: a thread that Python finds among its
-/// own when it is gone cannot go on. A handler that blocks for ever must not keep the process.
-const EXIT_WAIT: Duration = Duration::from_secs(1);
 
 /// Where an event goes.
 #[derive(Clone, Copy)]
@@ -105,15 +88,13 @@ impl Subscriber for Forwarder {
     fn event(&self, event: &Event<'_>) {
         let metadata = event.metadata();
         let Some(logger) = Logger::of(metadata.target()) else { return };
-        if lock(&WAITING).len() >= MAX_WAITING {
-            LOST.fetch_add(1, Ordering::Relaxed);
+        let queue = Queue::ours();
+        if queue.loses_one() {
             return;
         }
         let mut line = Line::new(logger, python_level(*metadata.level()));
         event.record(&mut line);
-        lock(&WAITING).push_back(line);
-        ARRIVED.notify_one();
-        ensure_thread();
+        queue.push(line);
     }
 
     fn enter(&self, _: &Id) {}
@@ -212,54 +193,33 @@ impl Visit for Line {
 }
 
 /// Starts the thread, once in each process.
-fn ensure_thread() {
-    let mut owner = lock(&THREAD_OF);
-    if *owner == epoch() || CLOSED.load(Ordering::Relaxed) {
-        return;
+fn ensure_thread(py: Python<'_>) -> PyResult<()> {
+    if threads::closed() {
+        return Ok(());
     }
-    if std::thread::Builder::new().name("nnrp-log".to_owned()).spawn(hand_over).is_ok() {
-        *owner = epoch();
-    }
+    Queue::ours().serve(|| threads::start(py, c"nnrp-log", hand_over))
 }
 
-/// The thread: ends with the interpreter.
-fn hand_over() {
+/// The thread: it lasts as long as the interpreter.
+fn hand_over(py: Python<'_>) {
     loop {
-        let waiting = lock(&WAITING);
-        let nothing = |waiting: &mut VecDeque<Line>| waiting.is_empty();
-        let woken = ARRIVED.wait_timeout_while(waiting, LEVEL_CHECK, nothing);
-        drop(woken.unwrap_or_else(PoisonError::into_inner));
-        if !enter_python() {
-            return;
-        }
-        let go_on = Python::try_attach(write_waiting).is_some();
-        *lock(&IN_PYTHON) = u32::MAX;
-        BACK.notify_all();
-        if !go_on {
-            return;
-        }
+        threads::wait(py, || Queue::ours().wait(LEVEL_CHECK));
+        write_waiting(py);
     }
-}
-
-/// Whether the interpreter is still there, and stays until the thread is back.
-fn enter_python() -> bool {
-    let mut in_python = lock(&IN_PYTHON);
-    let there = !CLOSED.load(Ordering::Relaxed);
-    if there {
-        *in_python = epoch();
-    }
-    there
 }
 
 /// Gives the lines that wait to `logging`, and asks it for its levels. A handler that fails has nobody to tell.
 fn write_waiting(py: Python<'_>) {
-    let lines = std::mem::take(&mut *lock(&WAITING));
-    for line in lines {
+    let queue = Queue::ours();
+    for line in iter::from_fn(|| queue.pop()).take(queue.len()) {
         if let Err(error) = line.write(py) {
             error.write_unraisable(py, None);
         }
+        if threads::closed() {
+            return;
+        }
     }
-    let lost = LOST.swap(0, Ordering::Relaxed);
+    let lost = queue.lost();
     if lost > 0 {
         let mut line = Line::new(Logger::Transport, python_level(Level::WARN));
         line.message = format!("{lost} records were not logged: the handlers are too slow");
@@ -267,7 +227,19 @@ fn write_waiting(py: Python<'_>) {
             error.write_unraisable(py, None);
         }
     }
-    check_levels(py);
+    if let Err(error) = read_levels(py) {
+        error.write_unraisable(py, None);
+    }
+}
+
+/// Waits a moment until `logging` has what there is; the interpreter is about to go.
+pub(crate) fn flush(py: Python<'_>) {
+    py.detach(|| Queue::ours().flush());
+}
+
+/// Makes what a forked child needs, which has no other threads yet.
+pub(crate) fn after_fork() {
+    Queue::ours();
 }
 
 fn python_logger<'py>(py: Python<'py>, name: &str) -> PyResult<Bound<'py, PyAny>> {
@@ -300,25 +272,13 @@ fn read_levels(py: Python<'_>) -> PyResult<()> {
 
 /// Asks `logging` for its levels, for a listener or connection that is about to be made. The thread goes on asking.
 pub(crate) fn check_levels(py: Python<'_>) {
-    if let Err(error) = read_levels(py) {
+    if let Err(error) = read_levels(py).and_then(|()| ensure_thread(py)) {
         error.write_unraisable(py, None);
     }
-    ensure_thread();
 }
 
 /// Begins to forward events.
 pub(crate) fn install() {
     // Another default would have to be set inside this very library, which nobody does.
     let _ = tracing::subscriber::set_global_default(Forwarder);
-}
-
-/// Writes what is left; the interpreter is about to go.
-pub(crate) fn close(py: Python<'_>) {
-    py.detach(|| {
-        let in_python = lock(&IN_PYTHON);
-        CLOSED.store(true, Ordering::Relaxed);
-        let ours = |owner: &mut u32| *owner == epoch();
-        let _ = BACK.wait_timeout_while(in_python, EXIT_WAIT, ours);
-    });
-    write_waiting(py);
 }

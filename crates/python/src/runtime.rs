@@ -15,7 +15,7 @@ use pyo3::exceptions::PyRuntimeError;
 use pyo3::prelude::*;
 use tokio::runtime::{Builder, Handle, Runtime};
 
-use crate::log;
+use crate::{log, threads};
 
 /// Network threads on a machine of more than two cores: one serves its sockets while another connection's cryptography
 /// runs; the event loop and the application's own threads need the rest of the machine. On a small machine there is one:
@@ -188,11 +188,13 @@ fn inherited() -> PyErr {
 #[pyfunction]
 fn _after_fork_in_child() {
     EPOCH.fetch_add(1, Ordering::Relaxed);
+    threads::forget_parents();
+    log::after_fork();
 }
 
 /// Called by `atexit`: gives what was accepted for sending a moment to leave, then stops the threads.
 #[pyfunction]
-fn _stop_runtime(py: Python<'_>) {
+fn _stop_runtime(py: Python<'_>) -> PyResult<()> {
     let epoch = epoch();
     let state = mem::replace(&mut *lock(&RUNNING), State::Stopped(epoch));
     match state {
@@ -202,7 +204,8 @@ fn _stop_runtime(py: Python<'_>) {
         }),
         inherited => mem::forget(inherited),
     }
-    log::close(py);
+    log::flush(py);
+    threads::close(py)
 }
 
 /// Registers what the interpreter has to tell this module.
