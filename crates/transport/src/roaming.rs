@@ -1,30 +1,35 @@
-//! Tasks of the runtime that an event loop runs itself when it is the one that wakes them.
+//! Tasks of the runtime that run one after the other where that is better than having the runtime call each.
 //!
 //! What arrives on a QUIC connection goes through three tasks: quinn's for the socket, quinn's for the connection, and ours, which
 //! takes the streams. Each wakes the next one. A loop that its socket is lent to ([`LoopSockets`](crate::LoopSockets)) wakes the
 //! first, and runs there, on its own thread and at once, what follows from that; and so it sends an answer, which wakes quinn's task
 //! for the connection. Woken by anybody else, or while the loop has no time, they run in the runtime like any other.
+//!
+//! In a runtime with one thread the next one would only wait behind all others to be polled on the same thread. So there a task polls
+//! those that it wakes itself, each once. What is woken again after that comes behind all that they have woken: taking a stream wakes
+//! quinn's task for the connection, which has nothing to send before the application has answered.
 
 use std::cell::{Cell, RefCell};
 use std::collections::VecDeque;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::pin::Pin;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::task::{Context, Poll, Wake, Waker};
+use std::task::{Context, Poll, Waker};
 
-use tokio::runtime::Handle;
+use futures_util::task::{ArcWake, waker_ref};
+use tokio::runtime::{Handle, Id, RuntimeFlavor};
 
 use crate::serving::enter;
 
-/// Tasks polled in a row on the thread of a loop. What has more to do is for the runtime: it must not keep the loop from everything
-/// else.
+/// Tasks polled in a row where they were woken. What has more to do is for the runtime: others want their turn.
 const MOST_POLLS: usize = 16;
 
 type Work = Pin<Box<dyn Future<Output = ()> + Send>>;
 
 thread_local! {
-    /// What was woken here and is to run here, while there is such a thing.
-    static WOKEN: RefCell<Option<Woken>> = const { RefCell::new(None) };
+    /// What was woken here and is to run here.
+    static WOKEN: RefCell<Woken> = const { RefCell::new(Woken::new()) };
 
     /// An event loop runs on this thread, or did.
     static HAS_LOOP: Cell<bool> = const { Cell::new(false) };
@@ -32,9 +37,54 @@ thread_local! {
 
 #[derive(Debug)]
 struct Woken {
+    whose: Whose,
     tasks: VecDeque<Arc<Roaming>>,
-    /// They belong to those that run here, whoever they are.
-    is_first: bool,
+    /// Woken after they were polled.
+    again: VecDeque<Arc<Roaming>>,
+    /// Counts the turns of this thread.
+    turn: u64,
+}
+
+/// Which tasks run where they are woken.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Whose {
+    /// None.
+    Nobody,
+    /// All, and they are known from now on.
+    Loop,
+    /// Those that are known.
+    LoopKnown,
+    /// Those of the runtime that this thread is all of.
+    Runtime(Id),
+}
+
+impl Woken {
+    const fn new() -> Self {
+        Woken { whose: Whose::Nobody, tasks: VecDeque::new(), again: VecDeque::new(), turn: 0 }
+    }
+
+    /// Notes a task that was woken, if it is to run here.
+    fn collect(&mut self, task: &Arc<Roaming>) -> bool {
+        let mut to = &mut self.tasks;
+        match self.whose {
+            Whose::Nobody => return false,
+            Whose::Loop => task.known.store(true, Ordering::Relaxed),
+            Whose::LoopKnown if task.known.load(Ordering::Relaxed) => {}
+            Whose::Runtime(runtime) if task.alone_in == Some(runtime) => {
+                if task.polled_in.load(Ordering::Relaxed) == self.turn {
+                    to = &mut self.again;
+                }
+                if to.len() == MOST_POLLS {
+                    return false;
+                }
+            }
+            _ => return false,
+        }
+        if !to.iter().any(|noted| Arc::ptr_eq(noted, task)) {
+            to.push_back(task.clone());
+        }
+        true
+    }
 }
 
 /// Says that an event loop runs on this thread.
@@ -44,69 +94,72 @@ pub(crate) fn note_loop() {
 
 /// Whether a loop runs its tasks on this thread right now.
 pub(crate) fn is_at_work() -> bool {
-    WOKEN.with_borrow(Option::is_some)
+    WOKEN.with_borrow(|woken| matches!(woken.whose, Whose::Loop | Whose::LoopKnown))
 }
 
 /// Does what wakes tasks, and runs them here, and those that they wake in turn if they have been run by a loop before. Not under
 /// a lock.
 pub(crate) fn run_after(wake: impl FnOnce()) {
-    let Some(turn) = Turn::begin() else { return wake() };
+    let Some(turn) = Turn::begin(Whose::Loop) else { return wake() };
     wake();
-    WOKEN.with_borrow_mut(|woken| woken.iter_mut().for_each(|woken| woken.is_first = false));
+    WOKEN.with_borrow_mut(|woken| woken.whose = Whose::LoopKnown);
     for _ in 0..MOST_POLLS {
-        let next = WOKEN.with_borrow_mut(|woken| woken.as_mut()?.tasks.pop_front());
-        let Some(task) = next else { break };
+        let Some(task) = turn.next() else { break };
         task.poll_here();
     }
-    turn.end().into_iter().for_each(|task| task.call());
 }
 
-/// Collects what is woken on the thread of an event loop, so that it can run there. Left to the runtime when it is dropped.
+/// Collects what is woken on this thread, so that it can run there. What has not run is left to the runtime when it is dropped.
 #[derive(Debug)]
 #[must_use = "what it collects runs when it is told to"]
 pub(crate) struct Turn(());
 
 impl Turn {
     /// `None` if tasks are collected here already.
-    fn begin() -> Option<Self> {
+    fn begin(whose: Whose) -> Option<Self> {
         WOKEN.with_borrow_mut(|woken| {
-            let none = woken.is_none();
-            none.then(|| {
-                *woken = Some(Woken { tasks: VecDeque::new(), is_first: true });
+            let free = woken.whose == Whose::Nobody;
+            free.then(|| {
+                woken.whose = whose;
+                woken.turn += 1;
                 Turn(())
             })
         })
     }
 
-    /// The same, on threads with an event loop only.
+    /// On threads with an event loop only.
     pub(crate) fn of_loop() -> Option<Self> {
-        if HAS_LOOP.get() { Self::begin() } else { None }
+        if HAS_LOOP.get() { Self::begin(Whose::Loop) } else { None }
     }
 
     /// Runs what was woken so far; what that wakes is for the runtime. Not under a lock.
     pub(crate) fn run(self) {
-        for task in self.end() {
-            task.poll_here();
-        }
+        let woken = WOKEN.with_borrow_mut(|woken| {
+            woken.whose = Whose::Nobody;
+            std::mem::take(&mut woken.tasks)
+        });
+        drop(self);
+        woken.into_iter().for_each(|task| task.poll_here());
     }
 
-    fn end(self) -> VecDeque<Arc<Roaming>> {
-        std::mem::forget(self);
-        Self::take()
-    }
-
-    fn take() -> VecDeque<Arc<Roaming>> {
-        WOKEN.take().map(|woken| woken.tasks).unwrap_or_default()
+    fn next(&self) -> Option<Arc<Roaming>> {
+        WOKEN.with_borrow_mut(|woken| woken.tasks.pop_front())
     }
 }
 
 impl Drop for Turn {
     fn drop(&mut self) {
-        Self::take().into_iter().for_each(|task| task.call());
+        // What is called here is not to be collected.
+        WOKEN.with_borrow_mut(|woken| woken.whose = Whose::Nobody);
+        while let Some(task) = WOKEN.with_borrow_mut(|woken| {
+            woken.tasks.pop_front().or_else(|| woken.again.pop_front())
+        }) {
+            task.call();
+        }
     }
 }
 
-/// A task that may run on the thread of a loop.
+/// A task that may run where it was woken.
 #[derive(Debug)]
 struct Roaming {
     slot: Mutex<Slot>,
@@ -116,6 +169,10 @@ struct Roaming {
     again: AtomicBool,
     /// A loop may run it, whoever woke it there.
     known: AtomicBool,
+    /// Its runtime, if that has one thread.
+    alone_in: Option<Id>,
+    /// The turn in which it was polled last, of that thread.
+    polled_in: AtomicU64,
     handle: Handle,
 }
 
@@ -128,17 +185,21 @@ impl std::fmt::Debug for Slot {
 }
 
 /// `work` as a task for the runtime that loops may run as well; `known` says that they may from the beginning, and not only after
-/// somebody on the thread of a loop has woken it by what he did. Needs a tokio runtime around it.
+/// somebody on the thread of a loop has woken it by what he did. Needs a tokio runtime around it, and runs in that one.
 pub(crate) fn roaming(
     work: impl Future<Output = ()> + Send + 'static,
     known: bool,
 ) -> impl Future<Output = ()> + Send + 'static {
+    let handle = Handle::current();
+    let alone = handle.runtime_flavor() == RuntimeFlavor::CurrentThread;
     let home = Home(Arc::new(Roaming {
         slot: Mutex::new(Slot(Some(Box::pin(work)))),
         task: Mutex::new(None),
         again: AtomicBool::new(false),
         known: AtomicBool::new(known),
-        handle: Handle::current(),
+        alone_in: alone.then(|| handle.id()),
+        polled_in: AtomicU64::new(0),
+        handle,
     }));
     std::future::poll_fn(move |cx| home.0.poll_at_home(cx))
 }
@@ -163,35 +224,65 @@ impl Roaming {
             }
         }
         let Some(slot) = self.enter() else { return Poll::Pending };
-        self.poll(slot)
+        let Some(turn) = self.alone_in.and_then(|runtime| Turn::begin(Whose::Runtime(runtime))) else {
+            return self.poll(slot);
+        };
+        let number = WOKEN.with_borrow(|woken| woken.turn);
+        self.polled_in.store(number, Ordering::Relaxed);
+        let polled = self.poll(slot);
+        while let Some(task) = turn.next() {
+            task.polled_in.store(number, Ordering::Relaxed);
+            task.poll_as_guest();
+        }
+        polled
     }
 
+    /// On the thread of a loop.
     fn poll_here(self: &Arc<Self>) {
-        let Some(slot) = self.enter() else { return };
         let _entered = self.handle.enter();
-        if self.poll(slot).is_ready() {
-            self.call();
+        self.poll_as_guest();
+    }
+
+    /// Not in its own task. If that ends it, or panics, the task ends as well.
+    fn poll_as_guest(self: &Arc<Self>) {
+        let Some(mut slot) = self.enter() else { return };
+        let work = &mut slot;
+        match catch_unwind(AssertUnwindSafe(|| self.poll_work(work))) {
+            Ok(Poll::Pending) => self.exit(slot),
+            Ok(Poll::Ready(())) | Err(_) => {
+                slot.0 = None;
+                drop(slot);
+                self.call();
+            }
         }
     }
 
     fn poll(self: &Arc<Self>, mut slot: MutexGuard<'_, Slot>) -> Poll<()> {
-        let polled = match &mut slot.0 {
-            Some(work) => work.as_mut().poll(&mut Context::from_waker(&Waker::from(self.clone()))),
-            None => Poll::Ready(()),
-        };
+        let polled = self.poll_work(&mut slot);
         if polled.is_ready() {
             slot.0 = None;
         }
-        drop(slot);
-        if self.again.swap(false, Ordering::SeqCst) {
-            self.call();
-        }
+        self.exit(slot);
         polled
+    }
+
+    fn poll_work(self: &Arc<Self>, slot: &mut Slot) -> Poll<()> {
+        match &mut slot.0 {
+            Some(work) => work.as_mut().poll(&mut Context::from_waker(&waker_ref(self))),
+            None => Poll::Ready(()),
+        }
     }
 
     /// The slot, unless somebody else has it: then the task in the runtime is called afterwards.
     fn enter(&self) -> Option<MutexGuard<'_, Slot>> {
         enter(&self.slot, &self.again)
+    }
+
+    fn exit(&self, slot: MutexGuard<'_, Slot>) {
+        drop(slot);
+        if self.again.swap(false, Ordering::SeqCst) {
+            self.call();
+        }
     }
 
     fn task(&self) -> MutexGuard<'_, Option<Waker>> {
@@ -206,28 +297,12 @@ impl Roaming {
     }
 }
 
-impl Wake for Roaming {
-    fn wake(self: Arc<Self>) {
-        self.wake_by_ref();
-    }
-
-    fn wake_by_ref(self: &Arc<Self>) {
-        let here = WOKEN.try_with(|woken| {
-            let mut woken = woken.borrow_mut();
-            let Some(woken) = &mut *woken else { return false };
-            if woken.is_first {
-                self.known.store(true, Ordering::Relaxed);
-            } else if !self.known.load(Ordering::Relaxed) {
-                return false;
-            }
-            if !woken.tasks.iter().any(|task| Arc::ptr_eq(task, self)) {
-                woken.tasks.push_back(self.clone());
-            }
-            true
-        });
+impl ArcWake for Roaming {
+    fn wake_by_ref(task: &Arc<Self>) {
+        let here = WOKEN.try_with(|woken| woken.borrow_mut().collect(task));
         // A thread that ends collects nothing any more.
         if !here.unwrap_or(false) {
-            self.call();
+            task.call();
         }
     }
 }
