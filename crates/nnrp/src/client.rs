@@ -289,7 +289,7 @@ impl ClientSession {
         let filter = message.map_or(Filter::Control, Filter::Message);
         loop {
             if let Item::Packet(packet) = self.0.connection.receive(filter).await? {
-                return Ok(packet);
+                return Ok(*packet);
             }
         }
     }

@@ -4,6 +4,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
+use futures_util::FutureExt;
 use nnrp_session::{
     DRAIN_TIME, DropFrame, FrameKey, FrameState, Parameters, ReceivedHello, ReceivedSubmit, RejectedPacket,
 };
@@ -188,7 +189,7 @@ impl ServerSession {
     pub async fn receive_control(&self) -> Result<Packet, SessionError> {
         loop {
             if let Item::Packet(packet) = self.0.connection.receive(Filter::Control).await? {
-                return Ok(packet);
+                return Ok(*packet);
             }
         }
     }
@@ -267,17 +268,23 @@ impl ServerSession {
         async move { session.send_encoded(packet?).await }
     }
 
-    /// Sends a result that is encoded.
-    pub(crate) async fn send_encoded(&self, packet: EncodedPacket) -> Result<usize, SendError> {
+    /// Sends a result that is encoded. No async fn: its future would hold the packet twice.
+    pub(crate) fn send_encoded(
+        &self,
+        packet: EncodedPacket,
+    ) -> impl Future<Output = Result<usize, SendError>> + Send {
         let header = *packet.header();
         let connection = &self.0.connection;
-        let sent =
-            connection.command_frame(packet.len(), |machine, now| machine.push_result(now, packet)).await?;
-        tracing::debug!(
-            session = header.session_id, frame = header.frame_id, view = header.view_id, trace = header.trace_id,
-            peer = %connection.peer_addr(), bytes = sent.bytes, "a result is on its way"
-        );
-        Ok(sent.bytes)
+        let sending =
+            connection.command_frame(packet.len(), move |machine, now| machine.push_result(now, packet));
+        sending.map(move |sent| {
+            let Sent { bytes, .. } = sent?;
+            tracing::debug!(
+                session = header.session_id, frame = header.frame_id, view = header.view_id, trace = header.trace_id,
+                peer = %connection.peer_addr(), bytes, "a result is on its way"
+            );
+            Ok(bytes)
+        })
     }
 
     /// Encodes a result, with the tiles of its submit when it names none.

@@ -3,6 +3,7 @@
 use std::ops::Deref;
 use std::time::{Duration, Instant};
 
+use futures_util::future::{Either, ready};
 use nnrp_session::{DropFrame, FrameKey, ReceivedSubmit};
 use nnrp_transport::{SendError, clock};
 use nnrp_wire::{BudgetPolicy, ResultClass, ResultFrame, ResultHintReason, Sections, TileIds, TypedPayloads};
@@ -145,7 +146,11 @@ impl Submit {
         let asked = |tiles| Some(body.tile_ids()).filter(|ids| ids.len() == tiles).map(Iterator::collect);
         let encoded = self.session.encode_about(&mut result, asked);
         let session = &self.session;
-        async move { session.send_encoded(encoded?).await }.instrument(self.span.clone())
+        let sending = match encoded {
+            Ok(packet) => Either::Left(session.send_encoded(packet)),
+            Err(illegal) => Either::Right(ready(Err(illegal))),
+        };
+        sending.instrument(self.span.clone())
     }
 
     /// Ends the frame without a result, with a reason the client gets to see; returns the bytes of the drop. Cancel-safe in

@@ -289,7 +289,7 @@ async fn next_packet(held: &Held, filter: Filter) -> Result<Packet, nnrp::Closed
     loop {
         let item = held.receive(filter).await?;
         let packet = match item {
-            Item::Packet(packet) => packet,
+            Item::Packet(packet) => *packet,
             Item::Submit(submit) => submit.packet,
             Item::Result(result) => result.packet,
             // What was refused has been answered; a reader of packets only sees packets.

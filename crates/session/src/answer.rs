@@ -209,7 +209,7 @@ impl Machine {
         } else if fault.scope == ErrorScope::Frame && self.side == Side::Client {
             self.on_frame_error(now, fault, packet);
         } else {
-            self.emit(Event::Control(packet));
+            self.emit(Event::Control(Box::new(packet)));
         }
     }
 }

@@ -91,7 +91,7 @@ impl Machine {
         let Role::Server(role) = &mut self.role else { return Ok(()) };
         let Some(at) = role.installing.iter().position(|pending| *pending == key) else { return Ok(()) };
         role.installing.remove(at);
-        self.emit(Event::Control(packet.clone()));
+        self.emit(Event::Control(Box::new(packet.clone())));
         Ok(())
     }
 
@@ -103,7 +103,7 @@ impl Machine {
             Role::Server(role) => role.cache.invalidate(&order),
             Role::Client(role) => {
                 role.cache.invalidate(&order);
-                self.emit(Event::Control(packet.clone()));
+                self.emit(Event::Control(Box::new(packet.clone())));
             }
         }
         Ok(())

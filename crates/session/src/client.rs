@@ -264,7 +264,7 @@ impl Machine {
             MessageType::CachePut => self.on_cache_put(now, &packet),
             MessageType::CacheInvalidate => self.on_cache_invalidate(&packet),
             _ => packet.message().map_err(Fault::from).map(|_| {
-                self.emit(Event::Control(packet.clone()));
+                self.emit(Event::Control(Box::new(packet.clone())));
             }),
         };
         if let Err(fault) = outcome {
@@ -435,7 +435,7 @@ impl Machine {
                 }
             }
         }
-        self.emit(Event::Hint(packet, hint));
+        self.emit(Event::Hint(Box::new(packet), hint));
         for mut drop in released {
             drop.drop_reason = Some(hint.reason);
             self.deliver_drop(now, drop);
@@ -450,7 +450,7 @@ impl Machine {
             && role.gate.credit.apply(now, &update)
         {
             role.updates += 1;
-            self.emit(Event::FlowUpdate(packet, update));
+            self.emit(Event::FlowUpdate(Box::new(packet), update));
         }
         Ok(())
     }
@@ -478,7 +478,7 @@ impl Machine {
         let Role::Client(role) = &mut self.role else { return };
         role.answers_pings = true;
         if !role.pings.answered_by(&packet.header) {
-            self.emit(Event::Control(packet));
+            self.emit(Event::Control(Box::new(packet)));
         }
     }
 

@@ -121,12 +121,12 @@ pub struct Ended {
     pub reason: String,
 }
 
-/// What happened.
+/// What happened. Small, because each frame's is moved about: what is large is in a box.
 #[derive(Debug)]
 #[non_exhaustive]
 pub enum Event {
     /// Raw connection: a packet arrived.
-    Packet(Packet, Arrival),
+    Packet(Box<Packet>, Arrival),
     /// Server: a client wants in.
     Hello(Box<ReceivedHello>),
     /// Server: a client wants to go on with a session over this connection.
@@ -150,15 +150,15 @@ pub enum Event {
     /// A packet was refused and answered.
     Rejected(Box<RejectedPacket>),
     /// RESULT_HINT.
-    Hint(Packet, ResultHintMetadata),
+    Hint(Box<Packet>, ResultHintMetadata),
     /// FLOW_UPDATE, newer than the last one of its scope.
-    FlowUpdate(Packet, FlowUpdateMetadata),
+    FlowUpdate(Box<Packet>, FlowUpdateMetadata),
     /// Server: the client changed the session; these values are in force now.
     Patched(Box<Parameters>),
     /// Any other control packet the library has no use for itself.
-    Control(Packet),
+    Control(Box<Packet>),
     /// No more frames will come from the peer. Results may still be exchanged until [`Event::Ended`].
     PeerClosing(String),
     /// The last event. Live frames have ended with it.
-    Ended(Ended),
+    Ended(Box<Ended>),
 }

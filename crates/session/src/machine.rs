@@ -469,6 +469,11 @@ impl Machine {
         event
     }
 
+    /// Whether [`Machine::poll_event`] has something.
+    pub fn has_events(&self) -> bool {
+        !self.events.is_empty()
+    }
+
     /// When [`Machine::handle_timeout`] wants to be called, if nothing happens before.
     pub fn poll_timeout(&self) -> Option<Instant> {
         if self.shut_down {
@@ -664,7 +669,7 @@ impl Machine {
                 }
             }
         }
-        self.emit(Event::Ended(ended));
+        self.emit(Event::Ended(Box::new(ended)));
         self.ended = true;
     }
 

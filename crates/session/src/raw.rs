@@ -24,6 +24,6 @@ impl Machine {
     }
 
     pub(crate) fn raw_packet(&mut self, _now: Instant, packet: Packet, arrival: Arrival) {
-        self.emit(Event::Packet(packet, arrival));
+        self.emit(Event::Packet(Box::new(packet), arrival));
     }
 }

@@ -268,7 +268,7 @@ impl Machine {
             MessageType::CacheInvalidate => self.on_cache_invalidate(&packet),
             MessageType::Pong if self.asked_for(&packet) => Ok(()),
             _ => {
-                self.emit(Event::Control(packet.clone()));
+                self.emit(Event::Control(Box::new(packet.clone())));
                 Ok(())
             }
         };
@@ -353,7 +353,7 @@ impl Machine {
         if let Role::Server(role) = &mut self.role
             && role.advice.apply(now, &update)
         {
-            self.emit(Event::FlowUpdate(packet, update));
+            self.emit(Event::FlowUpdate(Box::new(packet), update));
         }
         Ok(())
     }

@@ -241,7 +241,7 @@ async fn deliver(stream: Vec<u8>, cuts: Vec<usize>, expected: Vec<nnrp_wire::Pac
     let reading = async {
         for packet in &expected {
             match connection.receive(Filter::Any).await {
-                Ok(Item::Packet(received)) => assert_eq!(&received, packet),
+                Ok(Item::Packet(received)) => assert_eq!(&*received, packet),
                 other => assert!(matches!(other, Ok(Item::Packet(_))), "{other:?} instead of {packet:?}"),
             }
         }

@@ -160,7 +160,7 @@ impl Story {
             Event::Control(packet) if packet.header.msg_type != MessageType::Error => {
                 return replied(&mut self.client_asked, packet.header.msg_type);
             }
-            Event::Ended(ended) => self.client_ended = Some(ended),
+            Event::Ended(ended) => self.client_ended = Some(*ended),
             _ => {}
         }
         Ok(())
@@ -252,7 +252,7 @@ impl Story {
                 return replied(&mut self.server_asked, packet.header.msg_type);
             }
             Event::Ended(ended) => {
-                self.server_ended = Some(ended);
+                self.server_ended = Some(*ended);
                 self.open.clear();
             }
             _ => {}

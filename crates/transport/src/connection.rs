@@ -173,12 +173,12 @@ impl Connection {
     /// # Errors
     ///
     /// [`SendError::Command`] when the machine refuses, [`SendError::Closed`] when the connection is over.
-    pub async fn command<R>(
+    pub fn command<R>(
         &self,
         bytes: usize,
         act: impl FnOnce(&mut Machine, std::time::Instant) -> Result<R, CommandError>,
-    ) -> Result<R, SendError> {
-        self.shared().command(bytes, act).await
+    ) -> impl Future<Output = Result<R, SendError>> {
+        self.shared().command(bytes, act)
     }
 
     /// Like [`Connection::command`] for a command that sends one frame packet of `bytes`.
@@ -186,18 +186,16 @@ impl Connection {
     /// # Errors
     ///
     /// As [`Connection::command`].
-    pub async fn command_frame(
+    pub fn command_frame(
         &self,
         bytes: usize,
         act: impl FnOnce(&mut Machine, std::time::Instant) -> Result<(), CommandError>,
-    ) -> Result<Sent, SendError> {
+    ) -> impl Future<Output = Result<Sent, SendError>> {
         let shared = self.shared();
-        shared
-            .command(bytes, |machine, now| {
-                act(machine, now)?;
-                Ok(Sent { bytes, stream_id: shared.last_stream_id(machine) })
-            })
-            .await
+        shared.command(bytes, move |machine, now| {
+            act(machine, now)?;
+            Ok(Sent { bytes, stream_id: shared.last_stream_id(machine) })
+        })
     }
 
     /// Sends any packet as it is. Cancel-safe: all of it or nothing.

@@ -36,13 +36,13 @@ const MAX_DATAGRAM_BYTES: usize = 2 * 1024 * 1024;
 /// Refused packets kept for an application that does not ask. Enough to see a pattern in; the oldest go first.
 const MAX_REFUSALS: usize = 256;
 
-/// Something to receive.
+/// Something to receive. Small, because it is moved about: what is large is in a box.
 #[derive(Debug)]
 #[non_exhaustive]
 pub enum Item {
     /// A packet nobody but the application understands: any packet on a raw connection, a control packet in a
     /// session.
-    Packet(Packet),
+    Packet(Box<Packet>),
     /// A QUIC datagram on a raw connection.
     Datagram(Bytes),
     /// Server: a client wants in.
@@ -289,7 +289,7 @@ impl Inbox {
         entries
             .into_iter()
             .filter_map(|entry| match entry.item {
-                Item::Packet(packet) => Some((packet, entry.room)),
+                Item::Packet(packet) => Some((*packet, entry.room)),
                 _ => None,
             })
             .collect()
@@ -536,7 +536,7 @@ mod tests {
 
     fn control(message: MessageType, bytes: usize) -> Item {
         let header = nnrp_wire::Header::new(message);
-        Item::Packet(Packet::build(header, Bytes::new(), Bytes::from(vec![0; bytes])))
+        Item::Packet(Box::new(Packet::build(header, Bytes::new(), Bytes::from(vec![0; bytes]))))
     }
 
     fn kept(inbox: &Inbox, kind: Queue) -> (usize, usize) {

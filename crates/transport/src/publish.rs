@@ -78,13 +78,13 @@ impl Shared {
                     Item::Rejected(rejected)
                 }
                 Event::Hint(packet, hint) => {
-                    self.hints.send(|| (packet.clone(), hint));
-                    self.events.send(|| SessionEvent::Hint(packet.clone(), hint));
+                    self.hints.send(|| ((*packet).clone(), hint));
+                    self.events.send(|| SessionEvent::Hint((*packet).clone(), hint));
                     Item::Packet(packet)
                 }
                 Event::FlowUpdate(packet, update) => {
-                    self.flow_updates.send(|| (packet.clone(), update));
-                    self.events.send(|| SessionEvent::FlowUpdate(packet.clone(), update));
+                    self.flow_updates.send(|| ((*packet).clone(), update));
+                    self.events.send(|| SessionEvent::FlowUpdate((*packet).clone(), update));
                     Item::Packet(packet)
                 }
                 Event::Cancelled(key) => {
@@ -118,7 +118,7 @@ impl Shared {
                     if ended.by == EndedBy::Transport && peer.port() != 0 {
                         ended.reason = format!("{peer}: {}", ended.reason);
                     }
-                    let closed = Closed(Arc::new(ended), self.tls_fault.get().copied());
+                    let closed = Closed(Arc::from(ended), self.tls_fault.get().copied());
                     let session = machine.session_id();
                     if session == 0 {
                         tracing::debug!(%peer, "a connection without a session is over: {closed}");

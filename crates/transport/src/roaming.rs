@@ -151,9 +151,9 @@ impl Drop for Turn {
     fn drop(&mut self) {
         // What is called here is not to be collected.
         WOKEN.with_borrow_mut(|woken| woken.whose = Whose::Nobody);
-        while let Some(task) = WOKEN.with_borrow_mut(|woken| {
-            woken.tasks.pop_front().or_else(|| woken.again.pop_front())
-        }) {
+        while let Some(task) =
+            WOKEN.with_borrow_mut(|woken| woken.tasks.pop_front().or_else(|| woken.again.pop_front()))
+        {
             task.call();
         }
     }

@@ -409,26 +409,35 @@ impl Shared {
         }
     }
 
-    pub(crate) async fn command<R>(
+    // No async fn: its future would hold `act`, and the packet in there, twice.
+    pub(crate) fn command<R>(
         &self,
         bytes: usize,
         act: impl FnOnce(&mut Machine, Instant) -> Result<R, CommandError>,
-    ) -> Result<R, SendError> {
-        let room = Amount::bytes(write_cost(bytes));
-        if !self.write_room.take_now(room) {
-            tokio::select! {
-                biased;
-                closed = self.until_ended() => return Err(closed.into()),
-                () = self.write_room.take(room) => {}
+    ) -> impl Future<Output = Result<R, SendError>> {
+        async move {
+            let room = Amount::bytes(write_cost(bytes));
+            if !self.write_room.take_now(room) {
+                // In a box: few have to wait, and all would be moved about with what that needs.
+                Box::pin(self.take_write_room(room)).await?;
             }
+            let (done, sends) = self.queue(bytes, act);
+            if !sends {
+                self.write_room.give_back(room);
+            }
+            done.map_err(|refused| match &*self.ended.borrow() {
+                Some(closed) => closed.clone().into(),
+                None => refused.into(),
+            })
         }
-        let (done, sends) = self.queue(bytes, act);
-        if !sends {
-            self.write_room.give_back(room);
-        }
-        match done {
-            Err(_) if self.is_ended() => Err(self.until_ended().await.into()),
-            done => Ok(done?),
+    }
+
+    /// Waits for room in the write buffer, and takes it.
+    async fn take_write_room(&self, room: Amount) -> Result<(), Closed> {
+        tokio::select! {
+            biased;
+            closed = self.until_ended() => Err(closed),
+            () = self.write_room.take(room) => Ok(()),
         }
     }
 

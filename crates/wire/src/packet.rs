@@ -118,6 +118,11 @@ impl EncodedPacket {
         std::iter::once(self.first).chain(self.more)
     }
 
+    /// The same as the first piece and those after it.
+    pub fn into_first_and_more(self) -> (Bytes, Vec<Bytes>) {
+        (self.first, self.more)
+    }
+
     /// Bytes of the whole packet.
     #[allow(clippy::len_without_is_empty, reason = "a packet is never empty")]
     pub fn len(&self) -> usize {

@@ -53,7 +53,7 @@ pub(super) fn hello() -> ClientHello {
 pub(super) async fn next(connection: &Connection, message: MessageType) -> Packet {
     let item = soon("an answer", connection.receive(Filter::Message(message))).await;
     let Ok(Item::Packet(packet)) = item else { panic!("{message}: {item:?}") };
-    packet
+    *packet
 }
 
 /// The next RESULT_PUSH or RESULT_DROP.

@@ -70,7 +70,7 @@ impl FrameStream {
 
     /// The header was handled; what comes next is its metadata.
     pub(super) fn skip_header(&mut self) {
-        self.ahead.copy_to(&mut [0; Header::LEN]);
+        self.ahead.move_to(Header::LEN, |_| {});
     }
 
     /// The packet of a header that was skipped, of which everything has been read. A copy: what quinn hands out are views of all

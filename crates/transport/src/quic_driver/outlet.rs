@@ -63,11 +63,44 @@ pub(super) struct Leaving {
 #[derive(Debug)]
 pub(super) struct Stalled {
     pub(super) stream: SendStream,
-    /// Those that were written are empty.
-    pub(super) pieces: Vec<Bytes>,
+    pub(super) pieces: Pieces,
     pub(super) bytes: usize,
     pub(super) origin: Origin,
     pub(super) ticket: u64,
+}
+
+/// What a packet consists of; pieces that were written are empty. Most packets are one, and need no memory for a list.
+#[derive(Debug)]
+pub(super) enum Pieces {
+    One([Bytes; 1]),
+    Many(Vec<Bytes>),
+}
+
+impl Pieces {
+    fn of(packet: EncodedPacket) -> Self {
+        let (first, mut more) = packet.into_first_and_more();
+        if more.is_empty() {
+            return Pieces::One([first]);
+        }
+        more.insert(0, first);
+        Pieces::Many(more)
+    }
+
+    /// Those that are longer than a segment are cut.
+    fn cut(self) -> Self {
+        let pieces = match self {
+            Pieces::One([only]) => vec![only],
+            Pieces::Many(pieces) => pieces,
+        };
+        Pieces::Many(segments(pieces))
+    }
+
+    pub(super) fn as_mut_slice(&mut self) -> &mut [Bytes] {
+        match self {
+            Pieces::One(only) => only,
+            Pieces::Many(pieces) => pieces,
+        }
+    }
 }
 
 /// A frame that was written, and is not known to have arrived.
@@ -196,11 +229,11 @@ impl Outlet {
     pub(super) fn write_first(&mut self, stream: SendStream, progress: &mut Progress) {
         let Some(Leaving { packet, origin, ticket }) = self.frames.pop_front() else { return };
         let bytes = packet.len();
-        let mut pieces: Vec<_> = packet.into_pieces().collect();
+        let mut pieces = Pieces::of(packet);
         // A bound that was set once follows the path, and who else is there, with each frame.
         let looks = bytes > WATCHED_BYTES || self.window.is_some();
         if looks && self.fit_window() < quic_window::MOST_BYTES && bytes > SEGMENT_BYTES {
-            pieces = segments(pieces);
+            pieces = pieces.cut();
         }
         let mut frame = Stalled { stream, pieces, bytes, origin, ticket };
         let number = if bytes < BIG_FRAME_BYTES { &mut self.number } else { &mut self.big_number };
@@ -277,7 +310,8 @@ impl Stalled {
     /// Writes what is taken without waiting. `None` when something is left; true when the peer wants the frame.
     fn write_now(&mut self) -> Option<bool> {
         let mut at = 0;
-        while let Some(rest) = self.pieces.get_mut(at..).filter(|rest| !rest.is_empty()) {
+        let pieces = self.pieces.as_mut_slice();
+        while let Some(rest) = pieces.get_mut(at..).filter(|rest| !rest.is_empty()) {
             match self.stream.write_chunks(rest).now_or_never()? {
                 Ok(written) => at += written.chunks,
                 Err(_) => return Some(false),

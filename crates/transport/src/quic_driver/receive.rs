@@ -180,7 +180,9 @@ impl Turn<'_> {
             return Begun::Nothing;
         };
         let (verdict, header) = handle_header(&mut self.machine, self.standing, self.now, &bytes);
-        self.session.publish(&mut self.machine, &mut Room::default(), &mut self.wakes);
+        if self.machine.has_events() {
+            self.session.publish(&mut self.machine, &mut Room::default(), &mut self.wakes);
+        }
         let (HeaderVerdict::Read(lane), Some(header)) = (verdict, header) else {
             stream.refuse();
             return Begun::Everything;

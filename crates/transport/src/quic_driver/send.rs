@@ -240,7 +240,7 @@ impl Driver {
     /// A frame on its own stream; done when the peer has acknowledged it.
     async fn write_frame(self, frame: Stalled) {
         let Stalled { mut stream, mut pieces, bytes, origin, ticket } = frame;
-        let written = stream.write_all_chunks(&mut pieces).await;
+        let written = stream.write_all_chunks(pieces.as_mut_slice()).await;
         self.path.settle(Written::packet(bytes, origin));
         if written.is_ok() && stream.finish().is_ok() && matches!(stream.stopped().await, Ok(None)) {
             self.path.delivered(&[ticket]);
