@@ -409,7 +409,10 @@ impl Shared {
         }
     }
 
-    // No async fn: its future would hold `act`, and the packet in there, twice.
+    #[expect(
+        clippy::manual_async_fn,
+        reason = "an async fn's future holds its arguments twice, and there is a packet in `act`"
+    )]
     pub(crate) fn command<R>(
         &self,
         bytes: usize,
