@@ -8,6 +8,7 @@ for features in "" quic tcp quic,tcp qlog qlog,tcp; do
     echo "==> nnrp with features: ${features:-none}"
     "$cargo" clippy --quiet -p nnrp --no-default-features --features "$features" -- -D warnings
     if [ "${1:-}" = --test ]; then
+        "$cargo" clippy --quiet -p nnrp --all-targets --no-default-features --features "$features" -- -D warnings
         "$cargo" test --quiet -p nnrp --all-targets --no-run --no-default-features --features "$features"
         # qlog changes nothing else.
         [[ $features == qlog* ]] ||

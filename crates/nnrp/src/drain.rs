@@ -64,20 +64,22 @@ impl Listener {
     /// connections without a session are the application's own. Cancel-safe: the sessions go on draining, and calling
     /// again waits for them; the listener stays in this state.
     pub async fn drain(&self, timeout: Duration, reason: &str) -> Drained {
-        self.drain_beside(&Barrier::new(1), timeout, reason).await
+        let sessions = self.begin_drain(timeout, reason);
+        self.drain_beside(sessions, &Barrier::new(1)).await
     }
 
-    /// Drains several listeners of one server at the same time. None of them is closed before the sessions of all are over: a
-    /// client that comes to one without sessions still hears why it is sent away. Otherwise as [`Listener::drain`], whose counts
-    /// this adds up. Cancel-safe in that what has begun goes on; given up at once it may not have begun everywhere, so call it
-    /// again.
+    /// Drains several listeners of one server at the same time: with the first poll it has begun on all of them. None of them
+    /// is closed before the sessions of all are over: a client that comes to one without sessions still hears why it is sent
+    /// away. Otherwise as [`Listener::drain`], whose counts this adds up, and as cancel-safe.
     pub async fn drain_all(listeners: &[Listener], timeout: Duration, reason: &str) -> Drained {
         let all_over = Arc::new(Barrier::new(listeners.len()));
+        let begun: Vec<_> = listeners.iter().map(|listener| listener.begin_drain(timeout, reason)).collect();
         let mut draining: JoinSet<Drained> = listeners
             .iter()
-            .map(|listener| {
-                let (listener, all_over, reason) = (listener.clone(), all_over.clone(), reason.to_owned());
-                async move { listener.drain_beside(&all_over, timeout, &reason).await }
+            .zip(begun)
+            .map(|(listener, sessions)| {
+                let (listener, all_over) = (listener.clone(), all_over.clone());
+                async move { listener.drain_beside(sessions, &all_over).await }
             })
             .collect();
         let mut total = Drained::default();
@@ -87,18 +89,19 @@ impl Listener {
         total
     }
 
-    /// Drains, and goes on turning clients away until everybody is at the barrier.
-    async fn drain_beside(&self, all_over: &Barrier, timeout: Duration, reason: &str) -> Drained {
+    /// Ends accepting, and tells every connection; those that have a session to end.
+    fn begin_drain(&self, timeout: Duration, reason: &str) -> Vec<Connection> {
         let inner = self.inner();
         let call = LastCall { deadline: clock::now() + timeout, reason: reason.to_owned() };
         inner.draining.send_replace(Some(call));
-        let mut sessions: JoinSet<Drained> = inner
-            .connections
-            .alive()
-            .into_iter()
-            .filter(|connection| inner.last_call(connection))
-            .map(|connection| async move { drained(&connection).await })
-            .collect();
+        inner.connections.alive().into_iter().filter(|connection| inner.last_call(connection)).collect()
+    }
+
+    /// Waits for these sessions, and goes on turning clients away until everybody is at the barrier.
+    async fn drain_beside(&self, sessions: Vec<Connection>, all_over: &Barrier) -> Drained {
+        let inner = self.inner();
+        let mut sessions: JoinSet<Drained> =
+            sessions.into_iter().map(|connection| async move { drained(&connection).await }).collect();
         let mut turned_away: JoinSet<()> = JoinSet::new();
         let mut total = Drained::default();
         // It counts as arrived with its first poll, and must not be dropped after that.

@@ -277,6 +277,7 @@ over_networks! {
     draining::every_frame_submitted_while_the_server_goes_away_has_an_answer,
     draining::a_client_that_comes_while_the_server_goes_away_is_told_so,
     draining::a_listener_without_sessions_stays_to_say_why_while_another_one_has_some,
+    draining::all_listeners_begin_to_go_away_at_once,
     draining::what_is_not_answered_by_the_deadline_is_dropped,
     draining::one_session_can_be_drained_alone,
     unread::what_is_offered_to_one_client_bounds_what_waits_of_it,

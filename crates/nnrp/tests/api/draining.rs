@@ -1,3 +1,6 @@
+use std::future::{Future, poll_fn};
+use std::pin::pin;
+use std::task::Poll;
 use std::time::Duration;
 
 use nnrp::wire::{ErrorCode, ResultHintReason};
@@ -96,12 +99,11 @@ pub(crate) async fn a_listener_without_sessions_stays_to_say_why_while_another_o
     let idle = Server::start(kind, ServerConfig::new()).await;
     client.send(&frame(1)).await.unwrap();
     let submit = soon("a frame", session.recv()).await.unwrap().unwrap();
-    let (accepting, busy_accepting) = (idle.listener.accept(), server.listener.accept());
+    let accepting = idle.listener.accept();
     let both = [server.listener.clone(), idle.listener.clone()];
     let drain = Listener::drain_all(&both, PATIENCE, "maintenance");
     let late = async {
         assert!(accepting.await.is_none());
-        assert!(busy_accepting.await.is_none(), "each begins when its task runs");
         for _ in 0..3 {
             let refused = soon("the refusal", idle.dial(kind, ClientConfig::new())).await;
             let Err(DialError::Handshake(HandshakeError::Refused(failure))) = refused else {
@@ -114,6 +116,21 @@ pub(crate) async fn a_listener_without_sessions_stays_to_say_why_while_another_o
     let (drained, ()) = soon("the drain", async { tokio::join!(drain, late) }).await;
     assert_eq!(drained.answered, 1);
     soon("the idle one's end", idle.listener.closed()).await;
+}
+
+pub(crate) async fn all_listeners_begin_to_go_away_at_once(kind: Kind) {
+    let (server, client, session) = opened(kind).await;
+    let others =
+        [Server::start(kind, ServerConfig::new()).await, Server::start(kind, ServerConfig::new()).await];
+    client.send(&frame(1)).await.unwrap();
+    let submit = soon("a frame", session.recv()).await.unwrap().unwrap();
+    let all = [&others[0].listener, &server.listener, &others[1].listener].map(Listener::clone);
+    let mut drain = pin!(Listener::drain_all(&all, PATIENCE, "maintenance"));
+    assert!(!all.iter().any(Listener::is_closed));
+    assert!(poll_fn(|cx| Poll::Ready(drain.as_mut().poll(cx))).await.is_pending());
+    assert!(all.iter().all(Listener::is_closed));
+    submit.reply(text_result(1, "done")).await.unwrap();
+    assert_eq!(soon("the drain", drain).await.answered, 1);
 }
 
 pub(crate) async fn what_is_not_answered_by_the_deadline_is_dropped(kind: Kind) {

@@ -96,17 +96,16 @@ pub(crate) async fn whoever_accepts_anyone_accepts_anyone(kind: Kind) {
 /// A client that offers this protocol and no other.
 fn with_alpn(name: &str) -> ClientConfig {
     let config = ClientConfig::new();
-    let other = vec![name.to_owned()];
     #[cfg(feature = "quic")]
     let config = {
         let mut options = nnrp::QuicOptions::default();
-        options.alpn.clone_from(&other);
+        options.alpn = vec![name.to_owned()];
         config.quic(options)
     };
     #[cfg(feature = "tcp")]
     let config = {
         let mut options = nnrp::TcpOptions::default();
-        options.alpn = other;
+        options.alpn = vec![name.to_owned()];
         config.tcp(options)
     };
     config
