@@ -17,7 +17,7 @@ use crate::flow::Gate;
 use crate::frames::ClientFrames;
 use crate::limits::WAITING_SHARE;
 use crate::machine::TransportEnd;
-use crate::machine::{Machine, Role};
+use crate::machine::{Machine, Role, earlier};
 use crate::migrate::submits::KeptSubmits;
 use crate::pings::Pings;
 use crate::{
@@ -512,19 +512,13 @@ impl Machine {
         let Role::Client(role) = &self.role else { return None };
         let held = role.held_drops.iter().map(|(at, _)| *at).min();
         let active = matches!(self.state, ConnectionState::Active) && !self.is_moving();
-        [
-            role.handshake_until,
-            self.quiet_until,
-            role.short_until,
-            role.doubtful.values().min().copied(),
-            held,
-            role.frames.next_linger(),
-            role.pings.deadline().filter(|_| active),
-            self.gives_up_at().filter(|_| active),
-        ]
-        .into_iter()
-        .flatten()
-        .min()
+        let mut next = earlier(earlier(role.handshake_until, self.quiet_until), role.short_until);
+        next = earlier(earlier(next, held), role.frames.next_linger());
+        next = earlier(next, role.doubtful.values().min().copied());
+        if active {
+            next = earlier(earlier(next, role.pings.deadline()), self.gives_up_at());
+        }
+        next
     }
 
     pub(crate) fn client_timeout(&mut self, now: Instant) {
@@ -582,7 +576,7 @@ impl Machine {
         // Frames that are answered right before this are not waited for.
         let waiting = role.pings.waiting_since().filter(|_| role.frames.live() > 0);
         let sooner = waiting.map(|since| last.max(since) + timeout / WAITING_SHARE);
-        [Some(last + timeout), sooner].into_iter().flatten().min()
+        earlier(Some(last + timeout), sooner)
     }
 
     fn keep_alive(&mut self, now: Instant) {

@@ -479,11 +479,23 @@ impl Machine {
         if self.shut_down {
             return None;
         }
-        [self.drain_until, self.client_deadline(), self.server_deadline()].into_iter().flatten().min()
+        let of_role = match &self.role {
+            Role::Client(_) => self.client_deadline(),
+            _ => self.server_deadline(),
+        };
+        earlier(self.drain_until, of_role)
     }
 }
 
 // ---------------------------------------------------------------- shared with the roles
+/// The earlier of two times that need not be set. They are asked for with every packet.
+pub(crate) fn earlier(one: Option<Instant>, other: Option<Instant>) -> Option<Instant> {
+    match (one, other) {
+        (Some(one), Some(other)) => Some(one.min(other)),
+        (one, other) => one.or(other),
+    }
+}
+
 /// The lane a message travels on (wire reference 2.1).
 pub(crate) fn lane_of(message: MessageType) -> Lane {
     match message {

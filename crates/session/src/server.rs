@@ -17,7 +17,7 @@ use crate::drain::Drain;
 use crate::frames::ServerFrames;
 use crate::limits::MAX_PROBES;
 use crate::limits::RATE_LIMIT_RETRY;
-use crate::machine::{Machine, RateWindow, Role};
+use crate::machine::{Machine, RateWindow, Role, earlier};
 use crate::migrate::micros;
 use crate::migrate::results::KeptResults;
 use crate::patch::{Parameters, Patches};
@@ -285,15 +285,12 @@ impl Machine {
         let next = match &self.role {
             Role::Server(role) => {
                 let active = self.state == ConnectionState::Active;
-                let own = [role.pings.deadline(), role.authenticated_until, self.quiet_until]
-                    .into_iter()
-                    .flatten()
-                    .min();
-                [own.filter(|_| active), role.frames.next_deadline()].into_iter().flatten().min()
+                let own = earlier(earlier(role.pings.deadline(), role.authenticated_until), self.quiet_until);
+                earlier(own.filter(|_| active), role.frames.next_deadline())
             }
             _ => None,
         };
-        [next, self.drain_deadline()].into_iter().flatten().min()
+        earlier(next, self.drain_deadline())
     }
 
     pub(crate) fn server_timeout(&mut self, now: Instant) {

@@ -32,6 +32,11 @@ impl Amount {
         Amount(Self::ONE.0 | Self::bytes(bytes).0)
     }
 
+    fn with(self, other: Amount) -> Amount {
+        let bytes = (self.bytes_part() + other.bytes_part()).min(MAX_BYTES);
+        Amount((self.things_part() + other.things_part()) << BYTE_BITS | bytes)
+    }
+
     fn without(self, other: Amount) -> Amount {
         let things = self.things_part().saturating_sub(other.things_part());
         Amount(things << BYTE_BITS | self.bytes_part().saturating_sub(other.bytes_part()))
@@ -180,6 +185,15 @@ impl Share {
         of.take_now(amount).then(|| Share { of: of.clone(), amount })
     }
 
+    /// Takes more, if it is of that budget and there is room.
+    pub(crate) fn grow_now(&mut self, of: &Arc<Budget>, amount: Amount) -> bool {
+        let grows = Arc::ptr_eq(&self.of, of) && of.take_now(amount);
+        if grows {
+            self.amount = self.amount.with(amount);
+        }
+        grows
+    }
+
     /// See [`Budget::take`].
     pub(crate) async fn take(of: &Arc<Budget>, amount: Amount) -> Self {
         of.take(amount).await;
@@ -237,6 +251,19 @@ mod tests {
         drop(large);
         budget.set_bytes(0);
         assert!(Share::take_now(&budget, Amount::one_of(1)).is_some());
+    }
+
+    #[test]
+    fn a_share_grows_where_it_was_taken_and_gives_back_all_of_it() {
+        let (budget, other) = (Arc::new(Budget::new(2, 100)), Arc::new(Budget::new(2, 100)));
+        let mut share = Share::take_now(&budget, Amount::ONE).unwrap();
+        assert!(!share.grow_now(&other, Amount::bytes(10)), "it is not of that one");
+        assert!(share.grow_now(&budget, Amount::bytes(60)));
+        assert!(!share.grow_now(&budget, Amount::bytes(41)), "there is no room");
+        assert_eq!((budget.used_bytes(), other.used_bytes()), (60, 0));
+        drop(share);
+        assert_eq!(budget.used_bytes(), 0);
+        assert!(budget.take_now(Amount(2 << BYTE_BITS)), "and the thing");
     }
 
     #[tokio::test]

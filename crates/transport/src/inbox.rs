@@ -418,8 +418,14 @@ impl State {
             (self.queues.get_mut(kind as usize), self.bytes.get_mut(kind as usize))
         {
             *bytes += entry.item.bytes();
-            let at = queue.partition_point(|queued| queued.seq < entry.seq);
-            queue.insert(at, entry);
+            match queue.back() {
+                // Given back by a receiver that has gone.
+                Some(last) if last.seq > entry.seq => {
+                    let at = queue.partition_point(|queued| queued.seq < entry.seq);
+                    queue.insert(at, entry);
+                }
+                _ => queue.push_back(entry),
+            }
         }
         self.trim(kind);
         None

@@ -203,6 +203,24 @@ impl Path {
         Share::take_now(&self.session().unread, Amount::ONE).map(|share| FrameRoom(Some(share)))
     }
 
+    /// Room for the body of `len` bytes of a frame that has room itself, if there is any that need not be waited for.
+    pub(crate) fn room_for_body_now(
+        &self,
+        session: &Shared,
+        frame: &mut FrameRoom,
+        len: usize,
+    ) -> Option<Room> {
+        if self.link.is_left() || session.is_ended() {
+            return None;
+        }
+        let amount = Amount::bytes(len);
+        if frame.0.as_mut().is_some_and(|share| share.grow_now(&session.unread, amount)) {
+            return Some(Room(frame.0.take(), None));
+        }
+        let body = Share::take_now(&session.unread, amount)?;
+        Some(Room(frame.0.take(), Some(body)))
+    }
+
     /// Room for a body of `len` bytes, if there is any that need not be waited for.
     pub(crate) fn body_room_now(&self, session: &Shared, len: usize) -> Option<Share> {
         self.take_now(session, Amount::bytes(len))

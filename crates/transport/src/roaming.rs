@@ -112,7 +112,9 @@ pub(crate) fn run_after(wake: impl FnOnce()) {
 /// Collects what is woken on this thread, so that it can run there. What has not run is left to the runtime when it is dropped.
 #[derive(Debug)]
 #[must_use = "what it collects runs when it is told to"]
-pub(crate) struct Turn(());
+pub(crate) struct Turn {
+    number: u64,
+}
 
 impl Turn {
     /// `None` if tasks are collected here already.
@@ -122,7 +124,7 @@ impl Turn {
             free.then(|| {
                 woken.whose = whose;
                 woken.turn += 1;
-                Turn(())
+                Turn { number: woken.turn }
             })
         })
     }
@@ -149,11 +151,13 @@ impl Turn {
 
 impl Drop for Turn {
     fn drop(&mut self) {
-        // What is called here is not to be collected.
-        WOKEN.with_borrow_mut(|woken| woken.whose = Whose::Nobody);
-        while let Some(task) =
-            WOKEN.with_borrow_mut(|woken| woken.tasks.pop_front().or_else(|| woken.again.pop_front()))
-        {
+        let next = || {
+            WOKEN.with_borrow_mut(|woken| {
+                woken.whose = Whose::Nobody;
+                woken.tasks.pop_front().or_else(|| woken.again.pop_front())
+            })
+        };
+        while let Some(task) = next() {
             task.call();
         }
     }
@@ -227,11 +231,10 @@ impl Roaming {
         let Some(turn) = self.alone_in.and_then(|runtime| Turn::begin(Whose::Runtime(runtime))) else {
             return self.poll(slot);
         };
-        let number = WOKEN.with_borrow(|woken| woken.turn);
-        self.polled_in.store(number, Ordering::Relaxed);
+        self.polled_in.store(turn.number, Ordering::Relaxed);
         let polled = self.poll(slot);
         while let Some(task) = turn.next() {
-            task.polled_in.store(number, Ordering::Relaxed);
+            task.polled_in.store(turn.number, Ordering::Relaxed);
             task.poll_as_guest();
         }
         polled

@@ -88,9 +88,9 @@ pub(crate) fn note_arrived(header: &Header, now: Instant) {
     }
 }
 
-/// A frame or a result of so many bytes moves.
+/// A frame or a result of so many bytes moves. Where nobody else is there yet it keeps nobody waiting.
 pub(crate) fn note(bytes: usize, now: Instant) {
-    if bytes <= WHOLE_BODY {
+    if bytes <= WHOLE_BODY && !is_alone() {
         OTHERS.note_small(now);
     }
 }
