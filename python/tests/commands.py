@@ -114,6 +114,10 @@ class Served:
     async def stop(self, number=signal.SIGTERM):
         """Send a signal, and wait for the end: exit code, and what was logged until then."""
         self.process.send_signal(number)
+        return await self.ended()
+
+    async def ended(self):
+        """Wait for the end, as `stop` does."""
         _, rest = await asyncio.wait_for(self.process.communicate(), PATIENCE)
         return self.process.returncode, [json.loads(line) for line in rest.splitlines()]
 
@@ -124,6 +128,7 @@ APP = '''
 import asyncio
 import logging
 import time
+from pathlib import Path
 
 import numpy as np
 
@@ -221,6 +226,14 @@ def wrong(submit):
 def slow(submit):
     log.warning("begun")
     time.sleep(float(text(submit)))
+    return "at last"
+
+
+def held(submit):
+    """Until there is a file with the name of the frame."""
+    log.warning("begun")
+    while not Path(str(submit.frame_id)).exists():
+        time.sleep(0.01)
     return "at last"
 
 

@@ -48,7 +48,7 @@ async def test_a_preference_falls_back_to_what_was_configured(tcp, quic):
             profile=profile,
             config=quic.client_configuration(),
             tcp_config=tcp.client_configuration(),
-            timeout=0.3,
+            timeout=1.5,  # for each attempt
         )
         _, client = await opened(listener, opening)
         assert client.transport_id is TransportId.TCP

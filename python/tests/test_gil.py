@@ -1,8 +1,7 @@
-"""A server whose interpreter is held by a C call for seconds costs its clients nothing but the answers."""
+"""A server whose interpreter is held by a C call costs its clients nothing but the answers."""
 
 import asyncio
 import statistics
-import time
 from pathlib import Path
 
 import pytest
@@ -10,24 +9,21 @@ from frames import STEP, frame
 from networks import TRANSPORTS, Network
 from programs import PATIENCE, server
 
-HELD = 5.0
-"""Seconds for which the server's GIL is held in one C call, as in the program below."""
-
-QUICK = 0.020
-"""Seconds within which a PING comes back while it is."""
+QUICK = 0.5
+"""Seconds within which a PING comes back while the GIL is held; what needs the GIL would not come back."""
 
 SWITCHES_OF_A_WAITER = 200
 """Times a second that a thread which waits for the GIL wakes up to ask for it, in CPython."""
 
 HOLD = """
 import ctypes
-hold = ctypes.PyDLL(None).usleep  # PyDLL keeps the GIL, CDLL would release it
+read = ctypes.PyDLL(None).read  # PyDLL keeps the GIL, CDLL would release it
 async def handle(session):
     async for received in session:
         frame_id = received.metadata.frame_id
         if frame_id == 1:
             print("holding", flush=True)
-            hold(5_000_000)
+            read(0, ctypes.create_string_buffer(1), 1)  # until the test writes something
             print("released", flush=True)
         await session.send_result(frame_id=frame_id)
 async def main():
@@ -59,15 +55,11 @@ async def test_a_held_gil_delays_nothing_that_is_not_python(network):
         await client.submit(frame(2), timeout=STEP)
         await client.submit_frame(frame(1))
         await expect(process, b"holding\n")
-        began = time.monotonic()
 
         # A newcomer reaches the server, and others' frames are taken, while Python stands still.
         newcomer = asyncio.create_task(dialled(network, port))
         await client.submit_frame(frame(3, b"x" * 1_000_000))
-        trips = []
-        while time.monotonic() < began + HELD / 2:
-            trips.append(await client.ping(STEP))
-            await asyncio.sleep(0.05)
+        trips = [await client.ping(STEP) for _ in range(20)]
         assert statistics.median(trips) < QUICK
 
         # Then nothing happens, and a native thread that wanted the GIL would show by asking for it.
@@ -77,8 +69,8 @@ async def test_a_held_gil_delays_nothing_that_is_not_python(network):
         after = switches(process)
         assert before
         assert all(new - old < SWITCHES_OF_A_WAITER / 2 for old, new in zip(before, after, strict=True))
-        assert time.monotonic() < began + HELD, "all of it happened while the GIL was held"
 
+        process.stdin.write(b"!")
         await expect(process, b"released\n")
         assert {(await client.receive_result(STEP)).frame_id for _ in range(2)} == {1, 3}
         async with await newcomer as second:
@@ -133,7 +125,7 @@ async def test_a_loop_under_load_is_woken_seldom(network):
 BLOCKED = """
 BLOCKED_FOR = 30
 async def main():
-    async with network.serve(idle_timeout=2.0) as listener:
+    async with network.serve(idle_timeout=4.0) as listener:
         print(listener.port, flush=True)
         async with await accept_server_session(listener) as session:
             received = await session.receive_submit(STEP)
@@ -144,7 +136,7 @@ asyncio.run(main())
 """
 
 BLOCKED_FOR = 30
-"""Seconds, as in the program; fifteen times the idle timeout."""
+"""Seconds, as in the program; several times the idle timeout."""
 
 
 @pytest.mark.timeout(90)
@@ -153,7 +145,7 @@ async def test_a_handler_that_blocks_its_loop_for_long_keeps_its_connection(cert
 
     async def blocked(network):
         async with server(BLOCKED, network) as (_, port):
-            connecting = network.connect(port, keepalive_interval=0.5, keepalive_timeout=1.5)
+            connecting = network.connect(port, keepalive_interval=1.0, keepalive_timeout=3.0)
             async with connecting as connection, await network.handshake(connection) as client:
                 return await client.submit(frame(1), timeout=BLOCKED_FOR + PATIENCE)
 

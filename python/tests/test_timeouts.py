@@ -99,7 +99,7 @@ async def test_the_error_says_what_was_waited_for_and_how_long(network):
 # Rules R-ACK-7
 async def test_dialling_a_silent_port_names_it(network):
     with silent_server(network.transport) as (port, sentence):
-        opening = network.dial(port, timeout=0.1)
+        opening = network.dial(port, timeout=0.5)
         with pytest.raises(TimeoutError) as expired:
             await opening
     assert str(expired.value) == sentence
@@ -116,14 +116,14 @@ def silent_server(transport):
         port = silent.getsockname()[1]
         if transport == "tcp":
             silent.listen()
-            reached = f"127.0.0.1:{port} was reached over TCP, but the session was not opened within 0.1 s"
+            reached = f"127.0.0.1:{port} was reached over TCP, but the session was not opened within 0.5 s"
             yield port, f"{reached}; is it an NNRP server, and does it accept sessions?"
         elif transport == "tls":
             silent.listen()
-            unanswered = f"no answer from 127.0.0.1:{port} over TCP within 0.1 s"
+            unanswered = f"no answer from 127.0.0.1:{port} over TCP within 0.5 s"
             yield port, f"{unanswered}; is a TCP server listening there?"
         else:
-            unanswered = f"no answer from 127.0.0.1:{port} over QUIC within 0.1 s"
+            unanswered = f"no answer from 127.0.0.1:{port} over QUIC within 0.5 s"
             yield port, f"{unanswered}; is a QUIC server listening there?"
 
 

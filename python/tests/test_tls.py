@@ -54,6 +54,16 @@ async def met(network, listener, client, **accept):
 
 async def refusal(network, listener, **client):
     """What a client is told whom the listener does not believe, or that does not believe the listener."""
+    for _ in range(5):
+        error = await one_refusal(network, listener, **client)
+        if network.transport == "tls" or "reset by peer" not in str(error):
+            return error
+        # Our process stood still. The listener forgot the client as soon as it had told it why, and answered
+        # what still came from it with a stateless reset. Of two that arrive together quinn keeps the last.
+    raise error
+
+
+async def one_refusal(network, listener, **client):
     accepting = asyncio.create_task(accept_server_session(listener))
     try:
         with pytest.raises(NnrpConnectionClosedError) as refused:

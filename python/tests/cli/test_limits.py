@@ -34,10 +34,11 @@ async def test_so_many_frames_of_a_session_are_handled_at_once(commands):
 
 async def test_frames_beyond_the_credit_are_dropped_when_that_is_asked_for(commands):
     options = ("--plain", "--in-flight", "1", "--enforce-credit")
-    async with commands.serve("app:slow_too", *options) as served, dial(served) as session:
-        await session.submit_frame(prompt("0.3"), timeout=STEP)
-        beyond = await session.submit(prompt("0", 2), timeout=STEP)
+    async with commands.serve("app:held", *options) as served, dial(served) as session:
+        await session.submit_frame(prompt("x"), timeout=STEP)
+        beyond = await session.submit(prompt("x", 2), timeout=STEP)
         assert (beyond.is_drop, beyond.drop_reason) == (True, ResultHintReason.QUEUE_FULL)
+        commands.write("1", b"")
         assert not (await session.receive_result(STEP, frame_id=1)).is_drop
 
 

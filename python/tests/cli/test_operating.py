@@ -60,16 +60,17 @@ async def test_health_alone_has_no_metrics(commands):
 
 async def test_a_server_that_drains_is_alive_and_not_ready(commands):
     options = ("--plain", "--health-port", "0")
-    async with commands.serve("app:slow", *options) as served, dial(served) as session:
-        await session.submit_frame(prompt("1.5"), timeout=STEP)
+    async with commands.serve("app:held", *options) as served, dial(served) as session:
+        await session.submit_frame(prompt("x"), timeout=STEP)
         await served.logged("begun")
         served.process.send_signal(signal.SIGTERM)
         await served.logged("draining")
         assert await get(f"{served.http}/readyz") == (503, "draining\n")
         assert await get(f"{served.http}/healthz") == (200, "ok\n")
+        commands.write("1", b"")
         result = await session.receive_result(STEP, frame_id=1)
         assert result.token_chunks == (b"at last",)
-        assert (await served.stop())[0] == 0
+        assert (await served.ended())[0] == 0
 
 
 async def test_a_port_that_is_taken_is_a_sentence(commands):

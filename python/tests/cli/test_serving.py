@@ -1,6 +1,5 @@
 """How `nnrp serve` begins and ends, and whom it lets in."""
 
-import asyncio
 import signal
 
 import pytest
@@ -28,12 +27,14 @@ def prompt(text, frame_id=1):
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
 async def test_a_signal_drains_and_the_exit_code_is_0(commands, number):
-    async with commands.serve("app:slow", "--plain") as served, dial(served) as session:
-        await session.submit_frame(prompt("0.3"), timeout=STEP)
+    async with commands.serve("app:held", "--plain") as served, dial(served) as session:
+        await session.submit_frame(prompt("x"), timeout=STEP)
         await served.logged("begun")
-        stopping = asyncio.create_task(served.stop(number))
+        served.process.send_signal(number)
+        await served.logged("draining")
+        commands.write("1", b"")
         result = await session.receive_result(STEP, frame_id=1)
-        code, records = await stopping
+        code, records = await served.ended()
     assert result.token_chunks == (b"at last",)
     assert code == 0
     assert any("drained: Drained(answered=1" in record["message"] for record in records)

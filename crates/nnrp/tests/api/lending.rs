@@ -111,7 +111,8 @@ pub(crate) async fn a_loop_without_time_costs_nothing(kind: Kind) {
         lend(kind, server.connection(), &sockets).await;
         client.send(&frame(frame_id)).await.unwrap();
         assert_eq!(next(&server).await, frame_id, "nobody calls serve()");
-        assert!(!server.connection().is_lent());
+        // The reader, called for something else, may have found the frame before the runtime took the socket back.
+        until_back(server.connection()).await;
     }
 }
 
