@@ -102,7 +102,7 @@ async def test_a_pause_ends_with_the_next_update_or_in_its_own_time(network):
             await server.receive_submit(0.05)
         await server.send_flow_update(update(2, reason=FlowUpdateReason.RESUME))
         await asyncio.wait_for(submitting, STEP)
-        await tell(server, client, update(3, reason=FlowUpdateReason.PAUSE, retry_after_ms=50))
+        await tell(server, client, update(3, reason=FlowUpdateReason.PAUSE, retry_after_ms=500))
         await asyncio.wait_for(client.submit_frame(frame(2)), STEP)
 
 

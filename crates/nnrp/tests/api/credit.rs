@@ -151,7 +151,7 @@ pub(crate) async fn a_pause_ends_with_the_next_update_or_its_own_time(kind: Kind
     assert_eq!(hold_of(ends.client.send_within(&frame(1), limit).await), HoldReason::Paused);
     tell(&ends, FlowUpdateMetadata { update_reason: FlowUpdateReason::Resume, ..grant(2, 4) }).await;
     ends.client.try_send(&frame(1)).await.unwrap();
-    let pause = FlowUpdateMetadata::pause().retry_after(Duration::from_millis(50));
+    let pause = FlowUpdateMetadata::pause().retry_after(Duration::from_millis(500));
     tell(&ends, FlowUpdateMetadata { credit_epoch: 3, ..pause }).await;
     assert_eq!(hold_of(ends.client.try_send(&frame(2)).await), HoldReason::Paused);
     soon("the submit", ends.client.send(&frame(2))).await.unwrap();

@@ -83,7 +83,7 @@ pub(crate) async fn waits_of_a_client_that_were_given_up_lose_nothing(kind: Kind
 /// Takes every frame there is and answers it, until the session has been quiet.
 async fn answered(ends: &Ends) -> Vec<u32> {
     let mut taken = Vec::new();
-    while let Ok(submit) = tokio::time::timeout(Duration::from_millis(300), ends.server.recv()).await {
+    while let Ok(submit) = tokio::time::timeout(Duration::from_secs(1), ends.server.recv()).await {
         let submit = submit.unwrap().unwrap();
         taken.push(submit.key().frame_id);
         submit.reply(text_result(0, "yes")).await.unwrap();
