@@ -139,7 +139,7 @@ attacks! {
     frames::results_nobody_reads: Lavish, [7 7 34], 10;
     frames::slow_reader_after_goodbye: Lavish, [6 6 -], 10;
     frames::tiles_by_the_bit: Echo, [19 19 24], 10;
-    frames::counts_of_65535: Echo, [9 9 66], 10;
+    frames::counts_of_65535: Echo, [14 14 66], 10;
     frames::one_byte_at_a_time: Echo, [5 7 27], 10;
     streams::ten_thousand_streams: Deaf, [- - 4], 10;
     streams::streams_that_declare_and_send_nothing: Deaf, [- - 7], 10;
