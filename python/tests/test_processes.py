@@ -115,7 +115,9 @@ except KeyboardInterrupt:
     asyncio.run(leave())""",
         "daemon thread": """
     threading.Thread(target=asyncio.run, args=(main(),), daemon=True).start()
-    threading.Event().wait()""",
+    # Not for ever: CPython misses a signal that comes just before it begins to wait for a lock.
+    while not threading.Event().wait(0.1):
+        pass""",
     }.items(),
     ids=lambda item: item[0],
 )
