@@ -8,6 +8,7 @@
 //! The pen is taken and laid down under the machine's lock, and laid down only when nothing is queued any more (or the
 //! writer task was called): who finds it taken may go away, because whoever has it looks again.
 
+use std::cell::RefCell;
 use std::collections::VecDeque;
 use std::fmt;
 use std::io::{self, IoSlice};
@@ -28,6 +29,15 @@ const BATCH: usize = 64;
 
 /// Slices handed to the kernel at once; its own limit is 1024, and beyond this there is nothing to gain.
 const SLICES: usize = 64;
+
+/// What is handed to the kernel in several pieces, up to this many bytes of it, is put together before: copying 4 KiB takes
+/// 0.05 us, the kernel needs 0.2 us more for two pieces than for one, and 1 us more for 64 small packets.
+const JOINED_BYTES: usize = 16 * 1024;
+
+thread_local! {
+    /// Where it is put together.
+    static JOINED: RefCell<Vec<u8>> = const { RefCell::new(Vec::new()) };
+}
 
 /// Any byte stream's writing end.
 type Stream = Box<dyn AsyncWrite + Send + Unpin>;
@@ -200,6 +210,7 @@ impl Pen {
             let written = match slices.get(..count).unwrap_or_default() {
                 // The kernel is quicker with one.
                 [only] => ready!(stream.poll_write(cx, only))?,
+                several if left - room <= JOINED_BYTES => ready!(write_joined(stream, cx, several))?,
                 several => ready!(stream.poll_write_vectored(cx, several))?,
             };
             if written == 0 {
@@ -257,6 +268,19 @@ impl Pen {
             }
         }
     }
+}
+
+/// Writes a few pieces as one.
+fn write_joined(
+    stream: Pin<&mut Stream>,
+    cx: &mut Context<'_>,
+    pieces: &[IoSlice<'_>],
+) -> Poll<io::Result<usize>> {
+    JOINED.with_borrow_mut(|joined| {
+        joined.clear();
+        pieces.iter().for_each(|piece| joined.extend_from_slice(piece));
+        stream.poll_write(cx, joined)
+    })
 }
 
 /// Where the pen lies when nobody writes.
@@ -347,6 +371,59 @@ mod tests {
         assert_eq!(read.unwrap(), 140 + 340 + 2040);
         assert_eq!(pen.written(), Written::packet(2040, Origin::Application).of(1));
         assert!(!pen.has_rest());
+    }
+
+    /// What a write had: pieces, and their bytes.
+    type Call = (usize, Vec<u8>);
+
+    /// Takes everything, and notes it.
+    #[derive(Clone, Default)]
+    struct Taker(std::sync::Arc<Mutex<Vec<Call>>>);
+
+    impl AsyncWrite for Taker {
+        fn poll_write(self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
+            self.poll_write_vectored(cx, &[IoSlice::new(bytes)])
+        }
+
+        fn poll_write_vectored(
+            self: Pin<&mut Self>,
+            _: &mut Context<'_>,
+            slices: &[IoSlice<'_>],
+        ) -> Poll<io::Result<usize>> {
+            let bytes = slices.iter().flat_map(|slice| slice.iter().copied()).collect::<Vec<_>>();
+            let taken = bytes.len();
+            self.0.lock().unwrap().push((slices.len(), bytes));
+            Poll::Ready(Ok(taken))
+        }
+
+        fn poll_flush(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
+            Poll::Ready(Ok(()))
+        }
+
+        fn poll_shutdown(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
+            Poll::Ready(Ok(()))
+        }
+    }
+
+    #[test]
+    fn a_few_bytes_in_several_pieces_leave_in_one() {
+        const MOST: usize = JOINED_BYTES - Header::LEN;
+        let taker = Taker::default();
+        let mut pen = Pen::new(taker.clone());
+        for (bodies, pieces) in [(&[100, 200][..], 1), (&[4000; 4], 1), (&[MOST], 1), (&[MOST + 1], 2)] {
+            bodies.iter().for_each(|body| pen.take(packet(*body)));
+            assert_eq!(pen.attempt(), Attempt::Done);
+            let (taken, bytes) = taker.0.lock().unwrap().pop().unwrap();
+            assert_eq!(taken, pieces, "{bodies:?}");
+            let mut rest = &bytes[..];
+            for body in bodies {
+                let (head, behind) = rest.split_at(Header::LEN);
+                assert_eq!(Header::decode(head.first_chunk().unwrap()).unwrap().body_len as usize, *body);
+                assert!(behind[..*body].iter().all(|byte| *byte == 7), "out of order");
+                rest = &behind[*body..];
+            }
+            assert!(rest.is_empty() && taker.0.lock().unwrap().is_empty());
+        }
     }
 
     #[tokio::test]
