@@ -442,6 +442,55 @@ mod tests {
     }
 
     #[tokio::test]
+    async fn in_a_runtime_with_one_thread_what_is_woken_again_comes_behind_what_was_woken_meanwhile() {
+        let polled = Arc::new(Mutex::new(Vec::new()));
+        let [first, second, other] = [(); 3].map(|()| Arc::new(Notify::new()));
+        let station = |name, call: &Arc<Notify>, next: &[&Arc<Notify>]| {
+            let (polled, call) = (polled.clone(), call.clone());
+            let mut next: Vec<_> = next.iter().copied().cloned().collect();
+            async move {
+                loop {
+                    call.notified().await;
+                    polled.lock().unwrap().push(name);
+                    next.drain(..).for_each(|next| next.notify_one());
+                }
+            }
+        };
+        tokio::spawn(roaming(station("first", &first, &[&second]), true));
+        tokio::spawn(roaming(station("second", &second, &[&first, &other]), true));
+        tokio::spawn(station("other", &other, &[]));
+        tokio::task::yield_now().await;
+        first.notify_one();
+        soon(async {
+            while polled.lock().unwrap().len() < 4 {
+                tokio::task::yield_now().await;
+            }
+        })
+        .await;
+        assert_eq!(*polled.lock().unwrap(), ["first", "second", "other", "first"]);
+    }
+
+    #[tokio::test]
+    async fn a_panic_ends_only_the_task_it_is_in() {
+        let [first, second] = [(); 2].map(|()| Arc::new(Notify::new()));
+        let (call, next) = (first.clone(), second.clone());
+        let mut told = station(true, &call, Some(&next));
+        let panics = tokio::spawn(roaming(
+            async move {
+                second.notified().await;
+                panic!("as it was told to");
+            },
+            true,
+        ));
+        tokio::task::yield_now().await;
+        for _ in 0..2 {
+            first.notify_one();
+            soon(told.recv()).await.unwrap();
+        }
+        soon(panics).await.unwrap();
+    }
+
+    #[tokio::test]
     async fn the_work_ends_with_its_task() {
         let (call, held) = (Arc::new(Notify::new()), Arc::new(()));
         let kept = held.clone();

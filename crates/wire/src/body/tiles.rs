@@ -179,11 +179,27 @@ fn check_bitset(count: u16, block: &[u8]) -> Result<(), WireError> {
     Ok(())
 }
 
+/// The blocks of single raw ids, as far as they are here: most frames have one tile, and need no memory for what says so.
+static SINGLE_IDS: [[u8; 2]; 256] = {
+    let mut blocks = [[0; 2]; 256];
+    let mut id: u16 = 0;
+    while (id as usize) < blocks.len() {
+        blocks[id as usize] = id.to_le_bytes();
+        id += 1;
+    }
+    blocks
+};
+
 /// Encodes tile ids as a block. `base` matters only for a dense range, which has no bytes.
 ///
 /// # Errors
 /// Ids that the mode cannot say: a gap or another start in a dense range, ids that do not increase in delta or bitset mode.
 pub fn encode(mode: TileIndexMode, base: u32, ids: &[u16]) -> Result<Bytes, WireError> {
+    if let (TileIndexMode::RawU16, [id]) = (mode, ids)
+        && let Some(block) = SINGLE_IDS.get(usize::from(*id))
+    {
+        return Ok(Bytes::from_static(block));
+    }
     let mut block = Vec::new();
     match mode {
         TileIndexMode::DenseRange => {
