@@ -182,10 +182,12 @@ fn check_bitset(count: u16, block: &[u8]) -> Result<(), WireError> {
 /// The blocks of single raw ids, as far as they are here: most frames have one tile, and need no memory for what says so.
 static SINGLE_IDS: [[u8; 2]; 256] = {
     let mut blocks = [[0; 2]; 256];
+    let mut rest = blocks.as_mut_slice();
     let mut id: u16 = 0;
-    while (id as usize) < blocks.len() {
-        blocks[id as usize] = id.to_le_bytes();
+    while let [block, more @ ..] = rest {
+        *block = id.to_le_bytes();
         id += 1;
+        rest = more;
     }
     blocks
 };
