@@ -7,6 +7,8 @@ use std::mem;
 use std::sync::{Arc, Condvar, Mutex, PoisonError};
 use std::task::Wake;
 
+use nnrp::LoopSockets;
+
 use crate::runtime::lock;
 
 /// Names one waiting operation on one loop.
@@ -99,7 +101,10 @@ impl Signal {
     fn ring(&self) {
         match &self.bell {
             #[cfg(unix)]
-            Bell::Descriptor(bell) => bell.ring(),
+            Bell::Descriptor(bell) => {
+                LoopSockets::note_call();
+                bell.ring();
+            }
             Bell::Condition(condition) => condition.notify_all(),
         }
     }

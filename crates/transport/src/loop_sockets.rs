@@ -12,7 +12,7 @@ use std::collections::HashMap;
 use std::io;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd, RawFd};
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock, Weak};
 use std::time::Duration;
 
 use rustix::event::Timespec;
@@ -35,6 +35,9 @@ const IDLE_TICKS: u32 = 50;
 /// Sockets served in one turn of the loop; the others are for the next.
 const BATCH: usize = 64;
 
+/// Those of all loops of this process.
+static ALL: RwLock<Vec<Weak<Gathered>>> = RwLock::new(Vec::new());
+
 const AT_ONCE: Timespec = Timespec { tv_sec: 0, tv_nsec: 0 };
 
 /// The sockets that are lent to one event loop. Dropping it gives them back.
@@ -50,6 +53,8 @@ struct Gathered {
     members: Mutex<Members>,
     /// Times the loop has come by.
     turns: AtomicU64,
+    /// How many of them have been noticed by who moves large bodies.
+    noticed: AtomicU64,
 }
 
 #[derive(Debug, Default)]
@@ -80,8 +85,13 @@ impl LoopSockets {
             epoll: epoll::create(CreateFlags::CLOEXEC)?,
             members: Mutex::default(),
             turns: AtomicU64::new(0),
+            noticed: AtomicU64::new(0),
         };
-        Ok(LoopSockets { gathered: Arc::new(gathered), handle })
+        let gathered = Arc::new(gathered);
+        let mut all = ALL.write().unwrap_or_else(PoisonError::into_inner);
+        all.retain(|known| known.strong_count() > 0);
+        all.push(Arc::downgrade(&gathered));
+        Ok(LoopSockets { gathered, handle })
     }
 
     /// Reads what has arrived and passes it on, on the calling thread and without waiting.
@@ -107,6 +117,12 @@ impl LoopSockets {
         }
         Some(Place { gathered: self.gathered.clone(), number })
     }
+}
+
+/// Whether some loop is about what has arrived, or should be.
+pub(crate) fn are_wanted() -> bool {
+    let all = ALL.read().unwrap_or_else(PoisonError::into_inner);
+    all.iter().filter_map(Weak::upgrade).any(|gathered| gathered.is_wanted())
 }
 
 /// What the loop has to watch: while it is readable, [`LoopSockets::serve`] has something to do.
@@ -153,6 +169,17 @@ impl Gathered {
         };
         let members = self.members();
         events.iter().filter_map(|event| members.known.get(&event.data.u64())?.upgrade()).collect()
+    }
+
+    /// Whether the loop has come by since this was asked last, and may still be about what it found, or should come by.
+    fn is_wanted(&self) -> bool {
+        if self.members().known.is_empty() {
+            return false;
+        }
+        let turns = self.turns.load(Ordering::Relaxed);
+        let mut event = [const { std::mem::MaybeUninit::<Event>::uninit() }];
+        self.noticed.swap(turns, Ordering::Relaxed) != turns
+            || epoll::wait(&self.epoll, &mut event, Some(&AT_ONCE)).is_ok_and(|(news, _)| !news.is_empty())
     }
 
     fn give_back(&self) {
@@ -210,5 +237,38 @@ impl Place {
 impl Drop for Place {
     fn drop(&mut self) {
         self.gathered.members().known.remove(&self.number);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[derive(Debug)]
+    struct Nothing;
+
+    impl Lent for Nothing {
+        fn serve(&self) {}
+
+        fn take_back(&self) {}
+    }
+
+    #[tokio::test]
+    async fn a_loop_is_wanted_while_bytes_lie_there_and_once_after_it_came_by() {
+        let sockets = LoopSockets::new(Handle::current()).unwrap();
+        let wanted = || sockets.gathered.is_wanted();
+        assert!(!wanted(), "nothing is lent to it");
+        let lent: Arc<dyn Lent> = Arc::new(Nothing);
+        let place = sockets.place(Arc::downgrade(&lent)).unwrap();
+        let (socket, peer) = std::os::unix::net::UnixStream::pair().unwrap();
+        place.watch(&socket).unwrap();
+        assert!(!wanted(), "it waits, and nothing has arrived");
+        std::io::Write::write_all(&mut &peer, b"frame").unwrap();
+        assert!(wanted());
+        assert!(wanted(), "it has not come by");
+        std::io::Read::read_exact(&mut &socket, &mut [0; 5]).unwrap();
+        sockets.serve();
+        assert!(wanted(), "it is about to answer");
+        assert!(!wanted(), "it has had its chance");
     }
 }

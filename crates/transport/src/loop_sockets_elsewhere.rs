@@ -54,3 +54,7 @@ impl Place {
         match *self {}
     }
 }
+
+pub(crate) fn are_wanted() -> bool {
+    false
+}

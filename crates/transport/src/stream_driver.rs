@@ -17,7 +17,7 @@ use crate::serving::Serving;
 use crate::socket::Socket;
 use crate::stream_reader::{ReadEnd, Reader, Source};
 use crate::tls::Failure;
-use crate::turns::Stream;
+use crate::turns::{self, Stream};
 
 /// Starts the tasks of a connection.
 /// `socket`: what is read is this in the end, and can be lent to an event loop.
@@ -144,7 +144,7 @@ impl Writer {
             if turn.await? {
                 return Ok(());
             }
-            tokio::task::yield_now().await;
+            turns::end().await;
         }
     }
 }

@@ -267,7 +267,7 @@ impl<R: Source> Reader<R> {
             body.advance(received);
             self.path.link.note_life();
             if received == turn {
-                tokio::task::yield_now().await;
+                turns::end().await;
             }
         }
         body.take_surplus(&mut self.buffer);

@@ -1,17 +1,26 @@
 //! How much of a large body is moved before others have their turn.
 
+use std::cell::Cell;
 use std::sync::OnceLock;
-use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
 use nnrp_wire::{Header, MessageType};
 
 use crate::buffered::WHOLE_BODY;
 use crate::clock;
+use crate::loop_sockets::{self, LoopSockets};
 
 /// Bytes read or written in one turn of a task: about 0.05 ms for the kernel. A body of megabytes would otherwise hold up the
 /// small frames of every other session on its thread for as long as it takes.
 pub(crate) const TURN_BYTES: usize = 128 * 1024;
+
+/// An event loop that waits for frames has not more to do than this. Who was away for longer has let something else have the core,
+/// which may want all of it.
+const LONG_AWAY: Duration = Duration::from_millis(1);
+
+/// After that, this many times as long nobody goes first.
+const PAUSES: u32 = 10;
 
 /// How long after a small frame turns stay short: whoever sends one now and then is not to wait because of the pause.
 const REMEMBERED: Duration = Duration::from_secs(10);
@@ -101,11 +110,88 @@ pub(crate) fn bytes() -> usize {
     OTHERS.turn_bytes(clock::now)
 }
 
+/// An event loop was called from one of our threads, and may not have come yet.
+static CALLED: AtomicBool = AtomicBool::new(false);
+
+impl LoopSockets {
+    /// Notes that an event loop has been called by other means. Who moves large bodies lets it go first at the end of a turn.
+    pub fn note_call() {
+        CALLED.store(true, Ordering::Relaxed);
+    }
+}
+
+/// The end of a turn. Other tasks of this thread are next, and before them the event loops that have something to do: where there
+/// are not enough cores the kernel would let them wait for a millisecond or more, however short their work is.
+pub(crate) async fn end() {
+    let_loops_go_first();
+    tokio::task::yield_now().await;
+}
+
+/// When loops may go first.
+#[derive(Clone, Copy, Debug, Default)]
+struct Courtesy {
+    /// Somebody else took the core; until then other threads that want it have the kernel's fair share, not more.
+    not_before: Option<Instant>,
+}
+
+impl Courtesy {
+    fn is_due(self, now: Instant) -> bool {
+        self.not_before.is_none_or(|at| at <= now)
+    }
+
+    /// The thread let go at `before`, and goes on `now`.
+    fn note(&mut self, before: Instant, now: Instant) {
+        let away = now.saturating_duration_since(before);
+        self.not_before = (away >= LONG_AWAY).then(|| now + away * PAUSES);
+    }
+}
+
+fn let_loops_go_first() {
+    thread_local!(static COURTESY: Cell<Courtesy> = const { Cell::new(Courtesy { not_before: None }) });
+    if !CALLED.swap(false, Ordering::Relaxed) && !loop_sockets::are_wanted() {
+        return;
+    }
+    let (before, mut courtesy) = (clock::now(), COURTESY.get());
+    if courtesy.is_due(before) {
+        std::thread::yield_now();
+        courtesy.note(before, clock::now());
+        COURTESY.set(courtesy);
+    }
+}
+
+/// So many bytes were moved where no turn ends: loops go first as often as if there were turns.
+#[cfg(feature = "quic")]
+pub(crate) fn moved(more: usize) {
+    thread_local!(static MOVED: Cell<usize> = const { Cell::new(0) });
+    let moved = MOVED.get() + more;
+    let turn_is_over = moved >= TURN_BYTES;
+    MOVED.set(if turn_is_over { 0 } else { moved });
+    if turn_is_over && bytes() <= TURN_BYTES {
+        let_loops_go_first();
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
 
     const SECOND: Duration = Duration::from_secs(1);
+
+    #[test]
+    fn nobody_goes_first_for_a_while_after_the_core_was_taken() {
+        let (mut courtesy, mut now) = (Courtesy::default(), clock::now());
+        assert!(courtesy.is_due(now));
+        for _ in 0..10 {
+            courtesy.note(now, now + LONG_AWAY / 2);
+            now += LONG_AWAY / 2;
+            assert!(courtesy.is_due(now), "a loop needs no longer");
+        }
+        courtesy.note(now, now + 2 * LONG_AWAY);
+        now += 2 * LONG_AWAY;
+        assert!(!courtesy.is_due(now));
+        assert!(!courtesy.is_due(now + 2 * LONG_AWAY * (PAUSES - 1)));
+        assert!(courtesy.is_due(now + 2 * LONG_AWAY * PAUSES), "this much of the time is its own");
+    }
 
     #[test]
     fn turns_are_short_while_somebody_else_has_small_frames() {
