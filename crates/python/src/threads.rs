@@ -42,9 +42,10 @@ pub(crate) fn start(
         if let Some(body) = body
             && enter()
         {
+            // Also when it panics: the exit would wait for it for ever.
+            let _inside = Inside;
             name_thread(name);
             body(arguments.py());
-            leave();
         }
     })?;
     py.import("_thread")?.call_method1("start_new_thread", (run, PyTuple::empty(py))).map(drop)
@@ -63,12 +64,29 @@ fn name_thread(name: &CStr) {
 pub(crate) fn wait<T: Send>(py: Python<'_>, waiting: impl FnOnce() -> T + Send) -> T {
     py.detach(|| {
         leave();
-        let found = waiting();
+        let _outside = Outside;
+        waiting()
+    })
+}
+
+/// A thread that is in Python until this is dropped.
+struct Inside;
+
+impl Drop for Inside {
+    fn drop(&mut self) {
+        leave();
+    }
+}
+
+/// A thread that is outside until this is dropped, and for ever once the interpreter exits.
+struct Outside;
+
+impl Drop for Outside {
+    fn drop(&mut self) {
         while !enter() {
             std::thread::park();
         }
-        found
-    })
+    }
 }
 
 /// Whether the interpreter is there, and stays until [`leave`].

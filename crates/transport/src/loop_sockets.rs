@@ -11,10 +11,12 @@
 use std::collections::HashMap;
 use std::io;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd, RawFd};
+use std::process;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock, Weak};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::time::Duration;
 
+use arc_swap::ArcSwapOption;
 use rustix::event::Timespec;
 use rustix::event::epoll::{self, CreateFlags, Event, EventData, EventFlags};
 use tokio::runtime::Handle;
@@ -35,8 +37,7 @@ const IDLE_TICKS: u32 = 50;
 /// Sockets served in one turn of the loop; the others are for the next.
 const BATCH: usize = 64;
 
-/// Those of all loops of this process.
-static ALL: RwLock<Vec<Weak<Gathered>>> = RwLock::new(Vec::new());
+static ALL: All = All(ArcSwapOption::const_empty());
 
 const AT_ONCE: Timespec = Timespec { tv_sec: 0, tv_nsec: 0 };
 
@@ -67,6 +68,29 @@ struct Members {
     closed: bool,
 }
 
+/// Those of all loops, each with the process it is of: a forked child finds its parent's here. Looked at without a lock, which a fork
+/// might find taken.
+#[derive(Debug)]
+struct All(ArcSwapOption<Vec<(u32, Weak<Gathered>)>>);
+
+impl All {
+    fn add(&self, gathered: &Arc<Gathered>) {
+        let own = (process::id(), Arc::downgrade(gathered));
+        self.0.rcu(|all| {
+            let known = all.iter().flat_map(|all| all.iter());
+            let alive = known.filter(|(of, known)| *of == own.0 && known.strong_count() > 0);
+            Some(Arc::new(alive.chain([&own]).cloned().collect::<Vec<_>>()))
+        });
+    }
+
+    fn are_wanted(&self) -> bool {
+        let Some(all) = &*self.0.load() else { return false };
+        // What is the parent's may be locked for ever.
+        let ours = all.iter().filter(|(of, _)| *of == process::id());
+        ours.filter_map(|(_, gathered)| gathered.upgrade()).any(|gathered| gathered.is_wanted())
+    }
+}
+
 /// A socket's place among those lent to a loop.
 #[derive(Debug)]
 pub(crate) struct Place {
@@ -88,9 +112,7 @@ impl LoopSockets {
             noticed: AtomicU64::new(0),
         };
         let gathered = Arc::new(gathered);
-        let mut all = ALL.write().unwrap_or_else(PoisonError::into_inner);
-        all.retain(|known| known.strong_count() > 0);
-        all.push(Arc::downgrade(&gathered));
+        ALL.add(&gathered);
         Ok(LoopSockets { gathered, handle })
     }
 
@@ -121,8 +143,7 @@ impl LoopSockets {
 
 /// Whether some loop is about what has arrived, or should be.
 pub(crate) fn are_wanted() -> bool {
-    let all = ALL.read().unwrap_or_else(PoisonError::into_inner);
-    all.iter().filter_map(Weak::upgrade).any(|gathered| gathered.is_wanted())
+    ALL.are_wanted()
 }
 
 /// What the loop has to watch: while it is readable, [`LoopSockets::serve`] has something to do.
@@ -243,6 +264,27 @@ impl Drop for Place {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[tokio::test]
+    async fn what_was_the_parents_is_forgotten_by_a_child() {
+        let parents = LoopSockets::new(Handle::current()).unwrap();
+        let entry = (process::id() ^ 1, Arc::downgrade(&parents.gathered));
+        let all = Arc::new(All(ArcSwapOption::from_pointee(vec![entry])));
+        // As another thread of the parent's had it when the child was forked.
+        let _locked_for_ever = parents.gathered.members();
+        let asked = || {
+            let (tell, told) = std::sync::mpsc::channel();
+            let all = all.clone();
+            std::thread::spawn(move || tell.send(all.are_wanted()));
+            told.recv_timeout(Duration::from_secs(10)).expect("an answer, not the parent's lock")
+        };
+        assert!(!asked());
+        let own = LoopSockets::new(Handle::current()).unwrap();
+        all.add(&own.gathered);
+        assert!(!asked());
+        let known = all.0.load_full().unwrap();
+        assert!(matches!(known.as_slice(), [(_, known)] if known.ptr_eq(&Arc::downgrade(&own.gathered))));
+    }
 
     #[derive(Debug)]
     struct Nothing;

@@ -276,11 +276,13 @@ fn write_joined(
     cx: &mut Context<'_>,
     pieces: &[IoSlice<'_>],
 ) -> Poll<io::Result<usize>> {
-    JOINED.with_borrow_mut(|joined| {
-        joined.clear();
-        pieces.iter().for_each(|piece| joined.extend_from_slice(piece));
-        stream.poll_write(cx, joined)
-    })
+    // Not there any more where a thread ends and something that it kept is dropped.
+    let mut joined = JOINED.try_with(RefCell::take).unwrap_or_default();
+    joined.clear();
+    pieces.iter().for_each(|piece| joined.extend_from_slice(piece));
+    let written = stream.poll_write(cx, &joined);
+    let _ = JOINED.try_with(|place| place.replace(joined));
+    written
 }
 
 /// Where the pen lies when nobody writes.

@@ -23,7 +23,6 @@ use crate::clock;
 use crate::loop_sockets::Place;
 use crate::roaming::{self, roaming};
 use crate::serving::Lent;
-use crate::turns;
 
 /// Bytes that one call hands to the kernel at most: what a UDP datagram over IPv4 can have, also one that is to be cut into packets.
 const MAX_BATCH_BYTES: usize = 65_507;
@@ -110,11 +109,6 @@ fn lost() -> io::Error {
     io::Error::new(io::ErrorKind::NotConnected, "the runtime did not take the socket back")
 }
 
-/// Bytes of the messages that were received.
-fn bytes_of(metas: &[RecvMeta], received: Option<usize>) -> usize {
-    metas.iter().take(received.unwrap_or_default()).map(|meta| meta.len).sum()
-}
-
 impl Surroundings {
     /// Needs a tokio runtime around it.
     pub(crate) fn socket(&self, socket: std::net::UdpSocket) -> io::Result<Arc<DatagramSocket>> {
@@ -165,7 +159,6 @@ impl DatagramSocket {
     fn send(&self, transmit: &Transmit<'_>) -> io::Result<()> {
         let sent = match &*self.mode() {
             Mode::Runtime(socket) => {
-                turns::moved(transmit.contents.len());
                 return socket.try_io(Interest::WRITABLE, || self.state.send((&**socket).into(), transmit));
             }
             Mode::Lent(socket, _) => {
@@ -220,11 +213,9 @@ impl AsyncUdpSocket for DatagramSocket {
                         return Poll::Pending;
                     };
                     able?;
-                    let tried = socket.try_io(Interest::READABLE, || {
+                    socket.try_io(Interest::READABLE, || {
                         self.receive((&**socket).into(), buffers, metas, &mut received)
-                    });
-                    turns::moved(bytes_of(metas, received));
-                    tried
+                    })
                 }
                 // The loop calls as long as there is something.
                 Mode::Lent(..) if !roaming::is_at_work() || self.starved.load(Ordering::Relaxed) => {
@@ -235,7 +226,8 @@ impl AsyncUdpSocket for DatagramSocket {
                     let blocked =
                         tried.as_ref().is_err_and(|error| error.kind() == io::ErrorKind::WouldBlock);
                     self.starved.store(blocked, Ordering::Relaxed);
-                    self.bytes.fetch_add(bytes_of(metas, received), Ordering::Relaxed);
+                    let bytes = metas.iter().take(received.unwrap_or_default()).map(|meta| meta.len).sum();
+                    self.bytes.fetch_add(bytes, Ordering::Relaxed);
                     tried
                 }
                 Mode::Lost => Err(lost()),

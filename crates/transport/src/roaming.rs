@@ -22,7 +22,8 @@ use tokio::runtime::{Handle, Id, RuntimeFlavor};
 
 use crate::serving::enter;
 
-/// Tasks polled in a row where they were woken. What has more to do is for the runtime: others want their turn.
+/// Tasks that may wait at a time to be polled where they were woken. More are for the runtime: others want their turn. Each of a
+/// runtime's tasks is polled once in a turn.
 const MOST_POLLS: usize = 16;
 
 type Work = Pin<Box<dyn Future<Output = ()> + Send>>;

@@ -159,18 +159,6 @@ fn let_loops_go_first() {
     }
 }
 
-/// So many bytes were moved where no turn ends: loops go first as often as if there were turns.
-#[cfg(feature = "quic")]
-pub(crate) fn moved(more: usize) {
-    thread_local!(static MOVED: Cell<usize> = const { Cell::new(0) });
-    let moved = MOVED.get() + more;
-    let turn_is_over = moved >= TURN_BYTES;
-    MOVED.set(if turn_is_over { 0 } else { moved });
-    if turn_is_over && bytes() <= TURN_BYTES {
-        let_loops_go_first();
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
