@@ -106,10 +106,10 @@ impl Machine {
     /// packet's metadata does not decode; [`CommandError::Refused`] for a payload kind the client does not take
     /// (R-NEG-3).
     pub fn push_result(&mut self, now: Instant, packet: EncodedPacket) -> Result<(), CommandError> {
-        let metadata = ResultPushMetadata::decode(packet.metadata())?;
+        let metadata = packet.result_metadata()?;
         let role = self.server_session("sending a result")?;
         let key = FrameKey::from(packet.header());
-        if role.frames.state(key) == Some(FrameState::Expired) {
+        if role.frames.is_expired(key) {
             role.stats.results_expired += 1;
             return Ok(());
         }
@@ -147,7 +147,7 @@ impl Machine {
     fn drop_frame(&mut self, drop: &DropFrame, origin: Origin) -> Result<usize, CommandError> {
         let role = self.server_session("dropping a frame")?;
         let key = FrameKey { view_id: drop.view_id, frame_id: drop.frame_id };
-        if role.frames.state(key) == Some(FrameState::Expired) {
+        if role.frames.is_expired(key) {
             return Ok(0);
         }
         role.dropped(key);
@@ -206,7 +206,7 @@ impl Machine {
     /// Whether a frame's budget ran out before its answer, where frames expire.
     pub fn is_expired(&self, key: FrameKey) -> bool {
         match &self.role {
-            Role::Server(role) => role.frames.state(key) == Some(FrameState::Expired),
+            Role::Server(role) => role.frames.is_expired(key),
             _ => false,
         }
     }
@@ -350,16 +350,16 @@ impl Machine {
         let key = FrameKey::from(&packet.header);
         let mut cancelled = false;
         if let Role::Server(role) = &mut self.role {
-            if role.frames.is_live(key) {
+            if role.settings.strict_frame_ids && role.frames.is_live(key) {
                 role.stats.ids_reused += 1;
-                if role.settings.strict_frame_ids {
-                    let text = format!("{key} has no answer yet; its id cannot be used again");
-                    return Err(Fault::found(RuleId::SUB_10, MessageType::FrameSubmit, text).made_frame());
-                }
+                let text = format!("{key} has no answer yet; its id cannot be used again");
+                return Err(Fault::found(RuleId::SUB_10, MessageType::FrameSubmit, text).made_frame());
             }
             let budget = Duration::from_millis(u64::from(metadata.latency_budget_ms));
             let deadline = (role.settings.expire_frames && !budget.is_zero()).then(|| now + budget);
-            cancelled = role.frames.submitted(now, key, body, deadline);
+            let submitted = role.frames.submitted(now, key, body, deadline);
+            cancelled = submitted.cancelled;
+            role.stats.ids_reused += u64::from(submitted.again);
             role.stats.frames_submitted += 1;
             if let Some(drain) = &mut role.drain {
                 drain.taken += 1;

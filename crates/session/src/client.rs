@@ -121,10 +121,9 @@ impl ClientRole {
     }
 
     fn submitted(&mut self, now: Instant, key: FrameKey, metadata: &FrameSubmitMetadata) {
-        self.stats.ids_reused += u64::from(self.frames.is_live(key));
         self.stats.frames_submitted += 1;
         self.doubtful.remove(&key);
-        self.frames.submitted(now, key, metadata);
+        self.stats.ids_reused += u64::from(self.frames.submitted(now, key, metadata));
     }
 
     fn cancelled(&mut self, key: FrameKey) {
@@ -185,7 +184,7 @@ impl Machine {
     /// [`CommandError::State`] before the session exists or when it is ending; [`CommandError::Invalid`] when the
     /// packet's metadata does not decode.
     pub fn submit(&mut self, now: Instant, packet: EncodedPacket) -> Result<(), CommandError> {
-        let metadata = FrameSubmitMetadata::decode(packet.metadata())?;
+        let metadata = packet.submit_metadata()?;
         let role = self.client_session("submitting a frame")?;
         role.submitted(now, FrameKey::from(packet.header()), &metadata);
         self.transmit(Lane::Frame, Origin::Application, packet);
@@ -220,6 +219,11 @@ impl Machine {
             role.frames.give_up(key);
             self.emit(Event::Cancelled(key));
         }
+    }
+
+    /// Whether results of any frame are thrown away.
+    pub fn has_given_up(&self) -> bool {
+        matches!(&self.role, Role::Client(role) if role.frames.has_given_up())
     }
 
     /// The frame of this id, in this view or any, whose results are thrown away.
@@ -347,13 +351,17 @@ impl Machine {
         let Some((metadata, _)) = &result.push else { return };
         let terminal = is_terminal(metadata, result.packet.header.flags);
         let Role::Client(role) = &mut self.role else { return };
-        let unwanted = role.frames.is_given_up(key);
         let frame = role.frames.get_mut(key);
+        let live = frame.is_some();
         // Of a frame that is over it is not known any more what it allowed.
         let beyond_policy =
             frame.as_ref().is_some_and(|frame| !frame.allowed.contains(metadata.applied_budget_policy));
+        let unwanted = match frame {
+            Some(frame) => frame.is_given_up(),
+            None => role.frames.is_given_up(key),
+        };
         role.stats.results += 1;
-        role.stats.results_late += u64::from(frame.is_none() && !unwanted);
+        role.stats.results_late += u64::from(!live && !unwanted);
         role.stats.results_beyond_policy += u64::from(beyond_policy);
         role.stats.results_unwanted += u64::from(unwanted);
         if terminal {

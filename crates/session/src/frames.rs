@@ -129,6 +129,16 @@ pub(crate) struct ServerFrames {
     deadlines: BTreeSet<(Instant, FrameKey)>,
     /// Cancels of frames that have not come yet, oldest first.
     early_cancels: VecDeque<FrameKey>,
+    /// Some frame has expired. Each answer asks whether its own has, and hardly any ever does.
+    any_expired: bool,
+}
+
+/// What became of a submit.
+pub(crate) struct Submitted {
+    /// Its cancel was here before it.
+    pub(crate) cancelled: bool,
+    /// A frame of this id is still owed an answer.
+    pub(crate) again: bool,
 }
 
 /// A frame that is owed an answer.
@@ -173,22 +183,24 @@ impl ServerFrames {
         self.owed
     }
 
-    /// A submit arrived. True when its cancel was here before it.
+    /// A submit arrived.
     pub(crate) fn submitted(
         &mut self,
         now: Instant,
         key: FrameKey,
         body: &FrameBody,
         deadline: Option<Instant>,
-    ) -> bool {
+    ) -> Submitted {
         let tiles = SubmittedTiles::of(body);
         self.tile_bytes += tiles.bytes();
         let fresh = ServerFrame { owed: 1, state: FrameState::Submitted, tiles, since: now, deadline };
+        let mut again = false;
         match self.live.entry(key) {
             Entry::Vacant(place) => {
                 place.insert(fresh);
             }
             Entry::Occupied(mut place) => {
+                again = true;
                 let old = place.insert(fresh);
                 place.get_mut().owed = old.owed.saturating_add(1);
                 self.tile_bytes -= old.tiles.bytes();
@@ -201,7 +213,9 @@ impl ServerFrames {
         self.owed += 1;
         self.forget();
         let early = self.early_cancels.iter().position(|cancelled| *cancelled == key);
-        early.and_then(|at| self.early_cancels.remove(at)).is_some() && self.cancel(key) == Cancel::Live
+        let cancelled =
+            early.and_then(|at| self.early_cancels.remove(at)).is_some() && self.cancel(key) == Cancel::Live;
+        Submitted { cancelled, again }
     }
 
     /// The application's side has the frame now.
@@ -270,6 +284,11 @@ impl ServerFrames {
         }
     }
 
+    /// Whether its budget ran out before its answer.
+    pub(crate) fn is_expired(&self, key: FrameKey) -> bool {
+        self.any_expired && self.state(key) == Some(FrameState::Expired)
+    }
+
     /// Marks a live frame as given up by the client.
     pub(crate) fn cancel(&mut self, key: FrameKey) -> Cancel {
         let Some(frame) = self.live.get_mut(&key) else {
@@ -314,6 +333,7 @@ impl ServerFrames {
         let owed = frame.owed;
         if frame.state.is_live() {
             frame.becomes(FrameState::Expired);
+            self.any_expired = true;
         }
         for _ in 0..owed {
             self.answered(key, false);
@@ -364,6 +384,11 @@ pub(crate) struct ClientFrame {
 }
 
 impl ClientFrame {
+    /// Whether nobody here wants its results.
+    pub(crate) fn is_given_up(&self) -> bool {
+        self.state == FrameState::Cancelled
+    }
+
     /// Terminal messages still to come.
     pub(crate) fn outstanding(&self) -> usize {
         self.outstanding as usize
@@ -386,7 +411,8 @@ impl ClientFrames {
         self.ends
     }
 
-    pub(crate) fn submitted(&mut self, now: Instant, key: FrameKey, metadata: &FrameSubmitMetadata) {
+    /// A submit goes out. True when a frame of this id has no answer yet.
+    pub(crate) fn submitted(&mut self, now: Instant, key: FrameKey, metadata: &FrameSubmitMetadata) -> bool {
         self.given_up.retain(|gone| *gone != key);
         if key.view_id == 0 {
             self.newest_of_view_0 = self.newest_of_view_0.max(key.frame_id);
@@ -403,16 +429,18 @@ impl ClientFrames {
             linger: budget.max(MIN_PARTIAL_LINGER),
         };
         frame.becomes(FrameState::Submitted);
+        self.outstanding += 1;
         match self.live.entry(key) {
             Entry::Vacant(place) => {
                 place.insert(frame);
+                false
             }
             Entry::Occupied(mut place) => {
                 frame.outstanding = place.get().outstanding.saturating_add(1);
                 place.insert(frame);
+                true
             }
         }
-        self.outstanding += 1;
     }
 
     pub(crate) fn get_mut(&mut self, key: FrameKey) -> Option<&mut ClientFrame> {
@@ -519,6 +547,10 @@ impl ClientFrames {
         let wanted =
             |key: &&FrameKey| key.frame_id == frame_id && view_id.is_none_or(|view| view == key.view_id);
         self.given_up.iter().rev().find(wanted).copied()
+    }
+
+    pub(crate) fn has_given_up(&self) -> bool {
+        !self.given_up.is_empty()
     }
 
     pub(crate) fn is_given_up(&self, key: FrameKey) -> bool {

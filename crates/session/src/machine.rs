@@ -134,6 +134,11 @@ impl Machine {
         self.session_id
     }
 
+    /// Which binding carries it now.
+    pub fn transport(&self) -> TransportId {
+        self.transport
+    }
+
     /// Which end this is.
     pub fn side(&self) -> Side {
         self.side

@@ -4,7 +4,10 @@ use std::fmt;
 
 use bytes::{Bytes, BytesMut};
 
-use crate::{Detail, Header, Part, RuleId, WireError, reader, writer::PieceWriter};
+use crate::{
+    Detail, FrameSubmitMetadata, Header, MessageType, Part, ResultPushMetadata, RuleId, WireError, reader,
+    writer::PieceWriter,
+};
 
 /// A packet whose bytes are all here. The header says how long the other two are.
 #[derive(Clone, PartialEq, Eq)]
@@ -89,18 +92,63 @@ impl fmt::Debug for Packet {
 
 /// A packet as an ordered list of pieces for one vectored write. The first piece holds header and metadata; payloads that
 /// the caller handed in are pieces of their own and have not been copied.
-#[derive(Clone, PartialEq, Eq)]
+#[derive(Clone)]
 pub struct EncodedPacket {
     header: Header,
     first: Bytes,
     /// Most packets of small frames have none.
     more: Vec<Bytes>,
+    /// Its metadata was checked when it was written.
+    is_checked: bool,
 }
+
+/// The same bytes.
+impl PartialEq for EncodedPacket {
+    fn eq(&self, other: &Self) -> bool {
+        (self.header, &self.first, &self.more) == (other.header, &other.first, &other.more)
+    }
+}
+
+impl Eq for EncodedPacket {}
 
 impl EncodedPacket {
     /// Pieces of which the first starts with the encoded `header` and holds the metadata as well.
     pub(crate) fn from_pieces(header: Header, first: Bytes, more: Vec<Bytes>) -> Self {
-        Self { header, first, more }
+        Self { header, first, more, is_checked: false }
+    }
+
+    /// The same packet, of which every rule of the metadata's layout was checked before it was written.
+    pub(crate) fn with_checked_metadata(mut self) -> Self {
+        self.is_checked = true;
+        self
+    }
+
+    /// The metadata of a RESULT_PUSH. What [`ResultFrame::encode`](crate::ResultFrame::encode) wrote is not checked again.
+    ///
+    /// # Errors
+    /// As [`ResultPushMetadata::decode`], for packets put together otherwise.
+    #[inline]
+    pub fn result_metadata(&self) -> Result<ResultPushMetadata, WireError> {
+        match self.metadata().try_into() {
+            Ok(raw) if self.is_checked && self.header.msg_type == MessageType::ResultPush => {
+                Ok(ResultPushMetadata::parse(raw))
+            }
+            _ => ResultPushMetadata::decode(self.metadata()),
+        }
+    }
+
+    /// The metadata of a FRAME_SUBMIT. What [`SubmitFrame::encode`](crate::SubmitFrame::encode) wrote is not checked again.
+    ///
+    /// # Errors
+    /// As [`FrameSubmitMetadata::decode`], for packets put together otherwise.
+    #[inline]
+    pub fn submit_metadata(&self) -> Result<FrameSubmitMetadata, WireError> {
+        match self.metadata().try_into() {
+            Ok(raw) if self.is_checked && self.header.msg_type == MessageType::FrameSubmit => {
+                Ok(FrameSubmitMetadata::parse(raw))
+            }
+            _ => FrameSubmitMetadata::decode(self.metadata()),
+        }
     }
 
     /// The packet's header.

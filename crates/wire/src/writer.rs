@@ -1,6 +1,6 @@
 //! Writing numbers into fixed layouts, and packets as pieces.
 
-use bytes::{Bytes, BytesMut};
+use bytes::Bytes;
 
 use crate::{EncodedPacket, Header, reader};
 
@@ -29,7 +29,7 @@ pub(crate) fn copied_bytes(payload: &Bytes) -> usize {
 /// Writes a packet as few pieces: everything small goes into one buffer, large payloads stay where they are and are only put
 /// between the parts of it.
 pub(crate) struct PieceWriter {
-    small: BytesMut,
+    small: Vec<u8>,
     /// Large payloads, each with the length of `small` at the place where it belongs.
     attached: Vec<(usize, Bytes)>,
     attached_bytes: usize,
@@ -44,7 +44,7 @@ impl PieceWriter {
     /// A writer for a packet with this much metadata; `small_bytes` is what of the body will be copied, about.
     pub(crate) fn new(meta_len: usize, small_bytes: usize) -> Self {
         let body_start = Header::LEN + meta_len;
-        let mut small = BytesMut::with_capacity(body_start + small_bytes);
+        let mut small = Vec::with_capacity(body_start + small_bytes);
         small.resize(body_start, 0);
         Self { small, attached: Vec::new(), attached_bytes: 0, body_start }
     }
@@ -126,10 +126,15 @@ impl PieceWriter {
         {
             target.copy_from_slice(metadata);
         }
-        let small = self.small.freeze();
+        let small = Bytes::from(self.small);
         let Some((first_end, _)) = self.attached.first() else {
             return EncodedPacket::from_pieces(header, small, Vec::new());
         };
+        if *first_end == small.len() {
+            let mut more = Vec::with_capacity(self.attached.len());
+            more.extend(self.attached.into_iter().map(|(_, payload)| payload));
+            return EncodedPacket::from_pieces(header, small, more);
+        }
         let first = reader::slice(&small, 0, *first_end);
         let mut more = Vec::with_capacity(self.attached.len() * 2);
         let mut start = *first_end;

@@ -151,6 +151,19 @@ impl ResultFrame {
     /// # Errors
     /// Values that do not fit the wire or that every receiver would refuse, with the rule that says so.
     pub fn encode(&self, session_id: u32, revision: Revision) -> Result<EncodedPacket, WireError> {
+        self.encode_about(&self.tile_ids, session_id, revision)
+    }
+
+    /// The same about these tiles, in place of its own `tile_ids`.
+    ///
+    /// # Errors
+    /// As [`Self::encode`].
+    pub fn encode_about(
+        &self,
+        tile_ids: &[u16],
+        session_id: u32,
+        revision: Revision,
+    ) -> Result<EncodedPacket, WireError> {
         let Revision::Current = revision;
         if !matches!(self.tile_index_mode, TileIndexMode::RawU16 | TileIndexMode::DenseRange) {
             let text = format!("RESULT_PUSH cannot say tile_index_mode {}", self.tile_index_mode);
@@ -166,10 +179,10 @@ impl ResultFrame {
         let table_referenced = referenced(CacheObjectKind::TensorSectionTable);
         let tile_index = match index_referenced {
             true => Bytes::new(),
-            false => tile_index::encode(self.tile_index_mode, self.tile_base_id, &self.tile_ids)?,
+            false => tile_index::encode(self.tile_index_mode, self.tile_base_id, tile_ids)?,
         };
         let body = ComposedBody {
-            tile_index: (!self.tile_ids.is_empty() && !index_referenced).then_some(&tile_index),
+            tile_index: (!tile_ids.is_empty() && !index_referenced).then_some(&tile_index),
             sections: (!self.sections.is_empty() && !table_referenced).then_some(&*self.sections),
             objects: &self.objects,
             references: &references,
@@ -177,7 +190,7 @@ impl ResultFrame {
             extension_frames: &self.extension_frames,
             ..ComposedBody::default()
         };
-        let metadata = self.metadata(index_referenced, table_referenced, &tile_index)?;
+        let metadata = self.metadata(tile_ids, index_referenced, table_referenced, &tile_index)?;
         metadata.check()?;
         let writer = self.write_body(&metadata, &body, &tile_index)?;
         let header = Header {
@@ -191,18 +204,19 @@ impl ResultFrame {
             route_id: self.route_id,
             trace_id: self.trace_id,
         };
-        Ok(writer.finish(header, &metadata.encode()))
+        Ok(writer.finish(header, &metadata.encode()).with_checked_metadata())
     }
 
     fn metadata(
         &self,
+        tile_ids: &[u16],
         index_referenced: bool,
         table_referenced: bool,
         tile_index: &Bytes,
     ) -> Result<ResultPushMetadata, WireError> {
         let tile_count = match self.tile_count.filter(|_| index_referenced) {
             Some(stated) => stated,
-            None => count(RuleId::RES_5, "tile_count", self.tile_ids.len())?,
+            None => count(RuleId::RES_5, "tile_count", tile_ids.len())?,
         };
         let section_count = match self.section_count.filter(|_| table_referenced) {
             Some(stated) => stated,
@@ -274,6 +288,9 @@ impl ResultFrame {
         let order = |block: &ObjectReferenceBlock| {
             (block.object_kind.value(), block.cache_namespace, block.cache_key_hi, block.cache_key_lo)
         };
+        if self.references.is_empty() {
+            return Ok(Vec::new());
+        }
         let mut references = self.references.clone();
         references.sort_by_key(order);
         if references

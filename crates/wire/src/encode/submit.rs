@@ -205,7 +205,7 @@ impl SubmitFrame {
             route_id: self.route_id,
             trace_id: self.trace_id,
         };
-        Ok(writer.finish(header, &metadata.encode()))
+        Ok(writer.finish(header, &metadata.encode()).with_checked_metadata())
     }
 
     /// Refuses objects that would fill a standard slot twice.
