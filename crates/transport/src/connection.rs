@@ -225,6 +225,12 @@ impl Connection {
         self.shared().inbox.discard_results(key.frame_id, key.view_id)
     }
 
+    /// Client: the frame of this id, in this view or any, that was given up here: cancelled, or its results thrown away. Who waits
+    /// for its results already is told.
+    pub fn given_up(&self, frame_id: u32, view_id: Option<u16>) -> Option<FrameKey> {
+        self.shared().given_up(frame_id, view_id)
+    }
+
     /// RESULT_HINTs from now on.
     pub fn hints(&self) -> broadcast::Receiver<(Packet, ResultHintMetadata)> {
         self.shared().hints.subscribe()

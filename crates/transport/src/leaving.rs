@@ -193,26 +193,34 @@ impl Shared {
             return quic.write(self, machine, link);
         }
         // Who has it looks again before laying it down.
-        let Some(mut pen) = link.pen.take() else { return };
+        let Some(mut pen) = link.take_pen(None, &mut machine) else { return };
         self.corks.bytes.store(0, Ordering::Relaxed);
-        for _ in 0..TURNS {
-            pen.fill(&mut machine, link);
+        for turn in 1.. {
             drop(machine);
             let attempt = pen.attempt();
-            let replies = self.settle(link, pen.written());
-            machine = self.lock();
-            machine.handle_replies_written(replies);
-            self.note_replies(&machine);
-            // The session may have moved meanwhile, and takes what is queued along.
-            if attempt == Attempt::Rest || !machine.has_transmits() || !self.is_on(link) {
-                break;
+            let (replies, wanted) = self.settle_attempt(link, pen, attempt);
+            if replies > 0 {
+                self.with(|machine, _| machine.handle_replies_written(replies));
             }
-        }
-        let more = pen.has_rest() || machine.has_transmits();
-        link.pen.lay_down(pen);
-        drop(machine);
-        if more {
-            link.wake_writer.notify_one();
+            let Some(in_hand) = wanted else {
+                if attempt == Attempt::Rest {
+                    link.wake_writer.notify_one();
+                }
+                return;
+            };
+            machine = self.lock();
+            // The session may have moved meanwhile, and takes what is queued along.
+            if turn >= TURNS || !self.is_on(link) {
+                link.lay_pen_down(in_hand);
+                drop(machine);
+                return link.wake_writer.notify_one();
+            }
+            let Some(filled) = link.take_pen(Some(in_hand), &mut machine) else { return };
+            if !filled.has_rest() {
+                // Under the machine's lock: who wants it from now on finds it.
+                return link.lay_pen_down(filled);
+            }
+            pen = filled;
         }
     }
 }

@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, Weak};
 use std::time::Instant;
 
-use nnrp_session::{Arrival, Origin, Transmit};
+use nnrp_session::{Arrival, Machine, Origin, Transmit};
 use nnrp_wire::TransportId;
 use tokio::sync::futures::Notified;
 use tokio::sync::{Notify, watch};
@@ -15,7 +15,7 @@ use tokio::sync::{Notify, watch};
 use crate::buffer::BufferPool;
 use crate::clock;
 use crate::path::Path;
-use crate::pen::{PenRest, Written};
+use crate::pen::{Attempt, Pen, PenRest, Written};
 use crate::quic_link::QuicLink;
 use crate::serving::Served;
 use crate::shared::{Parts, write_cost};
@@ -38,9 +38,7 @@ pub(crate) struct Link {
     settled: Notify,
     /// How many wait for that call: somebody has to look for acknowledgements.
     awaited: AtomicUsize,
-    unwritten: Mutex<Unwritten>,
-    /// What an ordered stream is written with, when nobody writes.
-    pub(crate) pen: PenRest,
+    desk: Mutex<Desk>,
     /// When the writer wants to be woken at the latest, in nanoseconds since `made`; nobody has to tell it of anything later than
     /// that. Under the machine's lock.
     armed: AtomicU64,
@@ -113,6 +111,14 @@ impl Taken {
     }
 }
 
+/// What is looked at together by whoever writes.
+#[derive(Debug, Default)]
+struct Desk {
+    unwritten: Unwritten,
+    /// What an ordered stream is written with, when nobody writes.
+    pen: PenRest,
+}
+
 /// What the writer has taken and not written.
 #[derive(Debug, Default)]
 struct Unwritten {
@@ -122,6 +128,30 @@ struct Unwritten {
     replies: usize,
     /// Given back already: the session has left.
     settled: bool,
+}
+
+impl Unwritten {
+    fn add(&mut self, taken: &Taken) {
+        self.transmits += taken.transmits;
+        self.room += taken.room;
+        self.replies += taken.replies;
+    }
+
+    /// Takes what was written off. True when nothing is in progress any more.
+    fn take_off(&mut self, written: &Written) -> bool {
+        if !self.settled {
+            self.room = self.room.saturating_sub(written.room);
+            self.replies = self.replies.saturating_sub(written.replies);
+        }
+        self.finish(written.transmits)
+    }
+
+    /// `count` are not in progress any more. True when they were the last.
+    fn finish(&mut self, count: usize) -> bool {
+        let last = self.transmits > 0 && self.transmits <= count;
+        self.transmits = self.transmits.saturating_sub(count);
+        last
+    }
 }
 
 #[derive(Clone, Copy, Debug, Default)]
@@ -146,8 +176,7 @@ impl Link {
             claimed: watch::Sender::new(parts.claimed),
             settled: Notify::new(),
             awaited: AtomicUsize::new(0),
-            unwritten: Mutex::default(),
-            pen: PenRest::default(),
+            desk: Mutex::default(),
             armed: AtomicU64::new(NEVER),
             made: clock::now(),
             left: watch::Sender::new(None),
@@ -180,8 +209,8 @@ impl Link {
         life.then_some(before.at)
     }
 
-    fn unwritten(&self) -> MutexGuard<'_, Unwritten> {
-        self.unwritten.lock().unwrap_or_else(PoisonError::into_inner)
+    fn desk(&self) -> MutexGuard<'_, Desk> {
+        self.desk.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     pub(crate) fn keep(&self, what: Box<dyn Any + Send>) {
@@ -191,7 +220,8 @@ impl Link {
 
     /// The last thing that happens to it.
     pub(crate) fn go(&self) {
-        self.pen.close();
+        let pen = self.desk().pen.close();
+        drop(pen);
         self.done(usize::MAX);
         self.settled.notify_waiters();
         self.gone.send_replace(true);
@@ -223,7 +253,7 @@ impl Link {
 
     /// Whether nothing that was taken from the machine is still on its way.
     pub(crate) fn is_settled(&self) -> bool {
-        self.unwritten().transmits == 0
+        self.desk().unwritten.transmits == 0
     }
 
     /// Tells that the last packet in progress has arrived, while [`Link::await_settled`]. Ask [`Link::is_settled`] once it is enabled.
@@ -269,42 +299,78 @@ impl Link {
     /// These are taken from the machine, under its lock: flush() never sees a packet in neither place. They count as in
     /// progress until [`Link::done`].
     pub(crate) fn note_taken(&self, taken: Taken) {
-        let mut unwritten = self.unwritten();
-        unwritten.transmits += taken.transmits;
-        unwritten.room += taken.room;
-        unwritten.replies += taken.replies;
+        self.desk().unwritten.add(&taken);
+    }
+
+    /// Takes the pen up, the one in hand or the one that lies there, with what is queued. Under the machine's lock.
+    pub(crate) fn take_pen(&self, in_hand: Option<Box<Pen>>, machine: &mut Machine) -> Option<Box<Pen>> {
+        let mut desk = self.desk();
+        let mut pen = in_hand.or_else(|| desk.pen.take())?;
+        let taken = pen.fill(machine);
+        desk.unwritten.add(&taken);
+        Some(pen)
+    }
+
+    /// The same without anything new.
+    pub(crate) fn take_empty_pen(&self) -> Option<Box<Pen>> {
+        self.desk().pen.take()
+    }
+
+    /// Lays the pen down. Under the machine's lock and with nothing left that is queued, or the writer is called after that.
+    pub(crate) fn lay_pen_down(&self, pen: Box<Pen>) {
+        self.desk().pen.lay_down(pen);
+    }
+
+    /// The end of an attempt to write: takes what was written off what was taken, and lays the pen down, unless it has written
+    /// everything and somebody wants it. Says whether the session has left, as [`Link::note_written`] does.
+    pub(crate) fn end_attempt(
+        &self,
+        written: &Written,
+        attempt: Attempt,
+        pen: Box<Pen>,
+    ) -> (bool, Option<Box<Pen>>) {
+        let mut desk = self.desk();
+        let last = desk.unwritten.take_off(written);
+        let wanted = match attempt {
+            Attempt::Done => desk.pen.lay_down_unless_wanted(pen),
+            Attempt::Rest => {
+                desk.pen.lay_down(pen);
+                None
+            }
+        };
+        let settled = desk.unwritten.settled;
+        drop(desk);
+        self.tell_settled(last);
+        (settled, wanted)
     }
 
     /// Takes what was written off what was taken; true when the session has left, and was given it back then.
     pub(crate) fn note_written(&self, written: &Written) -> bool {
-        let mut unwritten = self.unwritten();
-        if !unwritten.settled {
-            unwritten.room = unwritten.room.saturating_sub(written.room);
-            unwritten.replies = unwritten.replies.saturating_sub(written.replies);
-        }
-        let settled = unwritten.settled;
-        self.take_off(unwritten, written.transmits);
+        let mut desk = self.desk();
+        let last = desk.unwritten.take_off(written);
+        let settled = desk.unwritten.settled;
+        drop(desk);
+        self.tell_settled(last);
         settled
     }
 
     /// `count` transmits are not in progress any more.
     pub(crate) fn done(&self, count: usize) {
-        self.take_off(self.unwritten(), count);
+        let last = self.desk().unwritten.finish(count);
+        self.tell_settled(last);
     }
 
-    fn take_off(&self, mut unwritten: MutexGuard<'_, Unwritten>, count: usize) {
-        let last = unwritten.transmits > 0 && unwritten.transmits <= count;
-        unwritten.transmits = unwritten.transmits.saturating_sub(count);
-        drop(unwritten);
+    fn tell_settled(&self, last: bool) {
         // Who asks to be called looks after that whether anything is in progress.
         if last && self.is_awaited() {
             self.settled.notify_waiters();
         }
     }
 
-    /// A frame has arrived. On one stream they are numbered as if each had one of its own.
+    /// A frame has arrived. On one stream they are numbered as if each had one of its own. Under the machine's lock.
     pub(crate) fn count_frame(&self, arrival: Arrival) {
-        let number = self.frames_received.fetch_add(1, Ordering::Relaxed);
+        let number = self.frames_received.load(Ordering::Relaxed);
+        self.frames_received.store(number + 1, Ordering::Relaxed);
         let stream = match arrival {
             Arrival::Stream(id) => id,
             _ => 2 + 4 * number,
@@ -315,10 +381,11 @@ impl Link {
     /// The session leaves: the connection closes at `at`, or earlier if it was told so before. Returns the write room
     /// and the number of replies that were taken and not written.
     pub(crate) fn leave(&self, at: Instant) -> (usize, usize) {
-        let mut unwritten = self.unwritten();
-        unwritten.settled = true;
+        let mut desk = self.desk();
+        desk.unwritten.settled = true;
+        let unwritten = &mut desk.unwritten;
         let rest = (std::mem::take(&mut unwritten.room), std::mem::take(&mut unwritten.replies));
-        drop(unwritten);
+        drop(desk);
         self.close_at(at);
         rest
     }

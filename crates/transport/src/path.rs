@@ -4,7 +4,7 @@
 //! connection's session moves here (`migrate.rs`). So a driver knows its [`Path`], and a path knows the session.
 
 use std::collections::VecDeque;
-use std::sync::atomic::Ordering;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, MutexGuard, OnceLock};
 use std::time::Instant;
 
@@ -82,14 +82,10 @@ impl Path {
     }
 
     /// Runs `act` on the machine of that session.
-    fn run<R>(&self, room: &mut Room, act: impl FnOnce(&mut Machine, Standing, Instant) -> R) -> R {
-        self.locked(|session, machine, standing| {
-            session.run(machine, room, |machine, now| act(machine, standing, now))
-        })
-    }
-
     fn with<R>(&self, act: impl FnOnce(&mut Machine, Standing, Instant) -> R) -> R {
-        self.run(&mut Room::default(), act)
+        self.locked(|session, machine, standing| {
+            session.run(machine, &mut Room::default(), |machine, now| act(machine, standing, now))
+        })
     }
 
     // ------------------------------------------------------------ receiving
@@ -101,10 +97,11 @@ impl Path {
         self.with(|machine, standing, now| handle_header(machine, standing, now, bytes))
     }
 
+    /// Counts a packet. Under the machine's lock, and only there.
     pub(crate) fn count(&self, session: &Shared, packet: &Packet, arrival: Arrival, room: &Room) {
         let bytes = (Header::LEN + packet.metadata.len() + packet.body.len()) as u64;
-        session.counters.packets_received.fetch_add(1, Ordering::Relaxed);
-        session.counters.bytes_received.fetch_add(bytes, Ordering::Relaxed);
+        add(&session.counters.packets_received, 1);
+        add(&session.counters.bytes_received, bytes);
         if room.0.is_some() {
             self.link.count_frame(arrival);
         }
@@ -128,14 +125,16 @@ impl Path {
 
     /// One received packet, with the room it takes until the application has it.
     pub(crate) fn handle_packet(&self, packet: Packet, arrival: Arrival, mut room: Room) {
-        self.count(self.session(), &packet, arrival, &room);
         let quic = self.link.quic.as_ref().filter(|_| self.side == Side::Client);
         let round_trip = quic.map(QuicLink::round_trip);
-        self.run(&mut room, |machine, standing, now| {
-            if let Some(round_trip) = round_trip.filter(|_| standing == Standing::InUse) {
-                machine.set_round_trip(round_trip);
-            }
-            handle_packet(machine, standing, now, packet, arrival);
+        self.locked(|session, machine, standing| {
+            self.count(session, &packet, arrival, &room);
+            session.run(machine, &mut room, |machine, now| {
+                if let Some(round_trip) = round_trip.filter(|_| standing == Standing::InUse) {
+                    machine.set_round_trip(round_trip);
+                }
+                handle_packet(machine, standing, now, packet, arrival);
+            });
         });
     }
 
@@ -363,18 +362,22 @@ impl Path {
     /// none when there is nothing, or somebody else writes.
     pub(crate) fn take_up(&self, pen: Option<Box<Pen>>) -> Option<Box<Pen>> {
         self.locked(|_, mut machine, standing| {
-            let mut pen = pen.or_else(|| self.link.pen.take())?;
-            if standing == Standing::InUse {
-                pen.fill(&mut machine, &self.link);
-            } else if !pen.has_rest()
-                && let Some(farewell) = self.farewell(clock::now())
-            {
-                pen.take(farewell);
-            }
+            let pen = if standing == Standing::InUse {
+                self.link.take_pen(pen, &mut machine)?
+            } else {
+                let mut pen = pen.or_else(|| self.link.take_empty_pen())?;
+                if !pen.has_rest()
+                    && let Some(farewell) = self.farewell(clock::now())
+                {
+                    pen.take(farewell);
+                }
+                pen
+            };
             if pen.has_rest() {
                 return Some(pen);
             }
-            self.link.pen.lay_down(pen);
+            // Under the machine's lock: who wants it from now on finds it.
+            self.link.lay_pen_down(pen);
             None
         })
     }
@@ -430,6 +433,11 @@ pub(crate) fn take(machine: &mut Machine, link: &Link, limit: usize, held: &mut 
         held.push_back(transmit);
     }
     link.note_taken(taken);
+}
+
+/// Adds to a counter that is only ever changed under the machine's lock: others look at it, and need no atomic step.
+pub(crate) fn add(counter: &AtomicU64, more: u64) {
+    counter.store(counter.load(Ordering::Relaxed).wrapping_add(more), Ordering::Relaxed);
 }
 
 /// A place in the receive budget; none for what was there when the session left.

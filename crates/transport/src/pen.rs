@@ -5,22 +5,21 @@
 //! does not take at once stays with the pen, and the writer task is called. So a lone answer leaves in the call that makes
 //! it, without a task or a thread to be woken for it first.
 //!
-//! The pen is taken and laid down under the machine's lock, and laid down only when nothing is queued any more (or the
-//! writer task was called): who finds it taken may go away, because whoever has it looks again.
+//! Who finds the pen taken has said that it is wanted, and may go away: whoever has it looks again before laying it down, or
+//! calls the writer task. It is taken under the machine's lock, so that nothing is queued in between.
 
 use std::cell::RefCell;
 use std::collections::VecDeque;
 use std::fmt;
 use std::io::{self, IoSlice};
 use std::pin::Pin;
-use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll, Waker, ready};
 
 use bytes::{Buf, Bytes};
 use nnrp_session::{Machine, Origin, Transmit};
 use tokio::io::AsyncWrite;
 
-use crate::link::{Link, Taken};
+use crate::link::Taken;
 use crate::shared::write_cost;
 use crate::turns;
 
@@ -120,17 +119,15 @@ impl Pen {
         })
     }
 
-    /// Takes what is queued, as much as goes at once. Under the machine's lock.
-    pub(crate) fn fill(&mut self, machine: &mut Machine, link: &Link) {
+    /// Takes what is queued, as much as goes at once. Says what that was.
+    pub(crate) fn fill(&mut self, machine: &mut Machine) -> Taken {
         let mut taken = Taken::default();
         while taken.transmits < BATCH && !self.goodbye {
             let Some(transmit) = machine.poll_transmit() else { break };
             taken.add(&transmit);
             self.take(transmit);
         }
-        if taken.transmits > 0 {
-            link.note_taken(taken);
-        }
+        taken
     }
 
     /// Takes one thing to do.
@@ -138,7 +135,11 @@ impl Pen {
         let due = match transmit {
             Transmit::Packet { origin, packet, .. } => {
                 let bytes = packet.len();
-                self.pieces.extend(packet.into_pieces());
+                let (first, more) = packet.into_first_and_more();
+                self.pieces.push_back(first);
+                if !more.is_empty() {
+                    self.pieces.extend(more);
+                }
                 Due { missing: bytes, bytes, origin: Some(origin) }
             }
             // One ordered stream keeps the order by itself.
@@ -188,30 +189,16 @@ impl Pen {
         let mut left = turns::bytes();
         loop {
             self.settle();
-            if self.pieces.is_empty() {
-                break;
-            }
+            let Some(first) = self.pieces.front() else { break };
             if left == 0 {
                 return Poll::Ready(Ok(false));
             }
-            let mut slices = [IoSlice::new(&[]); SLICES];
-            let mut count = 0;
-            let mut room = left;
-            for (slice, piece) in slices.iter_mut().zip(&self.pieces) {
-                let part = piece.get(..room).unwrap_or(piece);
-                *slice = IoSlice::new(part);
-                count += 1;
-                room -= part.len();
-                if room == 0 {
-                    break;
-                }
-            }
             let stream = Pin::new(&mut self.stream);
-            let written = match slices.get(..count).unwrap_or_default() {
+            let written = if self.pieces.len() == 1 {
                 // The kernel is quicker with one.
-                [only] => ready!(stream.poll_write(cx, only))?,
-                several if left - room <= JOINED_BYTES => ready!(write_joined(stream, cx, several))?,
-                several => ready!(stream.poll_write_vectored(cx, several))?,
+                ready!(stream.poll_write(cx, first.get(..left).unwrap_or(first)))?
+            } else {
+                ready!(write_several(stream, cx, &self.pieces, left))?
             };
             if written == 0 {
                 return Poll::Ready(Err(io::ErrorKind::WriteZero.into()));
@@ -270,16 +257,44 @@ impl Pen {
     }
 }
 
-/// Writes a few pieces as one.
+/// Writes pieces with one call, at most `most` bytes of them.
+fn write_several(
+    stream: Pin<&mut Stream>,
+    cx: &mut Context<'_>,
+    pieces: &VecDeque<Bytes>,
+    most: usize,
+) -> Poll<io::Result<usize>> {
+    let few = pieces.iter().take(SLICES).try_fold(0, |bytes, piece: &Bytes| {
+        Some(bytes + piece.len()).filter(|bytes| *bytes <= JOINED_BYTES.min(most))
+    });
+    if few.is_some() {
+        return write_joined(stream, cx, pieces);
+    }
+    let mut slices = [IoSlice::new(&[]); SLICES];
+    let mut count = 0;
+    let mut room = most;
+    for (slice, piece) in slices.iter_mut().zip(pieces) {
+        let part = piece.get(..room).unwrap_or(piece);
+        *slice = IoSlice::new(part);
+        count += 1;
+        room -= part.len();
+        if room == 0 {
+            break;
+        }
+    }
+    stream.poll_write_vectored(cx, slices.get(..count).unwrap_or_default())
+}
+
+/// Writes the first pieces as one.
 fn write_joined(
     stream: Pin<&mut Stream>,
     cx: &mut Context<'_>,
-    pieces: &[IoSlice<'_>],
+    pieces: &VecDeque<Bytes>,
 ) -> Poll<io::Result<usize>> {
     // Not there any more where a thread ends and something that it kept is dropped.
     let mut joined = JOINED.try_with(RefCell::take).unwrap_or_default();
     joined.clear();
-    pieces.iter().for_each(|piece| joined.extend_from_slice(piece));
+    pieces.iter().take(SLICES).for_each(|piece| joined.extend_from_slice(piece));
     let written = stream.poll_write(cx, &joined);
     let _ = JOINED.try_with(|place| place.replace(joined));
     written
@@ -287,7 +302,11 @@ fn write_joined(
 
 /// Where the pen lies when nobody writes.
 #[derive(Default)]
-pub(crate) struct PenRest(Mutex<Lying>);
+pub(crate) struct PenRest {
+    lying: Lying,
+    /// Somebody has found it taken.
+    wanted: bool,
+}
 
 #[derive(Default)]
 enum Lying {
@@ -301,45 +320,57 @@ enum Lying {
 
 impl fmt::Debug for PenRest {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("PenRest").finish_non_exhaustive()
+        f.debug_struct("PenRest").field("wanted", &self.wanted).finish_non_exhaustive()
     }
 }
 
 impl PenRest {
-    fn lock(&self) -> MutexGuard<'_, Lying> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    /// The pen, if nobody has it. Under the machine's lock.
-    pub(crate) fn take(&self) -> Option<Box<Pen>> {
-        let mut lying = self.lock();
-        match std::mem::take(&mut *lying) {
-            Lying::Here(pen) => Some(pen),
+    /// The pen, if nobody has it. Who has it hears that it is wanted.
+    pub(crate) fn take(&mut self) -> Option<Box<Pen>> {
+        match std::mem::take(&mut self.lying) {
+            Lying::Here(pen) => {
+                self.wanted = false;
+                Some(pen)
+            }
             other => {
-                *lying = other;
+                self.lying = other;
+                self.wanted = true;
                 None
             }
         }
     }
 
-    /// Lays the pen down. Under the machine's lock.
-    pub(crate) fn lay_down(&self, pen: Box<Pen>) {
-        let mut lying = self.lock();
-        if !matches!(*lying, Lying::Closed) {
-            *lying = Lying::Here(pen);
+    /// Lays the pen down, unless somebody has wanted it since it was taken: then whoever has it keeps it, and looks what there is
+    /// to write.
+    pub(crate) fn lay_down_unless_wanted(&mut self, pen: Box<Pen>) -> Option<Box<Pen>> {
+        if std::mem::take(&mut self.wanted) {
+            return Some(pen);
+        }
+        self.lay_down(pen);
+        None
+    }
+
+    /// Lays the pen down. The caller has seen to what is queued, or calls the writer task.
+    pub(crate) fn lay_down(&mut self, pen: Box<Pen>) {
+        if !matches!(self.lying, Lying::Closed) {
+            self.lying = Lying::Here(pen);
         }
     }
 
-    /// Nobody writes any more.
-    pub(crate) fn close(&self) {
-        let closed = std::mem::replace(&mut *self.lock(), Lying::Closed);
-        drop(closed);
+    /// Nobody writes any more. The pen, which is to be dropped elsewhere.
+    pub(crate) fn close(&mut self) -> Option<Box<Pen>> {
+        match std::mem::replace(&mut self.lying, Lying::Closed) {
+            Lying::Here(pen) => Some(pen),
+            Lying::Taken | Lying::Closed => None,
+        }
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    use std::sync::Mutex;
 
     use nnrp_session::Lane;
     use nnrp_wire::{Header, MessageType, Packet};
@@ -447,14 +478,26 @@ mod tests {
 
     #[test]
     fn a_pen_that_is_laid_down_after_the_end_is_gone() {
-        let rest = PenRest::default();
+        let mut rest = PenRest::default();
         assert!(rest.take().is_none());
         rest.lay_down(Pen::new(tokio::io::sink()));
         let pen = rest.take().unwrap();
         assert!(rest.take().is_none(), "somebody has it");
-        rest.close();
+        assert!(rest.close().is_none());
         rest.lay_down(pen);
         assert!(rest.take().is_none());
+    }
+
+    #[test]
+    fn a_pen_that_somebody_wants_is_not_laid_down_before_it_was_looked_again() {
+        let mut rest = PenRest::default();
+        rest.lay_down(Pen::new(tokio::io::sink()));
+        let pen = rest.take().unwrap();
+        assert!(rest.take().is_none());
+        let pen = rest.lay_down_unless_wanted(pen).expect("it is wanted");
+        assert!(rest.lay_down_unless_wanted(pen).is_none(), "not since then");
+        let pen = rest.take().expect("it is there");
+        assert!(rest.lay_down_unless_wanted(pen).is_none(), "nobody has come");
     }
 
     impl Written {

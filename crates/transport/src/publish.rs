@@ -90,6 +90,8 @@ impl Shared {
                 Event::Cancelled(key) => {
                     self.log_unwanted(machine.session_id(), key, "a frame was cancelled");
                     if self.side == Side::Client {
+                        // Before: who is not in the line yet finds this.
+                        self.note_given_up();
                         wakes.more.extend(self.inbox.give_up(key));
                     }
                     self.cancels.send(|| key);

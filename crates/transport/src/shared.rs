@@ -1,7 +1,7 @@
 //! What the application's end of a connection and its driver tasks share: the machine, the inbox, and the bounds.
 
 use std::net::SocketAddr;
-use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::Instant;
 
@@ -19,7 +19,7 @@ use crate::leaving::Corks;
 use crate::link::Link;
 use crate::links::Links;
 use crate::path::{Path, Standing};
-use crate::pen::Written;
+use crate::pen::{Attempt, Pen, Written};
 use crate::publish::Wakes;
 use crate::quic_link::QuicLink;
 use crate::session_event::SessionEvent;
@@ -83,6 +83,8 @@ pub(crate) struct Shared {
     /// The one it has left last, as long as something may still come from there.
     left: Mutex<Option<Arc<Link>>>,
     pub(crate) corks: Corks,
+    /// Client: a frame has been given up. Who waits for results asks with each frame.
+    gives_up: AtomicBool,
     pub(crate) counters: Counters,
     pub(crate) side: Side,
     pub(crate) certificates: Vec<Bytes>,
@@ -170,6 +172,7 @@ impl Shared {
             links: Links::new(link.clone()),
             left: Mutex::default(),
             corks: Corks::default(),
+            gives_up: AtomicBool::new(false),
             counters: Counters::default(),
             side,
             certificates,
@@ -308,8 +311,28 @@ impl Shared {
                 self.credit.send_replace(credit);
             }
         }
+        if machine.has_given_up() {
+            self.note_given_up();
+        }
         self.close_left_if_idle(machine, now);
         link.rearm(machine.poll_timeout())
+    }
+
+    /// A frame is given up. Who looks for its results from now on asks the machine; those who wait already are told.
+    pub(crate) fn note_given_up(&self) {
+        if !self.gives_up.load(Ordering::Relaxed) {
+            self.gives_up.store(true, Ordering::Release);
+        }
+    }
+
+    /// Client: the frame of this id, in this view or any, whose results are thrown away. To be asked by who is in the inbox's line
+    /// already, and is told of those to come.
+    pub(crate) fn given_up(&self, frame_id: u32, view_id: Option<u16>) -> Option<FrameKey> {
+        // Hardly any client ever gives one up.
+        if !self.gives_up.load(Ordering::Acquire) {
+            return None;
+        }
+        self.lock().given_up(frame_id, view_id)
     }
 
     pub(crate) fn note_replies(&self, machine: &Machine) {
@@ -479,15 +502,41 @@ impl Shared {
     /// What has been written on `link`, or never will be. Returns how many of the library's replies the machine has to be
     /// told of: none where the session has left that path, and had its room given back then.
     pub(crate) fn settle(&self, link: &Link, written: Written) -> usize {
+        if !self.count_written(link, &written) {
+            return 0;
+        }
+        let settled = link.note_written(&written);
+        self.give_back_written(&written, settled)
+    }
+
+    /// The same at the end of an attempt to write, after which the pen is laid down, unless it has written everything and
+    /// somebody wants it.
+    pub(crate) fn settle_attempt(
+        &self,
+        link: &Link,
+        mut pen: Box<Pen>,
+        attempt: Attempt,
+    ) -> (usize, Option<Box<Pen>>) {
+        let written = pen.written();
+        self.count_written(link, &written);
+        let (settled, wanted) = link.end_attempt(&written, attempt, pen);
+        (self.give_back_written(&written, settled), wanted)
+    }
+
+    /// True when anything was written whole.
+    fn count_written(&self, link: &Link, written: &Written) -> bool {
         if written.moved {
             link.note_life();
         }
-        if written.transmits == 0 && written.packets == 0 {
-            return 0;
+        let any = written.transmits > 0 || written.packets > 0;
+        if any {
+            self.counters.packets_sent.fetch_add(written.packets, Ordering::Relaxed);
+            self.counters.bytes_sent.fetch_add(written.bytes, Ordering::Relaxed);
         }
-        self.counters.packets_sent.fetch_add(written.packets, Ordering::Relaxed);
-        self.counters.bytes_sent.fetch_add(written.bytes, Ordering::Relaxed);
-        let settled = link.note_written(&written);
+        any
+    }
+
+    fn give_back_written(&self, written: &Written, settled: bool) -> usize {
         if !settled && written.room > 0 {
             self.write_room.give_back(Amount::bytes(written.room));
         }
@@ -529,15 +578,13 @@ impl Shared {
         }
     }
 
-    pub(crate) fn stream_id(&self, number: u64) -> u64 {
-        let quic = || self.links.with(|link| link.transport == TransportId::Quic);
-        let server_quic = self.side == Side::Server && quic();
-        if server_quic { 3 + 4 * number } else { 2 + 4 * number }
-    }
-
     /// The stream of the frame sent last; every frame opens one, the library's own drops too.
     pub(crate) fn last_stream_id(&self, machine: &Machine) -> Option<u64> {
-        machine.frames_sent().checked_sub(1).map(|number| self.stream_id(number))
+        let first = match (self.side, machine.transport()) {
+            (Side::Server, TransportId::Quic) => 3,
+            _ => 2,
+        };
+        machine.frames_sent().checked_sub(1).map(|number| first + 4 * number)
     }
 }
 

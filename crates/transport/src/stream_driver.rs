@@ -34,7 +34,7 @@ pub(crate) fn spawn<R, W>(
     let (reader_done, reader_ended) = watch::channel(false);
     let serving = Serving::new(Reader::new(path.clone(), read, idle_timeout).run(), socket);
     path.link.served.by(&serving);
-    path.link.pen.lay_down(Pen::new(write));
+    path.link.lay_pen_down(Pen::new(write));
     let writer = Writer { path: path.clone(), idle_timeout };
     let path = path.clone();
     tokio::spawn(async move {
