@@ -1,8 +1,10 @@
 //! The client's end of a session.
 
 use std::net::SocketAddr;
+use std::pin::pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::task::Poll;
 use std::time::Duration;
 
 use nnrp_session::{ClientSettings, CommandError, CreditPolicy, DRAIN_TIME, FailedFrame, FrameKey};
@@ -241,18 +243,20 @@ impl ClientSession {
     ///
     /// As [`ClientSession::receive`].
     pub async fn receive_for(&self, frame_id: u32, view_id: Option<u16>) -> Result<Reply, SessionError> {
-        let receive = self.next_reply(Filter::ResultOf { frame_id, view_id });
-        tokio::pin!(receive);
-        tokio::select! {
-            biased;
-            reply = &mut receive => return reply,
+        let mut receive = pin!(self.next_reply(Filter::ResultOf { frame_id, view_id }));
+        let mut asked = false;
+        std::future::poll_fn(|cx| {
+            let polled = receive.as_mut().poll(cx);
             // It waits now, and is told of any cancel to come.
-            () = std::future::ready(()) => {}
-        }
-        if let Some(key) = self.0.connection.look(|machine| machine.given_up(frame_id, view_id)) {
-            return Ok(Reply::Failed(Box::new(FailedFrame::given_up(key))));
-        }
-        receive.await
+            if polled.is_pending()
+                && !std::mem::replace(&mut asked, true)
+                && let Some(key) = self.0.connection.given_up(frame_id, view_id)
+            {
+                return Poll::Ready(Ok(Reply::Failed(Box::new(FailedFrame::given_up(key)))));
+            }
+            polled
+        })
+        .await
     }
 
     async fn next_reply(&self, filter: Filter) -> Result<Reply, SessionError> {

@@ -1,25 +1,56 @@
 //! Submits that wait: for credit, for the end of a pause, and for each other.
 
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
+use futures_util::FutureExt;
 use nnrp_session::{CommandError, CreditPolicy, Hold, HoldReason, Machine};
 use nnrp_transport::{Connection, SendError, Sent, clock};
 use nnrp_wire::{EncodedPacket, FrameClass, Header};
 use tokio::sync::{Mutex, MutexGuard, watch};
 
-/// The queues of submits. A fair lock each: whoever holds it is at the head.
+/// The queues of submits.
 #[derive(Debug)]
 pub(crate) struct Waiting {
-    frames: Mutex<()>,
+    frames: Queue,
     /// Frames of class discardable have a queue of their own, because a server may take those and no others.
-    discardable: Mutex<()>,
+    discardable: Queue,
     /// How long a submit may be held back; `None` = for ever.
     limit: Option<Duration>,
 }
 
+/// Submits that are held back, and what asks for a limit.
+#[derive(Debug, Default)]
+struct Queue {
+    /// How many there are.
+    length: AtomicUsize,
+    /// A fair lock: whoever holds it is at the head.
+    head: Mutex<()>,
+}
+
+/// A place in a queue.
+struct Place<'a>(&'a Queue);
+
+impl Queue {
+    fn join(&self) -> Place<'_> {
+        self.length.fetch_add(1, Ordering::AcqRel);
+        Place(self)
+    }
+
+    fn is_empty(&self) -> bool {
+        self.length.load(Ordering::Acquire) == 0
+    }
+}
+
+impl Drop for Place<'_> {
+    fn drop(&mut self) {
+        self.0.length.fetch_sub(1, Ordering::AcqRel);
+    }
+}
+
 impl Waiting {
     pub(crate) fn new(limit: Option<Duration>) -> Self {
-        Waiting { frames: Mutex::default(), discardable: Mutex::default(), limit }
+        Waiting { frames: Queue::default(), discardable: Queue::default(), limit }
     }
 
     /// Sends a submit when its turn has come and the server lets it. `limit` in place of the session's own covers the wait
@@ -31,6 +62,20 @@ impl Waiting {
         class: FrameClass,
         limit: Option<Duration>,
     ) -> Result<Sent, SendError> {
+        let queue = if class == FrameClass::Discardable { &self.discardable } else { &self.frames };
+        let (header, bytes) = (*packet.header(), packet.len());
+        let mut packet = Some(packet);
+        if limit.is_none() && queue.is_empty() {
+            // Nobody to be overtaken, and mostly nothing that holds it back: it need not join.
+            match attempt(connection, bytes, class, &mut packet).now_or_never() {
+                Some(Err(SendError::Command(CommandError::Held(_)))) | None => {}
+                Some(done) => {
+                    log_sent(connection, &header, &done);
+                    return done;
+                }
+            }
+        }
+        let _place = queue.join();
         let policy = connection.look(Machine::credit_policy);
         let mut patience = match limit {
             Some(_) => Patience { since: Some(clock::now()), limit, counted: false },
@@ -38,22 +83,15 @@ impl Waiting {
             None => Patience::new(self.limit),
         };
         let room_until = limit.and_then(|_| patience.until());
-        let queue = if class == FrameClass::Discardable { &self.discardable } else { &self.frames };
         let _turn = match policy {
             CreditPolicy::Ignore => None,
-            _ => Some(patience.turn(queue).await?),
+            _ => Some(patience.turn(&queue.head).await?),
         };
-        let (header, bytes) = (*packet.header(), packet.len());
-        let mut packet = Some(packet);
         let mut changes = None;
         loop {
-            let attempt = connection.command_frame(bytes, |machine, now| {
-                machine.check_credit(now, class)?;
-                packet.take().map_or(Ok(()), |packet| machine.submit(now, packet))
-            });
             let sent = tokio::select! {
                 biased;
-                sent = attempt => sent,
+                sent = attempt(connection, bytes, class, &mut packet) => sent,
                 () = clock::sleep_until(room_until) => {
                     return Err(patience.given_up(Hold::new(HoldReason::BufferFull)));
                 }
@@ -71,6 +109,19 @@ impl Waiting {
             }
         }
     }
+}
+
+/// Submits what is in `packet`, if nothing holds it back. It is still there if something does.
+fn attempt<'a>(
+    connection: &'a Connection,
+    bytes: usize,
+    class: FrameClass,
+    packet: &'a mut Option<EncodedPacket>,
+) -> impl Future<Output = Result<Sent, SendError>> + use<'a> {
+    connection.command_frame(bytes, move |machine, now| {
+        machine.check_credit(now, class)?;
+        packet.take().map_or(Ok(()), |packet| machine.submit(now, packet))
+    })
 }
 
 fn log_sent(connection: &Connection, header: &Header, sent: &Result<Sent, SendError>) {

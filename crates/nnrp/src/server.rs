@@ -201,7 +201,7 @@ impl ServerSession {
     ///
     /// As [`ServerSession::send_result`].
     pub async fn send(&self, key: FrameKey, outcome: impl Into<Outcome>) -> Result<usize, SendError> {
-        let packet = self.encode(&mut outcome.into().of(key))?;
+        let packet = self.encode(&outcome.into().of(key))?;
         self.send_encoded(packet).await
     }
 
@@ -260,10 +260,10 @@ impl ServerSession {
     /// [`SendError::Command`] for values that make no legal result, [`SendError::Closed`] at the end.
     pub fn send_result(
         &self,
-        mut result: ResultFrame,
+        result: ResultFrame,
     ) -> impl Future<Output = Result<usize, SendError>> + Send + use<> {
         // Not in the future: the packet takes much less room there than what it is made of.
-        let packet = self.encode(&mut result);
+        let packet = self.encode(&result);
         let session = self.clone();
         async move { session.send_encoded(packet?).await }
     }
@@ -288,29 +288,37 @@ impl ServerSession {
     }
 
     /// Encodes a result, with the tiles of its submit when it names none.
-    fn encode(&self, result: &mut ResultFrame) -> Result<EncodedPacket, SendError> {
+    fn encode(&self, result: &ResultFrame) -> Result<EncodedPacket, SendError> {
         let key = FrameKey { view_id: result.view_id, frame_id: result.frame_id };
         self.encode_about(result, |tiles| {
             let asked = self.0.connection.look(|machine| machine.submitted_tiles(key));
-            asked.filter(|asked| asked.len() == tiles).map(|asked| asked.to_vec())
+            asked.filter(|asked| asked.len() == tiles).map(|asked| asked.to_vec().into_iter())
         })
     }
 
     /// The same when `asked` knows the ids its submit asked for, if they are as many as it is given.
-    pub(crate) fn encode_about(
+    pub(crate) fn encode_about<I: Iterator<Item = u16>>(
         &self,
-        result: &mut ResultFrame,
-        asked: impl FnOnce(usize) -> Option<Vec<u16>>,
+        result: &ResultFrame,
+        asked: impl FnOnce(usize) -> Option<I>,
     ) -> Result<EncodedPacket, SendError> {
+        let encode = |ids: &[u16]| {
+            let packet = result.encode_about(ids, self.id(), Revision::Current);
+            packet.map_err(|error| SendError::Command(error.into()))
+        };
         let tiles = result.sections.first().map_or(0, |section| section.tiles.len());
-        if result.tile_ids.is_empty() && tiles > 0 {
-            // An id beyond u16 cannot be written; the encoder then finds too few ids and says so.
-            let counted =
-                || (result.tile_base_id..).take(tiles).map_while(|id| u16::try_from(id).ok()).collect();
-            result.tile_ids = asked(tiles).unwrap_or_else(counted);
+        if !result.tile_ids.is_empty() || tiles == 0 {
+            return encode(&result.tile_ids);
         }
-        let packet = result.encode(self.id(), Revision::Current);
-        packet.map_err(|error| SendError::Command(error.into()))
+        // An id beyond u16 cannot be written; the encoder then finds too few ids and says so.
+        let counted = || (result.tile_base_id..).take(tiles).map_while(|id| u16::try_from(id).ok());
+        match (asked(tiles), tiles) {
+            // Most results have one tile, and need no list of them.
+            (Some(mut ids), 1) => encode(ids.next().as_slice()),
+            (None, 1) => encode(counted().next().as_slice()),
+            (Some(ids), _) => encode(&ids.collect::<Vec<_>>()),
+            (None, _) => encode(&counted().collect::<Vec<_>>()),
+        }
     }
 
     /// Ends a frame without a result; returns the bytes of the drop. Cancel-safe like

@@ -141,10 +141,11 @@ impl Submit {
     }
 
     /// Encodes first: what is sent is smaller than what it is made of, and a future is moved about whole.
-    fn send(&self, mut result: Box<ResultFrame>) -> impl Future<Output = Result<usize, SendError>> + Send {
+    fn send(&self, result: Box<ResultFrame>) -> impl Future<Output = Result<usize, SendError>> + Send {
         let body = &self.received.body;
-        let asked = |tiles| Some(body.tile_ids()).filter(|ids| ids.len() == tiles).map(Iterator::collect);
-        let encoded = self.session.encode_about(&mut result, asked);
+        let asked = |tiles| Some(body.tile_ids()).filter(|ids| ids.len() == tiles);
+        let encoded = self.session.encode_about(&result, asked);
+        drop(result);
         let session = &self.session;
         let sending = match encoded {
             Ok(packet) => Either::Left(session.send_encoded(packet)),
