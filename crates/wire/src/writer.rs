@@ -30,8 +30,10 @@ pub(crate) fn copied_bytes(payload: &Bytes) -> usize {
 /// between the parts of it.
 pub(crate) struct PieceWriter {
     small: Vec<u8>,
-    /// Large payloads, each with the length of `small` at the place where it belongs.
-    attached: Vec<(usize, Bytes)>,
+    /// The first large payload, with the length of `small` at the place where it belongs: mostly there is one or none.
+    attached: Option<(usize, Bytes)>,
+    /// The others, likewise.
+    further: Vec<(usize, Bytes)>,
     attached_bytes: usize,
     body_start: usize,
 }
@@ -46,7 +48,7 @@ impl PieceWriter {
         let body_start = Header::LEN + meta_len;
         let mut small = Vec::with_capacity(body_start + small_bytes);
         small.resize(body_start, 0);
-        Self { small, attached: Vec::new(), attached_bytes: 0, body_start }
+        Self { small, attached: None, further: Vec::new(), attached_bytes: 0, body_start }
     }
 
     /// A writer for a packet that is there already, with its body in it.
@@ -84,7 +86,11 @@ impl PieceWriter {
         if payload.len() < COPY_BELOW {
             self.put(payload);
         } else {
-            self.attached.push((self.small.len(), payload.clone()));
+            let attached = (self.small.len(), payload.clone());
+            match &self.attached {
+                None => self.attached = Some(attached),
+                Some(_) => self.further.push(attached),
+            }
             self.attached_bytes += payload.len();
         }
     }
@@ -127,18 +133,17 @@ impl PieceWriter {
             target.copy_from_slice(metadata);
         }
         let small = Bytes::from(self.small);
-        let Some((first_end, _)) = self.attached.first() else {
+        let Some((first_end, attached)) = self.attached else {
             return EncodedPacket::from_pieces(header, small, Vec::new());
         };
-        if *first_end == small.len() {
-            let mut more = Vec::with_capacity(self.attached.len());
-            more.extend(self.attached.into_iter().map(|(_, payload)| payload));
-            return EncodedPacket::from_pieces(header, small, more);
+        if self.further.is_empty() && first_end == small.len() {
+            return EncodedPacket::from_pieces(header, small, vec![attached]);
         }
-        let first = reader::slice(&small, 0, *first_end);
-        let mut more = Vec::with_capacity(self.attached.len() * 2);
-        let mut start = *first_end;
-        for (end, payload) in self.attached {
+        let first = reader::slice(&small, 0, first_end);
+        let mut more = Vec::with_capacity((1 + self.further.len()) * 2);
+        more.push(attached);
+        let mut start = first_end;
+        for (end, payload) in self.further {
             if start < end {
                 more.push(reader::slice(&small, start, end));
             }

@@ -1,5 +1,7 @@
 //! Tensor sections as they are received: `descriptor ‖ codec table ‖ length table ‖ payload`, nothing between.
 
+use std::ops::Range;
+
 use bytes::Bytes;
 
 use super::Span;
@@ -56,7 +58,12 @@ impl SectionView {
 
     /// The data bytes of each tile, without the padding of a fixed stride.
     pub fn tiles(&self) -> Tiles {
-        Tiles { lengths: self.tile_lengths(), payload: self.payload(), stride: self.stride(), position: 0 }
+        Tiles {
+            tables: self.tables.clone(),
+            lengths: self.codec_end()..self.lengths_end(),
+            stride: self.stride(),
+            position: self.lengths_end(),
+        }
     }
 
     /// [`Self::codec_table`], borrowed.
@@ -130,9 +137,12 @@ impl ExactSizeIterator for TileLengths {}
 /// The data of a section's tiles, see [`SectionView::tiles`].
 #[derive(Clone, Debug)]
 pub struct Tiles {
-    lengths: TileLengths,
-    payload: Bytes,
+    /// Those of the section. The last tile takes them over.
+    tables: Bytes,
+    /// Where the lengths of those to come are.
+    lengths: Range<usize>,
     stride: Option<usize>,
+    /// Where the next one begins.
     position: usize,
 }
 
@@ -140,14 +150,23 @@ impl Iterator for Tiles {
     type Item = Bytes;
 
     fn next(&mut self) -> Option<Bytes> {
-        let length = self.lengths.next()? as usize;
-        let tile = reader::slice(&self.payload, self.position, self.position + length);
+        let at = self.lengths.start;
+        if self.lengths.len() < 4 {
+            return None;
+        }
+        self.lengths.start += 4;
+        let length = u32::from_le_bytes(*reader::array_at(&self.tables, at)?) as usize;
+        let (start, end) = (self.position, self.position + length);
         self.position += self.stride.unwrap_or(length);
-        Some(tile)
+        Some(match self.lengths.len() < 4 {
+            true => reader::take(std::mem::take(&mut self.tables), start, end),
+            false => reader::slice(&self.tables, start, end),
+        })
     }
 
     fn size_hint(&self) -> (usize, Option<usize>) {
-        self.lengths.size_hint()
+        let left = self.lengths.len() / 4;
+        (left, Some(left))
     }
 }
 
