@@ -13,8 +13,9 @@ use crate::publish::Wakes;
 use crate::shared::Shared;
 
 /// Bodies up to this size stay slices of the shared read buffer; larger ones are read straight into a buffer of
-/// their own.
-pub(crate) const SHARED_BODY: usize = 4 * 1024;
+/// their own. Some more than 4 KiB, because a tensor of that size comes with its tables, and a copy of it and the memory for that
+/// cost as much as a sixth of all else that a frame of 64 B needs.
+pub(crate) const SHARED_BODY: usize = 8 * 1024;
 
 /// Bodies up to this size are copied out of the read buffer when they lie whole in it: that costs less than a turn on the machine
 /// and a read of their own.
