@@ -76,17 +76,34 @@ fn read_told(stream: &TcpStream, buffer: &mut ReadBuf<'_>) -> io::Result<()> {
     if received.is_some() { Ok(()) } else { told }
 }
 
+/// Reads as soon as the runtime says that something is there.
+fn poll_told(stream: &TcpStream, cx: &mut Context<'_>, buffer: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+    loop {
+        ready!(stream.poll_read_ready(cx))?;
+        match read_told(stream, buffer) {
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
+            read => return Poll::Ready(read),
+        }
+    }
+}
+
 /// Reads in one turn of the loop, which has other work, too, and calls again for the rest.
 const LENT_READS: u32 = 8;
 
 /// Both directions of a socket. Clones share it; it closes with the last of them.
-#[derive(Clone, Debug)]
-pub(crate) struct Socket(Arc<Inner>);
+#[derive(Debug)]
+pub(crate) struct Socket {
+    inner: Arc<Inner>,
+    /// What this one has been read with, as long as nobody wants to lend it: reading takes no lock then.
+    reads: Option<Arc<TcpStream>>,
+}
 
 #[derive(Debug)]
 struct Inner {
     /// Locked for reading while bytes are moved, for writing while the way of waiting changes.
     mode: RwLock<Mode>,
+    /// It was to be lent at some time, as hardly any socket is that no event loop reads. Readers lock from then on.
+    is_wanted: AtomicBool,
     /// Somebody waits in the runtime until more can be written. Set under the lock.
     write_waits: AtomicBool,
     /// A lent socket was read until there was nothing more, as far as is known, or as often as one turn is for. Not asked again
@@ -120,25 +137,34 @@ fn lost() -> io::Error {
     io::Error::new(io::ErrorKind::NotConnected, "the runtime did not take the socket back")
 }
 
+/// The same socket, read with what it has itself.
+impl Clone for Socket {
+    fn clone(&self) -> Self {
+        Socket { inner: self.inner.clone(), reads: None }
+    }
+}
+
 impl Socket {
     /// Needs a tokio runtime around it.
     pub(crate) fn new(stream: TcpStream) -> Self {
-        Socket(Arc::new(Inner {
+        let inner = Arc::new(Inner {
             mode: RwLock::new(Mode::Runtime(Arc::new(stream))),
+            is_wanted: AtomicBool::new(false),
             write_waits: AtomicBool::new(false),
             rests: AtomicBool::new(false),
             reads: AtomicU32::new(0),
             in_turn: AtomicBool::new(false),
             handle: Handle::current(),
-        }))
+        });
+        Socket { inner, reads: None }
     }
 
     fn mode(&self) -> RwLockReadGuard<'_, Mode> {
-        self.0.mode.read().unwrap_or_else(PoisonError::into_inner)
+        self.inner.mode.read().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn change(&self) -> RwLockWriteGuard<'_, Mode> {
-        self.0.mode.write().unwrap_or_else(PoisonError::into_inner)
+        self.inner.mode.write().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Whether it is lent.
@@ -147,10 +173,11 @@ impl Socket {
     }
 
     /// Takes it out of the runtime, where the task `reader` reads it, and into `place`. False if it is elsewhere already, or
-    /// somebody waits for it.
+    /// somebody waits for it, or has to let go of it first.
     pub(crate) fn lend(&self, place: Place, reader: Waker) -> bool {
+        self.inner.is_wanted.store(true, Ordering::Release);
         let mut mode = self.change();
-        if self.0.write_waits.load(Ordering::Relaxed) {
+        if self.inner.write_waits.load(Ordering::Relaxed) {
             return false;
         }
         let before = std::mem::replace(&mut *mode, Mode::Lost);
@@ -162,6 +189,7 @@ impl Socket {
             Ok(stream) => stream,
             Err(shared) => {
                 *mode = Mode::Runtime(shared);
+                reader.wake();
                 return false;
             }
         };
@@ -184,7 +212,7 @@ impl Socket {
         *mode = match std::mem::replace(mode, Mode::Lost) {
             Mode::Lent(Lent { stream, place, reader }) => {
                 place.leave(&stream);
-                let _entered = self.0.handle.enter();
+                let _entered = self.inner.handle.enter();
                 reader.wake();
                 TcpStream::from_std(stream).map_or(Mode::Lost, |stream| Mode::Runtime(Arc::new(stream)))
             }
@@ -194,23 +222,23 @@ impl Socket {
 
     /// Forgets what the last read of the lent socket found.
     fn feed(&self) {
-        self.0.rests.store(false, Ordering::Relaxed);
-        self.0.reads.store(0, Ordering::Relaxed);
+        self.inner.rests.store(false, Ordering::Relaxed);
+        self.inner.reads.store(0, Ordering::Relaxed);
     }
 
     /// The loop polls its reader from now on, until [`Socket::end_turn`].
     pub(crate) fn begin_turn(&self) {
         self.feed();
-        self.0.in_turn.store(true, Ordering::Relaxed);
+        self.inner.in_turn.store(true, Ordering::Relaxed);
     }
 
     pub(crate) fn end_turn(&self) {
-        self.0.in_turn.store(false, Ordering::Relaxed);
+        self.inner.in_turn.store(false, Ordering::Relaxed);
     }
 
     /// Whether it is lent, and whoever reads it waits for bytes, with which the loop calls.
     pub(crate) fn waits_for_bytes(&self) -> bool {
-        self.0.rests.load(Ordering::Relaxed) && matches!(*self.mode(), Mode::Lent(_))
+        self.inner.rests.load(Ordering::Relaxed) && matches!(*self.mode(), Mode::Lent(_))
     }
 
     /// The socket as the runtime sees it, for those who wait for something special. It is not lent as long as they have it.
@@ -236,14 +264,14 @@ impl Socket {
             let written = match &*self.mode() {
                 Mode::Runtime(stream) => loop {
                     let Poll::Ready(able) = stream.poll_write_ready(cx) else {
-                        self.0.write_waits.store(true, Ordering::Relaxed);
+                        self.inner.write_waits.store(true, Ordering::Relaxed);
                         return Poll::Pending;
                     };
                     able?;
                     match write(Writing::Runtime(stream)) {
                         Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
                         written => {
-                            self.0.write_waits.store(false, Ordering::Relaxed);
+                            self.inner.write_waits.store(false, Ordering::Relaxed);
                             break written;
                         }
                     }
@@ -272,34 +300,41 @@ impl AsyncRead for Socket {
         cx: &mut Context<'_>,
         buffer: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
-        let mode = self.mode();
+        let this = self.get_mut();
+        if this.inner.is_wanted.load(Ordering::Acquire) {
+            this.reads = None;
+        } else if this.reads.is_none() {
+            let stream = match &*this.mode() {
+                Mode::Runtime(stream) => Some(stream.clone()),
+                Mode::Lent(_) | Mode::Lost => None,
+            };
+            this.reads = stream;
+        }
+        if let Some(stream) = &this.reads {
+            return poll_told(stream, cx, buffer);
+        }
+        let mode = this.mode();
         match &*mode {
             // It was taken back during the loop's turn: the task goes on.
-            Mode::Runtime(_) if self.0.in_turn.load(Ordering::Relaxed) => {
+            Mode::Runtime(_) if this.inner.in_turn.load(Ordering::Relaxed) => {
                 cx.waker().wake_by_ref();
                 Poll::Pending
             }
-            Mode::Runtime(stream) => loop {
-                ready!(stream.poll_read_ready(cx))?;
-                match read_told(stream, buffer) {
-                    Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
-                    read => return Poll::Ready(read),
-                }
-            },
+            Mode::Runtime(stream) => poll_told(stream, cx, buffer),
             Mode::Lent(lent) => loop {
-                if self.0.rests.load(Ordering::Relaxed) {
+                if this.inner.rests.load(Ordering::Relaxed) {
                     return Poll::Pending;
                 }
-                let is_last = self.0.reads.fetch_add(1, Ordering::Relaxed) + 1 >= LENT_READS;
+                let is_last = this.inner.reads.fetch_add(1, Ordering::Relaxed) + 1 >= LENT_READS;
                 match read_lent(&lent.stream, buffer) {
                     Ok((read, room)) => {
                         // What fills less than the room has been all; the end is seen by reading again.
-                        self.0.rests.store(is_last || (read > 0 && read < room), Ordering::Relaxed);
+                        this.inner.rests.store(is_last || (read > 0 && read < room), Ordering::Relaxed);
                         return Poll::Ready(Ok(()));
                     }
                     Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
                     Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
-                        self.0.rests.store(true, Ordering::Relaxed);
+                        this.inner.rests.store(true, Ordering::Relaxed);
                         return Poll::Pending;
                     }
                     Err(error) => return Poll::Ready(Err(error)),
