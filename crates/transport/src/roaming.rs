@@ -14,7 +14,7 @@ use std::collections::VecDeque;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::pin::Pin;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::task::{Context, Poll, Waker};
 
 use futures_util::task::{ArcWake, waker_ref};
@@ -64,11 +64,11 @@ impl Woken {
         Woken { whose: Whose::Nobody, tasks: VecDeque::new(), again: VecDeque::new(), turn: 0 }
     }
 
-    /// Notes a task that was woken, if it is to run here.
-    fn collect(&mut self, task: &Arc<Roaming>) -> bool {
+    /// Where a task that was woken is to be noted.
+    fn place(&mut self, task: &Arc<Roaming>) -> Place<'_> {
         let mut to = &mut self.tasks;
         match self.whose {
-            Whose::Nobody => return false,
+            Whose::Nobody => return Place::Elsewhere,
             Whose::Loop => task.known.store(true, Ordering::Relaxed),
             Whose::LoopKnown if task.known.load(Ordering::Relaxed) => {}
             Whose::Runtime(runtime) if task.alone_in == Some(runtime) => {
@@ -76,16 +76,26 @@ impl Woken {
                     to = &mut self.again;
                 }
                 if to.len() == MOST_POLLS {
-                    return false;
+                    return Place::Elsewhere;
                 }
             }
-            _ => return false,
+            _ => return Place::Elsewhere,
         }
-        if !to.iter().any(|noted| Arc::ptr_eq(noted, task)) {
-            to.push_back(task.clone());
+        match to.iter().any(|noted| Arc::ptr_eq(noted, task)) {
+            true => Place::Known,
+            false => Place::Behind(to),
         }
-        true
     }
+}
+
+/// Where a woken task is to be noted.
+enum Place<'a> {
+    /// The runtime is to be told.
+    Elsewhere,
+    /// It is noted.
+    Known,
+    /// At the end of these.
+    Behind(&'a mut VecDeque<Arc<Roaming>>),
 }
 
 /// Says that an event loop runs on this thread.
@@ -169,7 +179,7 @@ impl Drop for Turn {
 struct Roaming {
     slot: Mutex<Slot>,
     /// The task in the runtime.
-    task: Mutex<Option<Waker>>,
+    task: Task,
     /// Somebody wanted to poll while another did.
     again: AtomicBool,
     /// A loop may run it, whoever woke it there.
@@ -179,6 +189,39 @@ struct Roaming {
     /// The turn in which it was polled last, of that thread.
     polled_in: AtomicU64,
     handle: Handle,
+}
+
+/// A task in the runtime, and how it is called. It has the same waker for all of its life as long as it is the task that is
+/// spawned, and not a part of one that has others; whoever calls it takes no lock then.
+#[derive(Debug, Default)]
+struct Task {
+    first: OnceLock<Waker>,
+    /// It was polled with another one.
+    has_changed: AtomicBool,
+    latest: Mutex<Option<Waker>>,
+}
+
+impl Task {
+    /// It is polled.
+    fn note(&self, waker: &Waker) {
+        let first = self.first.get_or_init(|| waker.clone());
+        if self.has_changed.load(Ordering::Acquire) || !first.will_wake(waker) {
+            *self.latest() = Some(waker.clone());
+            self.has_changed.store(true, Ordering::Release);
+        }
+    }
+
+    fn call(&self) {
+        if !self.has_changed.load(Ordering::Acquire) {
+            self.first.get().map(Waker::wake_by_ref);
+        } else if let Some(latest) = &*self.latest() {
+            latest.wake_by_ref();
+        }
+    }
+
+    fn latest(&self) -> MutexGuard<'_, Option<Waker>> {
+        self.latest.lock().unwrap_or_else(PoisonError::into_inner)
+    }
 }
 
 struct Slot(Option<Work>);
@@ -199,7 +242,7 @@ pub(crate) fn roaming(
     let alone = handle.runtime_flavor() == RuntimeFlavor::CurrentThread;
     let home = Home(Arc::new(Roaming {
         slot: Mutex::new(Slot(Some(Box::pin(work)))),
-        task: Mutex::new(None),
+        task: Task::default(),
         again: AtomicBool::new(false),
         known: AtomicBool::new(known),
         alone_in: alone.then(|| handle.id()),
@@ -221,13 +264,7 @@ impl Drop for Home {
 
 impl Roaming {
     fn poll_at_home(self: &Arc<Self>, cx: &mut Context<'_>) -> Poll<()> {
-        {
-            let mut task = self.task();
-            match &mut *task {
-                Some(known) => known.clone_from(cx.waker()),
-                none => *none = Some(cx.waker().clone()),
-            }
-        }
+        self.task.note(cx.waker());
         let Some(slot) = self.enter() else { return Poll::Pending };
         let Some(turn) = self.alone_in.and_then(|runtime| Turn::begin(Whose::Runtime(runtime))) else {
             return self.poll(slot);
@@ -289,21 +326,44 @@ impl Roaming {
         }
     }
 
-    fn task(&self) -> MutexGuard<'_, Option<Waker>> {
-        self.task.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
     /// Has the runtime poll it.
     fn call(&self) {
-        if let Some(task) = &*self.task() {
-            task.wake_by_ref();
-        }
+        self.task.call();
     }
 }
 
 impl ArcWake for Roaming {
+    /// The reference is handed on.
+    fn wake(self: Arc<Self>) {
+        let mut own = Some(self);
+        let here = WOKEN.try_with(|woken| {
+            let mut woken = woken.borrow_mut();
+            match own.as_ref().map(|task| woken.place(task)) {
+                None | Some(Place::Elsewhere) => false,
+                Some(Place::Known) => true,
+                Some(Place::Behind(line)) => {
+                    line.extend(own.take());
+                    true
+                }
+            }
+        });
+        if let Some(task) = own.filter(|_| !here.unwrap_or(false)) {
+            task.call();
+        }
+    }
+
     fn wake_by_ref(task: &Arc<Self>) {
-        let here = WOKEN.try_with(|woken| woken.borrow_mut().collect(task));
+        let here = WOKEN.try_with(|woken| {
+            let mut woken = woken.borrow_mut();
+            match woken.place(task) {
+                Place::Elsewhere => false,
+                Place::Known => true,
+                Place::Behind(line) => {
+                    line.push_back(task.clone());
+                    true
+                }
+            }
+        });
         // A thread that ends collects nothing any more.
         if !here.unwrap_or(false) {
             task.call();
@@ -323,6 +383,31 @@ mod tests {
     use tokio::sync::mpsc::{Receiver, channel};
 
     const PATIENCE: Duration = Duration::from_secs(10);
+
+    /// Counts its calls.
+    #[derive(Default)]
+    struct Called(AtomicUsize);
+
+    impl std::task::Wake for Called {
+        fn wake(self: Arc<Self>) {
+            self.0.fetch_add(1, Ordering::Relaxed);
+        }
+    }
+
+    #[test]
+    fn a_task_is_called_by_the_waker_it_was_polled_with_last() {
+        let wakers = [(); 3].map(|()| Arc::<Called>::default());
+        let calls = || wakers.each_ref().map(|waker| waker.0.load(Ordering::Relaxed));
+        let task = Task::default();
+        task.call();
+        for (polled, called) in
+            [(0, [1, 0, 0]), (0, [2, 0, 0]), (1, [2, 1, 0]), (2, [2, 1, 1]), (0, [3, 1, 1])]
+        {
+            task.note(&wakers[polled].clone().into());
+            task.call();
+            assert_eq!(calls(), called);
+        }
+    }
 
     async fn soon<T>(future: impl Future<Output = T>) -> T {
         tokio::time::timeout(PATIENCE, future).await.expect("it was not called")
