@@ -2,7 +2,7 @@
 
 use std::net::SocketAddr;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use futures_util::FutureExt;
 use nnrp_session::{
@@ -202,7 +202,7 @@ impl ServerSession {
     /// As [`ServerSession::send_result`].
     pub async fn send(&self, key: FrameKey, outcome: impl Into<Outcome>) -> Result<usize, SendError> {
         let packet = self.encode(&outcome.into().of(key))?;
-        self.send_encoded(packet).await
+        self.send_encoded(packet, None).await
     }
 
     /// Ends a frame without a result, telling its client why; returns the bytes of the drop. Cancel-safe likewise.
@@ -265,18 +265,20 @@ impl ServerSession {
         // Not in the future: the packet takes much less room there than what it is made of.
         let packet = self.encode(&result);
         let session = self.clone();
-        async move { session.send_encoded(packet?).await }
+        async move { session.send_encoded(packet?, None).await }
     }
 
-    /// Sends a result that is encoded. No async fn: its future would hold the packet twice.
+    /// Sends a result that is encoded. `now` is the time, where the caller has just looked. No async fn: its future would hold the
+    /// packet twice.
     pub(crate) fn send_encoded(
         &self,
         packet: EncodedPacket,
+        now: Option<Instant>,
     ) -> impl Future<Output = Result<usize, SendError>> + Send {
         let header = *packet.header();
         let connection = &self.0.connection;
-        let sending =
-            connection.command_frame(packet.len(), move |machine, now| machine.push_result(now, packet));
+        let sending = connection
+            .command_frame_at(now, packet.len(), move |machine, now| machine.push_result(now, packet));
         sending.map(move |sent| {
             let Sent { bytes, .. } = sent?;
             tracing::debug!(

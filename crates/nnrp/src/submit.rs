@@ -119,11 +119,11 @@ impl Submit {
     ///
     /// [`SendError`].
     pub async fn partial(&self, outcome: impl Into<Outcome>) -> Result<usize, SendError> {
-        let mut part = self.addressed(outcome.into());
+        let (mut part, now) = self.addressed(outcome.into());
         if part.sections.is_empty() && part.result_class == ResultClass::Complete {
             part.result_class = ResultClass::Partial;
         }
-        self.send(part).await
+        self.send(part, now).await
     }
 
     /// Answers the frame; returns the packet's bytes. Frame, view and trace id are filled in, and the server's total time when
@@ -134,21 +134,25 @@ impl Submit {
     ///
     /// [`SendError`]. A result that is not legal leaves the frame unanswered and thus dropped.
     pub async fn reply(mut self, outcome: impl Into<Outcome>) -> Result<usize, SendError> {
-        let result = self.addressed(outcome.into());
-        let sent = self.send(result).await;
+        let (result, now) = self.addressed(outcome.into());
+        let sent = self.send(result, now).await;
         self.answered = sent.is_ok();
         sent
     }
 
     /// Encodes first: what is sent is smaller than what it is made of, and a future is moved about whole.
-    fn send(&self, result: Box<ResultFrame>) -> impl Future<Output = Result<usize, SendError>> + Send {
+    fn send(
+        &self,
+        result: Box<ResultFrame>,
+        now: Option<Instant>,
+    ) -> impl Future<Output = Result<usize, SendError>> + Send {
         let body = &self.received.body;
         let asked = |tiles| Some(body.tile_ids()).filter(|ids| ids.len() == tiles);
         let encoded = self.session.encode_about(&result, asked);
         drop(result);
         let session = &self.session;
         let sending = match encoded {
-            Ok(packet) => Either::Left(session.send_encoded(packet)),
+            Ok(packet) => Either::Left(session.send_encoded(packet, now)),
             Err(illegal) => Either::Right(ready(Err(illegal))),
         };
         sending.instrument(self.span.clone())
@@ -166,16 +170,18 @@ impl Submit {
         sent
     }
 
-    fn addressed(&self, outcome: Outcome) -> Box<ResultFrame> {
+    /// The result of this frame, and the time if it had to be looked at for that.
+    fn addressed(&self, outcome: Outcome) -> (Box<ResultFrame>, Option<Instant>) {
         let header = &self.received.packet.header;
         let mut result = outcome.of(self.key());
         result.route_id = header.route_id;
         result.trace_id = header.trace_id;
-        if result.server_total_ms == 0 {
-            let total = clock::now().saturating_duration_since(self.received.received_at).as_millis();
+        let now = (result.server_total_ms == 0).then(clock::now);
+        if let Some(now) = now {
+            let total = now.saturating_duration_since(self.received.received_at).as_millis();
             result.server_total_ms = u16::try_from(total).unwrap_or(u16::MAX);
         }
-        result
+        (result, now)
     }
 
     fn drop_frame(&self, reason: Option<ResultHintReason>) -> DropFrame {

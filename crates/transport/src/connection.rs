@@ -178,7 +178,7 @@ impl Connection {
         bytes: usize,
         act: impl FnOnce(&mut Machine, std::time::Instant) -> Result<R, CommandError>,
     ) -> impl Future<Output = Result<R, SendError>> {
-        self.shared().command(bytes, act)
+        self.shared().command(bytes, None, act)
     }
 
     /// Like [`Connection::command`] for a command that sends one frame packet of `bytes`.
@@ -191,8 +191,22 @@ impl Connection {
         bytes: usize,
         act: impl FnOnce(&mut Machine, std::time::Instant) -> Result<(), CommandError>,
     ) -> impl Future<Output = Result<Sent, SendError>> {
+        self.command_frame_at(None, bytes, act)
+    }
+
+    /// The same for a caller who has just looked at the clock.
+    ///
+    /// # Errors
+    ///
+    /// As [`Connection::command`].
+    pub fn command_frame_at(
+        &self,
+        now: Option<std::time::Instant>,
+        bytes: usize,
+        act: impl FnOnce(&mut Machine, std::time::Instant) -> Result<(), CommandError>,
+    ) -> impl Future<Output = Result<Sent, SendError>> {
         let shared = self.shared();
-        shared.command(bytes, move |machine, now| {
+        shared.command(bytes, now, move |machine, now| {
             act(machine, now)?;
             Ok(Sent { bytes, stream_id: shared.last_stream_id(machine) })
         })

@@ -436,9 +436,11 @@ impl Shared {
         clippy::manual_async_fn,
         reason = "an async fn's future holds its arguments twice, and there is a packet in `act`"
     )]
+    /// `now` is the time, where the caller has just looked.
     pub(crate) fn command<R>(
         &self,
         bytes: usize,
+        mut now: Option<Instant>,
         act: impl FnOnce(&mut Machine, Instant) -> Result<R, CommandError>,
     ) -> impl Future<Output = Result<R, SendError>> {
         async move {
@@ -446,8 +448,9 @@ impl Shared {
             if !self.write_room.take_now(room) {
                 // In a box: few have to wait, and all would be moved about with what that needs.
                 Box::pin(self.take_write_room(room)).await?;
+                now = None;
             }
-            let (done, sends) = self.queue(bytes, act);
+            let (done, sends) = self.queue(bytes, now.unwrap_or_else(clock::now), act);
             if !sends {
                 self.write_room.give_back(room);
             }
@@ -472,9 +475,9 @@ impl Shared {
     fn queue<R>(
         &self,
         bytes: usize,
+        now: Instant,
         act: impl FnOnce(&mut Machine, Instant) -> Result<R, CommandError>,
     ) -> (Result<R, CommandError>, bool) {
-        let now = clock::now();
         let mut wakes = Wakes::default();
         let mut machine = self.lock();
         let before = machine.waiting_transmits();
