@@ -1,5 +1,7 @@
 """How often payload is copied on its way out: not at all if it cannot change, else once."""
 
+import asyncio
+import sys
 import tracemalloc
 
 import numpy as np
@@ -103,3 +105,14 @@ async def test_small_payloads_are_copied_on_purpose(tcp):
         await client.submit_frame(section_request(b"x" * 100))
         await server.receive_submit(STEP)
         assert _native.copied_bytes() - before == 100
+
+
+async def test_what_has_been_sent_is_let_go_of(network):
+    payload = bytes(SIZE)
+    held = sys.getrefcount(payload)
+    async with network.pair() as (server, client), asyncio.timeout(STEP):
+        await client.submit_frame(section_request(payload))
+        assert sys.getrefcount(payload) > held, "it is not copied"
+        await server.receive_submit(STEP)
+        while sys.getrefcount(payload) > held:
+            await client.ping(STEP)

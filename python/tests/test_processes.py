@@ -368,3 +368,80 @@ def test_a_child_forked_by_a_task_that_a_frame_woke_has_a_loop_of_its_own(transp
     asyncio.run(main())
     """
     assert run(program, transport) == ["child", "0"]
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="there is no fork")
+def test_a_child_forked_while_frames_are_on_their_way_is_not_held_up(transport):
+    """A network thread that lets go of what it has sent holds no lock that a child would find taken."""
+    program = """
+    import select
+    from nnrp import _native
+    CHILDREN = 100
+    TILES = 400  # each is let go of on its own
+    async def traffic():
+        async with network.pair() as (server, client):
+            number = 0
+            while not stop.is_set():
+                number += 1
+                await client.submit_frame(frame(number, *(bytes(1024) for _ in range(TILES))))
+                await server.receive_submit(STEP)
+                await server.send_result(frame_id=number)
+                await client.receive_result(STEP)
+                started.set()
+    def fork():
+        ended, end = os.pipe()
+        pid = os.fork()
+        if pid == 0:
+            _native.copied_bytes()
+            os._exit(0)
+        os.close(end)
+        if not select.select([ended], [], [], STEP)[0]:
+            os.kill(pid, signal.SIGKILL)
+        os.close(ended)
+        return os.waitpid(pid, 0)[1]
+    started, stop = threading.Event(), threading.Event()
+    thread = threading.Thread(target=asyncio.run, args=(traffic(),))
+    thread.start()
+    started.wait()
+    statuses = []
+    while len(statuses) < CHILDREN and not any(statuses):
+        statuses.append(fork())
+    stop.set()
+    thread.join()
+    print(statuses == [0] * CHILDREN)
+    """
+    assert run(program, transport) == ["True"]
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="there is no fork")
+def test_a_child_that_ends_closes_no_session_of_its_parent(transport):
+    program = """
+    async def once(server, client):
+        await client.submit_frame(frame(1))
+        await echo(server)
+        await client.receive_result(STEP)
+
+    async def own():
+        async with network.pair() as (server, client):
+            await once(server, client)
+
+    async def keep():
+        async with network.pair() as (server, client):
+            await once(server, client)
+            kept.set()
+            await asyncio.to_thread(forked.wait)
+            await once(server, client)
+
+    kept, forked = threading.Event(), threading.Event()
+    thread = threading.Thread(target=asyncio.run, args=(keep(),))
+    thread.start()
+    kept.wait()
+    pid = os.fork()
+    if pid == 0:
+        asyncio.run(own())
+        sys.exit()
+    print("child", os.waitpid(pid, 0)[1])
+    forked.set()
+    thread.join()
+    """
+    assert run(program, transport) == ["child", "0"]

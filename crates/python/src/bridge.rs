@@ -20,6 +20,7 @@ use pyo3::prelude::*;
 use pyo3::sync::PyOnceLock;
 use pyo3::types::{PyWeakrefMethods, PyWeakrefReference};
 
+use crate::buffer::loose::{self, Loose};
 use crate::open::Held;
 use crate::operation::Operation;
 use crate::runtime::{self, Owned, lock};
@@ -27,8 +28,8 @@ use crate::signal::{Signal, Token, Waking};
 use crate::threads;
 
 thread_local! {
-    /// The bridge of the loop that last waited on this thread, weakly.
-    static RECENT: RefCell<Option<Py<PyWeakrefReference>>> = const { RefCell::new(None) };
+    /// The bridge of the loop that last waited on this thread, weakly. A thread that ends is not attached any more.
+    static RECENT: RefCell<Option<Loose<PyWeakrefReference>>> = const { RefCell::new(None) };
 
     /// The bridge that the loop of this thread has called, as long as that lasts. In a child that is forked meanwhile no loop
     /// runs.
@@ -142,7 +143,7 @@ impl Bridge {
             return Ok((event_loop, bridge));
         }
         let bridge = Self::of(&event_loop)?;
-        let weak = PyWeakrefReference::new(bridge.as_any())?.unbind();
+        let weak = Loose::new(PyWeakrefReference::new(bridge.as_any())?.unbind());
         let replaced = RECENT.replace(Some(weak));
         drop(replaced);
         Ok((event_loop, bridge))
@@ -333,6 +334,7 @@ impl Bridge {
         if !corked.0.is_empty() {
             py.detach(move || drop(corked));
         }
+        loose::let_go(py);
     }
 
     fn __traverse__(&self, visit: PyVisit<'_>) -> Result<(), PyTraverseError> {

@@ -6,6 +6,8 @@
 //! This module and no other of the crate holds `unsafe` code; each use carries its proof.
 #![allow(unsafe_code)]
 
+pub(crate) mod loose;
+
 use std::ffi::{c_int, c_void};
 use std::slice;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -17,6 +19,8 @@ use pyo3::ffi;
 use pyo3::intern;
 use pyo3::prelude::*;
 use pyo3::types::{PyBytes, PyMemoryView};
+
+use self::loose::Loose;
 
 /// Below this many bytes a copy is cheaper than keeping the Python object alive until it has been sent.
 const COPY_BELOW: usize = 1024;
@@ -76,8 +80,8 @@ pub(crate) fn view<'py>(py: Python<'py>, bytes: Bytes) -> PyResult<Bound<'py, Py
 struct Borrowed {
     pointer: *const u8,
     length: usize,
-    /// Keeps the memory alive. May be dropped on any thread: pyo3 defers the release until the interpreter is entered.
-    _object: Py<PyBytes>,
+    /// Keeps the memory alive.
+    _object: Loose<PyBytes>,
 }
 
 // SAFETY: `bytes` objects never change or move, and are only read here; the reference may be dropped on any thread.
@@ -106,8 +110,10 @@ pub(crate) fn take_bytes(object: &Bound<'_, PyAny>) -> PyResult<Bytes> {
         if contents.len() < COPY_BELOW {
             return Ok(copied(contents));
         }
+        loose::let_go(bytes.py()); // a program that only sends comes by nowhere else
         let (pointer, length) = (contents.as_ptr(), contents.len());
-        return Ok(Bytes::from_owner(Borrowed { pointer, length, _object: bytes.clone().unbind() }));
+        let object = Loose::new(bytes.clone().unbind());
+        return Ok(Bytes::from_owner(Borrowed { pointer, length, _object: object }));
     }
     if let Ok(buffer) = object.cast::<Buffer>() {
         return Ok(buffer.get().0.clone());

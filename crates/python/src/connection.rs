@@ -17,7 +17,7 @@ use pyo3::prelude::*;
 use pyo3::types::{IntoPyDict, PyBytes, PyDict};
 
 use crate::client::ClientSession;
-use crate::listener::{PendingSession, SESSIONS};
+use crate::listener::{PendingSession, sessions};
 use crate::open::Held;
 use crate::operation::Operation;
 use crate::options::{Connecting, Limits, Terms};
@@ -236,7 +236,7 @@ impl Connection {
         Operation::new(
             async move {
                 let read =
-                    FacadePendingSession::read_among(held.connection(), settings, &SESSIONS, Some(timeout))
+                    FacadePendingSession::read_among(held.connection(), settings, sessions(), Some(timeout))
                         .await;
                 read.map(|pending| (pending, held))
             },

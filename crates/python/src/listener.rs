@@ -1,7 +1,7 @@
 //! Listeners, and clients that wait to be admitted.
 
 use std::path::PathBuf;
-use std::sync::{Arc, LazyLock, Mutex};
+use std::sync::{Arc, Mutex};
 
 use nnrp::wire::{ControlExtension, ControlExtensionFlags, ErrorCode};
 use nnrp::{Admission, Drained, HandshakeOptions, SessionRegistry};
@@ -14,7 +14,7 @@ use crate::open::Held;
 use crate::operation::Operation;
 use crate::options::{Limits, Listening, Terms};
 use crate::packet::Packet;
-use crate::runtime::{Owned, lock};
+use crate::runtime::{Owned, PerProcess, lock};
 use crate::server::ServerSession;
 use crate::stats::{Measured, measured};
 use crate::tls::{self, ServerSide, server_tls};
@@ -22,7 +22,17 @@ use crate::wait::{Patience, given_limit, optional_duration, time_limit};
 use crate::{errors, log};
 
 /// The sessions of this process that may move: a listener for QUIC and one for TCP take over each other's.
-pub(crate) static SESSIONS: LazyLock<SessionRegistry> = LazyLock::new(SessionRegistry::new);
+static SESSIONS: PerProcess<SessionRegistry> = PerProcess::new();
+
+/// Those of this one.
+pub(crate) fn sessions() -> &'static SessionRegistry {
+    SESSIONS.get()
+}
+
+/// Makes what a forked child needs, which has no other threads yet.
+pub(crate) fn after_fork() {
+    SESSIONS.get();
+}
 
 /// What a drain did, as Python gets it.
 pub(crate) fn counts(py: Python<'_>, drained: Drained) -> PyResult<Py<PyAny>> {

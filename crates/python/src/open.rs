@@ -6,7 +6,7 @@
 use std::collections::HashMap;
 use std::ops::Deref;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, LazyLock, Mutex};
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use nnrp::{Connection, ConnectionState, Cork};
@@ -15,10 +15,10 @@ use tokio::runtime::Handle;
 use tokio::task::JoinSet;
 use tokio::time::timeout;
 
-use crate::runtime::{self, lock};
+use crate::runtime::{self, PerProcess, lock};
 
 /// Open connections, and those that were let go of and still have something to deliver.
-static OPEN: LazyLock<Mutex<HashMap<u64, Connection>>> = LazyLock::new(Mutex::default);
+static OPEN: PerProcess<Mutex<HashMap<u64, Connection>>> = PerProcess::new();
 static NEXT_ID: AtomicU64 = AtomicU64::new(0);
 
 /// How long the interpreter's exit waits, of its whole time, for a peer to close by itself after it has been told: a peer
@@ -40,7 +40,7 @@ impl Held {
     pub(crate) fn new(connection: Connection) -> PyResult<Arc<Self>> {
         let handle = runtime::handle()?;
         let id = NEXT_ID.fetch_add(1, Ordering::Relaxed);
-        lock(&OPEN).insert(id, connection.clone());
+        lock(OPEN.get()).insert(id, connection.clone());
         Ok(Arc::new(Self { id, connection, handle, cork: Mutex::default() }))
     }
 
@@ -84,7 +84,7 @@ impl Deref for Held {
 
 impl Drop for Held {
     fn drop(&mut self) {
-        if !lock(&OPEN).contains_key(&self.id) {
+        if !lock(OPEN.get()).contains_key(&self.id) {
             return; // the interpreter exits and has closed it already
         }
         let connection = self.connection.clone();
@@ -94,7 +94,7 @@ impl Drop for Held {
         let id = self.id;
         self.handle.spawn(async move {
             connection.gone().await;
-            lock(&OPEN).remove(&id);
+            lock(OPEN.get()).remove(&id);
         });
     }
 }
@@ -106,9 +106,14 @@ fn end(connection: &Connection) {
     connection.claim();
 }
 
+/// Makes what a forked child needs, which has no other threads yet.
+pub(crate) fn after_fork() {
+    OPEN.get();
+}
+
 /// Closes everything and waits, at most `limit`, until what was sent has left. Blocks.
 pub(crate) fn close_all(handle: &Handle, limit: Duration) {
-    let open = std::mem::take(&mut *lock(&OPEN));
+    let open = std::mem::take(&mut *lock(OPEN.get()));
     handle.block_on(async {
         let mut closing = JoinSet::new();
         for connection in open.into_values() {

@@ -15,6 +15,7 @@ use pyo3::types::PyDict;
 use tokio::runtime::Handle;
 
 use crate::bridge::{Bridge, Registration};
+use crate::buffer::loose;
 use crate::runtime::{self, Owned, lock};
 
 /// Turns what a future yielded into a Python object; runs attached, right after the poll that yielded it.
@@ -106,6 +107,7 @@ impl Operation {
             let _entered = handle.enter();
             future.as_mut().poll(&mut Context::from_waker(Waker::noop()))
         };
+        loose::let_go(py);
         match polled {
             Poll::Ready(output) => finish(py, output),
             // Its waker is set when it is polled again, by the task that awaits it.
@@ -140,6 +142,7 @@ impl Operation {
     /// again in the loop's next turn.
     fn __next__(slf: &Bound<'_, Self>) -> PyResult<Py<PyAny>> {
         let (py, this) = (slf.py(), slf.get());
+        loose::let_go(py);
         if this.gives_way.swap(false, Ordering::Relaxed) {
             return Ok(py.None());
         }

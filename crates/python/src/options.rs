@@ -12,7 +12,7 @@ use pyo3::exceptions::PyValueError;
 use pyo3::prelude::*;
 use pyo3::types::{IntoPyDict, PyDict};
 
-use crate::listener::SESSIONS;
+use crate::listener::sessions;
 use crate::wait::{optional_duration, time_limit};
 
 /// What applications call the ways to treat credit.
@@ -99,7 +99,7 @@ pub(crate) struct Limits {
 impl Listening {
     pub(crate) fn config(&self) -> PyResult<ServerConfig> {
         Ok(ServerConfig::new()
-            .session_registry(SESSIONS.clone())
+            .session_registry(sessions().clone())
             .handshake_timeout(time_limit(self.handshake_timeout)?)
             .max_pending_handshakes(self.max_pending_handshakes)
             .busy_retry_after(time_limit(self.busy_retry_after)?))

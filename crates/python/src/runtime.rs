@@ -1,21 +1,22 @@
 //! The process's tokio runtime: started when first needed, never shared with a forked child, stopped at exit.
 //!
 //! None of its threads ever takes the interpreter's lock. They speak to Python only through a [`Signal`], and the one
-//! thing of Python's they may hold is a reference to a `bytes` object that is being sent; dropping that reference goes
-//! through pyo3's deferred pool.
+//! thing of Python's they may hold is a reference to a `bytes` object that is being sent; when it has been, they leave that to
+//! threads that are attached ([`Loose`]).
 //!
 //! [`Signal`]: crate::signal::Signal
+//! [`Loose`]: crate::buffer::loose::Loose
 
 use std::mem;
 use std::sync::atomic::{AtomicU32, Ordering};
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::Duration;
 
 use pyo3::exceptions::PyRuntimeError;
 use pyo3::prelude::*;
 use tokio::runtime::{Builder, Handle, Runtime};
 
-use crate::{log, threads};
+use crate::{listener, log, open, threads};
 
 /// Network threads on a machine of more than two cores: one serves its sockets while another connection's cryptography
 /// runs; the event loop and the application's own threads need the rest of the machine. On a small machine there is one:
@@ -178,6 +179,37 @@ impl<T> Drop for Owned<T> {
     }
 }
 
+/// Something of which each process has its own. In a forked child its parent's may be locked by a thread that is not there, and
+/// is about what the parent has.
+pub(crate) struct PerProcess<T> {
+    epoch: u32,
+    value: OnceLock<T>,
+    of_child: OnceLock<Box<PerProcess<T>>>,
+}
+
+impl<T: Default> PerProcess<T> {
+    pub(crate) const fn new() -> Self {
+        Self::made_in(0)
+    }
+
+    const fn made_in(epoch: u32) -> Self {
+        Self { epoch, value: OnceLock::new(), of_child: OnceLock::new() }
+    }
+
+    /// The one of this process. A forked child asks for it before it has other threads, since it might be forked as well.
+    pub(crate) fn get(&self) -> &T {
+        self.of(epoch())
+    }
+
+    fn of(&self, epoch: u32) -> &T {
+        let mut own = self;
+        while own.epoch != epoch {
+            own = own.of_child.get_or_init(|| Box::new(Self::made_in(own.epoch + 1)));
+        }
+        own.value.get_or_init(T::default)
+    }
+}
+
 fn inherited() -> PyErr {
     PyRuntimeError::new_err(
         "this nnrp object belongs to the process that created it; after a fork, create a new one",
@@ -190,6 +222,8 @@ fn _after_fork_in_child() {
     EPOCH.fetch_add(1, Ordering::Relaxed);
     threads::forget_parents();
     log::after_fork();
+    open::after_fork();
+    listener::after_fork();
 }
 
 /// Called by `atexit`: gives what was accepted for sending a moment to leave, then stops the threads.
@@ -199,7 +233,7 @@ fn _stop_runtime(py: Python<'_>) -> PyResult<()> {
     let state = mem::replace(&mut *lock(&RUNNING), State::Stopped(epoch));
     match state {
         State::Running(owner, runtime) if owner == epoch => py.detach(move || {
-            crate::open::close_all(runtime.handle(), EXIT_FLUSH);
+            open::close_all(runtime.handle(), EXIT_FLUSH);
             runtime.shutdown_background();
         }),
         inherited => mem::forget(inherited),
@@ -222,4 +256,19 @@ pub(crate) fn register(module: &Bound<'_, PyModule>) -> PyResult<()> {
     }
     py.import("atexit")?.call_method1("register", (stop,))?;
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_child_and_its_children_have_their_own() {
+        static NUMBERS: PerProcess<Mutex<Vec<u32>>> = PerProcess::new();
+        // As another thread of the parent's had it when the child was forked.
+        let _locked_for_ever = lock(NUMBERS.of(0));
+        lock(NUMBERS.of(1)).push(1);
+        assert!(lock(NUMBERS.of(2)).is_empty());
+        assert_eq!(*lock(NUMBERS.of(1)), [1], "the same again");
+    }
 }

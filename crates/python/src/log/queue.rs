@@ -2,11 +2,11 @@
 
 use std::collections::VecDeque;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::sync::{Condvar, Mutex, OnceLock, PoisonError};
+use std::sync::{Condvar, Mutex, PoisonError};
 use std::time::Duration;
 
 use super::Line;
-use crate::runtime::{epoch, lock};
+use crate::runtime::{PerProcess, lock};
 
 /// Events that wait for the thread; what comes when it is full is counted and not logged. Enough for every connection of a
 /// busy listener to fail at once.
@@ -16,10 +16,9 @@ const MAX_WAITING: usize = 1024;
 /// logged.
 const EXIT_WAIT: Duration = Duration::from_secs(1);
 
-/// The queue of one process. A forked child has its own: network threads of its parent may have held the lock of theirs
-/// when it was made, and nobody lets go of it in the child.
+/// The queue of one process.
+#[derive(Default)]
 pub(super) struct Queue {
-    epoch: u32,
     lines: Mutex<VecDeque<Line>>,
     arrived: Condvar,
     /// There are none left.
@@ -28,31 +27,14 @@ pub(super) struct Queue {
     lost: AtomicU64,
     /// Whether there is a thread that hands them over.
     served: AtomicBool,
-    of_child: OnceLock<Box<Queue>>,
 }
 
-static FIRST: Queue = Queue::new(0);
+static QUEUE: PerProcess<Queue> = PerProcess::new();
 
 impl Queue {
-    const fn new(epoch: u32) -> Self {
-        Self {
-            epoch,
-            lines: Mutex::new(VecDeque::new()),
-            arrived: Condvar::new(),
-            taken: Condvar::new(),
-            lost: AtomicU64::new(0),
-            served: AtomicBool::new(false),
-            of_child: OnceLock::new(),
-        }
-    }
-
-    /// The one of this process. A forked child asks for it before it has other threads.
+    /// The one of this process.
     pub(super) fn ours() -> &'static Self {
-        let mut queue = &FIRST;
-        while queue.epoch != epoch() {
-            queue = queue.of_child.get_or_init(|| Box::new(Self::new(queue.epoch + 1)));
-        }
-        queue
+        QUEUE.get()
     }
 
     /// Whether there is no room; if so, one more event is lost.
