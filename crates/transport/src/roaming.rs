@@ -22,8 +22,8 @@ use tokio::runtime::{Handle, Id, RuntimeFlavor};
 
 use crate::serving::enter;
 
-/// Tasks that may wait at a time to be polled where they were woken. More are for the runtime: others want their turn. Each of a
-/// runtime's tasks is polled once in a turn.
+/// Tasks that may wait at a time to be polled where they were woken, and how many are in one turn. More are for the runtime: others
+/// want their turn. Each of a runtime's tasks is polled once in a turn.
 const MOST_POLLS: usize = 16;
 
 type Work = Pin<Box<dyn Future<Output = ()> + Send>>;
@@ -271,7 +271,8 @@ impl Roaming {
         };
         self.polled_in.store(turn.number, Ordering::Relaxed);
         let polled = self.poll(slot);
-        while let Some(task) = turn.next() {
+        for _ in 0..MOST_POLLS {
+            let Some(task) = turn.next() else { break };
             task.polled_in.store(turn.number, Ordering::Relaxed);
             task.poll_as_guest();
         }
@@ -554,6 +555,37 @@ mod tests {
         })
         .await;
         assert_eq!(*polled.lock().unwrap(), ["first", "second", "other", "first"]);
+    }
+
+    #[tokio::test]
+    async fn in_a_runtime_with_one_thread_a_long_chain_leaves_others_their_turn() {
+        let length = 3 * MOST_POLLS;
+        let calls: Vec<_> = (0..=length).map(|_| Arc::new(Notify::new())).collect();
+        let polled = Arc::new(AtomicUsize::new(0));
+        for (call, next) in calls.iter().zip(calls.iter().skip(1)) {
+            let (polled, call, next) = (polled.clone(), call.clone(), next.clone());
+            let link = async move {
+                call.notified().await;
+                polled.fetch_add(1, Ordering::Relaxed);
+                next.notify_one();
+            };
+            tokio::spawn(roaming(link, true));
+        }
+        let ready = Arc::new(Notify::new());
+        let other = tokio::spawn({
+            let (polled, ready) = (polled.clone(), ready.clone());
+            async move {
+                ready.notified().await;
+                polled.load(Ordering::Relaxed)
+            }
+        });
+        tokio::task::yield_now().await;
+        calls[0].notify_one();
+        ready.notify_one();
+        let before_other = soon(other).await.unwrap();
+        assert!((1..=MOST_POLLS + 1).contains(&before_other), "{before_other} in one turn");
+        soon(calls[length].notified()).await;
+        assert_eq!(polled.load(Ordering::Relaxed), length);
     }
 
     #[tokio::test]
