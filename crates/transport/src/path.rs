@@ -203,12 +203,7 @@ impl Path {
     }
 
     /// Room for the body of `len` bytes of a frame that has room itself, if there is any that need not be waited for.
-    pub(crate) fn room_for_body_now(
-        &self,
-        session: &Shared,
-        frame: &mut FrameRoom,
-        len: usize,
-    ) -> Option<Room> {
+    pub(crate) fn body_room_now(&self, session: &Shared, frame: &mut FrameRoom, len: usize) -> Option<Room> {
         if self.link.is_left() || session.is_ended() {
             return None;
         }
@@ -218,18 +213,6 @@ impl Path {
         }
         let body = Share::take_now(&session.unread, amount)?;
         Some(Room(frame.0.take(), Some(body)))
-    }
-
-    /// Room for a body of `len` bytes, if there is any that need not be waited for.
-    pub(crate) fn body_room_now(&self, session: &Shared, len: usize) -> Option<Share> {
-        self.take_now(session, Amount::bytes(len))
-    }
-
-    fn take_now(&self, session: &Shared, amount: Amount) -> Option<Share> {
-        if self.link.is_left() || session.is_ended() {
-            return None;
-        }
-        Share::take_now(&session.unread, amount)
     }
 
     /// Waits for room for one more frame. `None` when the connection ended meanwhile. On a path that was left there is room
@@ -257,7 +240,10 @@ impl Path {
 
     /// Room for a frame and its body, if there is any that need not be waited for.
     pub(crate) fn room_now(&self, session: &Shared, len: usize) -> Option<Room> {
-        Some(Room(Some(self.take_now(session, Amount::one_of(len))?), None))
+        if self.link.is_left() || session.is_ended() {
+            return None;
+        }
+        Share::take_now(&session.unread, Amount::one_of(len)).map(|share| Room(Some(share), None))
     }
 
     /// Waits for `amount` of the room there is for what paths bring that the session has left.

@@ -113,22 +113,24 @@ impl Driver {
         let room = match lane {
             Lane::Frame => {
                 let body_len = header.body_len as usize;
-                let body_room = match self.path.body_room_now(self.path.session(), body_len) {
-                    Some(room) => Some(room),
+                let mut frame_room = frame_room.unwrap_or(FrameRoom(None));
+                let room = match self.path.body_room_now(self.path.session(), &mut frame_room, body_len) {
+                    Some(room) => room,
                     None => {
                         stream.keep();
-                        tokio::select! {
+                        let body_room = tokio::select! {
                             biased;
                             room = self.path.body_room(body_len) => room.and_then(|room| room.0),
                             // What waits behind this packet occupies the room it waits for.
                             () = order.holds_back(id, key) => None,
-                        }
+                        };
+                        Room(frame_room.0, body_room)
                     }
                 };
                 if self.path.is_ended() {
                     return false;
                 }
-                Room(frame_room.and_then(|room| room.0), body_room)
+                room
             }
             _ => Room::default(),
         };

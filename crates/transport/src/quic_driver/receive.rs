@@ -199,7 +199,7 @@ impl Turn<'_> {
         let key = FrameKey::from(&header);
         let room = match lane {
             _ if !stream.has_rest(&header) => None,
-            Lane::Frame => self.path.room_for_body_now(self.session, room, header.body_len as usize),
+            Lane::Frame => self.path.body_room_now(self.session, room, header.body_len as usize),
             _ => Some(Room::default()),
         };
         let Some(room) = room else {
