@@ -38,6 +38,8 @@ mod api {
     pub(crate) mod harness;
     pub(crate) mod installing;
     pub(crate) mod key_log;
+    #[cfg(feature = "tcp")]
+    pub(crate) mod large_bodies;
     #[cfg(target_os = "linux")]
     pub(crate) mod lending;
     pub(crate) mod liveness;
@@ -347,6 +349,11 @@ mod tls_streams {
         gone::a_client_that_resets_is_noticed_although_nobody_reads,
         gone::a_client_that_closes_is_let_go_after_the_idle_timeout_although_nobody_reads,
         gone::a_client_that_has_closed_its_half_is_read_to_the_end,
+        large_bodies::a_small_frame_behind_a_large_one_waits_for_nothing,
+        large_bodies::a_peer_that_pauses_within_a_large_body_is_read_to_its_end,
+        large_bodies::a_peer_that_sends_a_large_body_slowly_is_not_silent,
+        large_bodies::a_peer_that_stops_within_a_large_body_is_noticed,
+        large_bodies::a_peer_that_leaves_within_a_large_body_is_noticed,
     }
 }
 

@@ -41,6 +41,7 @@ mod link;
 mod links;
 #[cfg_attr(not(target_os = "linux"), path = "loop_sockets_elsewhere.rs")]
 mod loop_sockets;
+mod low_water;
 pub mod memory;
 mod migrate;
 pub mod order;

@@ -87,6 +87,33 @@ fn poll_told(stream: &TcpStream, cx: &mut Context<'_>, buffer: &mut ReadBuf<'_>)
     }
 }
 
+#[cfg(target_os = "linux")]
+use linux::low_water;
+
+/// `nix` has no name for this option, but a macro for those it has none for, with which it writes its own.
+#[cfg(target_os = "linux")]
+mod linux {
+    use std::os::fd::AsFd;
+
+    use nix::libc;
+    use nix::sys::socket::{SetSockOpt, sockopt};
+
+    #[derive(Clone, Copy, Debug)]
+    struct ReceiveLowWater;
+
+    nix::setsockopt_impl!(ReceiveLowWater, libc::SOL_SOCKET, libc::SO_RCVLOWAT, usize, sockopt::SetUsize);
+
+    pub(super) fn low_water(stream: &impl AsFd, bytes: usize) -> bool {
+        ReceiveLowWater.set(stream, &bytes).is_ok()
+    }
+}
+
+/// Elsewhere the reader is woken as always.
+#[cfg(not(target_os = "linux"))]
+fn low_water<T>(_: &T, _: usize) -> bool {
+    false
+}
+
 /// Reads in one turn of the loop, which has other work, too, and calls again for the rest.
 const LENT_READS: u32 = 8;
 
@@ -218,6 +245,16 @@ impl Socket {
             }
             other => other,
         };
+    }
+
+    /// Whether whoever waits for bytes is not woken from now on before there are `bytes` of them. More than will come for certain stalls
+    /// the connection.
+    pub(crate) fn set_low_water(&self, bytes: usize) -> bool {
+        match &*self.mode() {
+            Mode::Runtime(stream) => low_water(&**stream, bytes),
+            Mode::Lent(lent) => low_water(&lent.stream, bytes),
+            Mode::Lost => false,
+        }
     }
 
     /// Forgets what the last read of the lent socket found.

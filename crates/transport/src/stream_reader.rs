@@ -1,6 +1,7 @@
 //! Reads packets from one ordered byte stream.
 
 use std::io;
+use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -13,6 +14,7 @@ use crate::buffer::BodyBuffer;
 use crate::buffered::{Next, SHARED_BODY, WHOLE_BODY, keep};
 use crate::clock;
 use crate::inbox::Room;
+use crate::low_water::LowWater;
 use crate::path::Path;
 use crate::silence::Silence;
 use crate::socket::Socket;
@@ -47,7 +49,8 @@ const PAUSED_LOOK: Duration = Duration::from_secs(1);
 
 /// Where bytes come from.
 pub(crate) trait Source: AsyncRead + Send + Unpin + 'static {
-    /// The socket, where the end of the peer can be seen on it although what it sent before is still unread.
+    /// The socket, where what is read are its bytes, and the end of the peer can be seen on it although what it sent before is still
+    /// unread.
     fn socket(&self) -> Option<&Socket> {
         None
     }
@@ -88,6 +91,7 @@ pub(crate) struct Reader<R> {
     /// The body whose head is in the buffer, as far as it was read together with that.
     ahead: Option<BodyBuffer>,
     silence: Silence,
+    low_water: LowWater,
     idle_timeout: Option<Duration>,
 }
 
@@ -95,6 +99,7 @@ impl<R: Source> Reader<R> {
     pub(crate) fn new(path: Arc<Path>, read: R, idle_timeout: Option<Duration>) -> Self {
         Reader {
             path,
+            low_water: LowWater::of(read.socket().cloned()),
             read,
             buffer: BytesMut::new(),
             inside: false,
@@ -254,12 +259,28 @@ impl<R: Source> Reader<R> {
         {
             serving.expect_bulk();
         }
+        let mut limit = self.idle_timeout;
         while body.missing() > 0 {
             let turn = turns::bytes();
-            let read = self.read.read(body.spare_beyond(BEHIND_BODY, turn));
-            let Some(received) = self.silence.limit(self.idle_timeout, read).await else {
-                return Err(silent());
+            let missing = body.missing();
+            let patience = self.low_water.patience(missing, limit);
+            let mut read = pin!(self.read.read(body.spare_beyond(BEHIND_BODY, turn)));
+            let read = std::future::poll_fn(|cx| {
+                let polled = read.as_mut().poll(cx);
+                if polled.is_pending() {
+                    self.low_water.wait_for(missing);
+                }
+                polled
+            });
+            let Some(received) = self.silence.limit(patience, read).await else {
+                if patience == limit {
+                    return Err(silent());
+                }
+                self.low_water.give_up();
+                limit = limit.zip(patience).map(|(limit, waited)| limit.saturating_sub(waited));
+                continue;
             };
+            limit = self.idle_timeout;
             let received = received?;
             if received == 0 {
                 return Ok(None);
@@ -270,6 +291,7 @@ impl<R: Source> Reader<R> {
                 turns::end().await;
             }
         }
+        self.low_water.end();
         body.take_surplus(&mut self.buffer);
         Ok(Some(body.freeze()))
     }

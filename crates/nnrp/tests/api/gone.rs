@@ -16,8 +16,9 @@ const MAX_UNREAD_FRAMES: usize = 1024;
 /// Some more than that, few enough for what kernels hold.
 const FRAMES: usize = MAX_UNREAD_FRAMES + 76;
 
-/// A session whose client has sent [`FRAMES`], and the client's socket.
-async fn flooded(idle_timeout: Duration) -> (ServerSession, TcpStream, Listener) {
+/// A session, and the socket of its client, which has done its handshake and gets from then on what the test writes; the id of the
+/// session.
+pub(crate) async fn by_hand(idle_timeout: Duration) -> (ServerSession, TcpStream, u32, Listener) {
     let mut options = TcpOptions::default();
     options.idle_timeout = Some(idle_timeout);
     let config = ServerConfig::new().tcp(options);
@@ -31,9 +32,14 @@ async fn flooded(idle_timeout: Duration) -> (ServerSession, TcpStream, Listener)
     let header = Header::decode(&header).unwrap();
     let mut ack = vec![0; (header.meta_len + header.body_len) as usize];
     socket.read_exact(&mut ack).await.unwrap();
-    let frames = packets::submit_packet(header.session_id, 1).to_bytes().repeat(FRAMES);
+    (session.unwrap(), socket, header.session_id, listener)
+}
+
+/// A session whose client has sent [`FRAMES`], and the client's socket.
+async fn flooded(idle_timeout: Duration) -> (ServerSession, TcpStream, Listener) {
+    let (session, mut socket, session_id, listener) = by_hand(idle_timeout).await;
+    let frames = packets::submit_packet(session_id, 1).to_bytes().repeat(FRAMES);
     socket.write_all(&frames).await.unwrap();
-    let session = session.unwrap();
     // The hello and as many frames as there is room for: the rest stays in the socket.
     let full = async {
         while session.connection().stats().packets_received <= MAX_UNREAD_FRAMES as u64 {
