@@ -181,7 +181,7 @@ impl Bridge {
 
     /// Has the loop of the task that is about to wait for a frame read the connection's socket itself, if that is possible.
     pub(crate) fn lend(py: Python<'_>, held: &Held) -> PyResult<()> {
-        if held.is_lent() {
+        if held.stays_lent() {
             return Ok(());
         }
         if let Ok((_, bridge)) = Self::current(py)

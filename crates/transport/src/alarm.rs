@@ -123,7 +123,7 @@ static KEEPER: Mutex<Option<Keeper>> = Mutex::new(None);
 
 /// Who keeps the alarms of this process; `None` when there is no thread to be had, or, for once, when somebody else asks at the
 /// same moment: in a forked child that may be a thread which is not there any more.
-fn keeper() -> Option<Handle> {
+pub(crate) fn keeper() -> Option<Handle> {
     // Virtual time is known to one runtime only.
     if cfg!(test) {
         return None;

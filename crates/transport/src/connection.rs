@@ -296,6 +296,15 @@ impl Connection {
         })
     }
 
+    /// The same, for a loop that is about to wait for more on it. With many sessions it may be long until it looks at all sockets
+    /// again; a loop that says so now and then is not late.
+    pub fn stays_lent(&self) -> bool {
+        self.shared().links.with(|link| match &link.quic {
+            Some(quic) => quic.stays_lent(),
+            None => link.served.get().is_some_and(|serving| serving.stays_lent()),
+        })
+    }
+
     /// Frames that are owed an answer: by this end of it, or by the peer.
     pub fn live_frames(&self) -> usize {
         self.look(Machine::live_frames)

@@ -9,12 +9,11 @@
 //! An event loop outside the runtime knows better when its turn ends. It corks the connection: what it queues stays there
 //! until it takes the [`Cork`] out.
 
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, MutexGuard};
-use std::time::{Duration, Instant};
 
 use nnrp_session::{Machine, Side};
 
+use crate::corks::{Corks, Verdict};
 use crate::link::Link;
 use crate::pen::Attempt;
 use crate::shared::Shared;
@@ -37,84 +36,6 @@ const SINGLE_FRAMES: usize = 8;
 /// better: what it has written is on its way while the caller goes on.
 const FEW_FRAMES: usize = 16;
 
-/// Bytes a cork keeps back at most: four frames of 64 KiB. Written one by one they woke the peer four times.
-const CORKED_BYTES: usize = 256 * 1024;
-
-/// How long a cork keeps anything back at most, twice over: the shortest time the runtime's timers know. A handler that
-/// computes for seconds after it has queued an answer does not hold the answer up.
-const CORKED_TIME: Duration = Duration::from_millis(1);
-
-/// What corks keep back.
-#[derive(Debug, Default)]
-pub(crate) struct Corks {
-    held: AtomicUsize,
-    /// Bytes kept back.
-    bytes: AtomicUsize,
-    /// The writer looks every [`CORKED_TIME`]: without that, nothing is kept back.
-    watched: AtomicBool,
-    /// Something has been kept back since it looked last.
-    used: AtomicBool,
-    /// A frame, or the answer to one, has been received and nothing has been queued since.
-    news: AtomicBool,
-}
-
-impl Corks {
-    /// A frame, or the answer to one, has been received. Under the machine's lock.
-    pub(crate) fn note_news(&self) {
-        self.news.store(true, Ordering::Relaxed);
-    }
-
-    /// Whether what is queued now is the first since then. Under the machine's lock.
-    fn answers_news(&self) -> bool {
-        let first = self.news.load(Ordering::Relaxed);
-        if first {
-            self.news.store(false, Ordering::Relaxed);
-        }
-        first
-    }
-
-    /// What to do with a packet of `bytes`. Under the machine's lock.
-    fn verdict(&self, bytes: usize) -> Verdict {
-        if self.held.load(Ordering::Relaxed) == 0 {
-            return Verdict::Open;
-        }
-        self.used.store(true, Ordering::Relaxed);
-        if !self.watched.swap(true, Ordering::Relaxed) {
-            return Verdict::Watch;
-        }
-        let kept = self.bytes.fetch_add(bytes, Ordering::Relaxed) + bytes;
-        if kept < CORKED_BYTES { Verdict::Keep } else { Verdict::Write }
-    }
-
-    /// Whether what is queued leaves when a cork is taken out, or at the latest when the writer looks: it need not be called.
-    /// Under the machine's lock.
-    pub(crate) fn hold(&self) -> bool {
-        self.held.load(Ordering::Relaxed) > 0 && self.watched.load(Ordering::Relaxed)
-    }
-
-    /// When the writer looks again. It has taken everything, or is busy with it; `more` says that something has been queued since then,
-    /// for which it was not called. Under the machine's lock.
-    pub(crate) fn look(&self, more: bool, now: impl FnOnce() -> Instant) -> Option<Instant> {
-        if !self.watched.load(Ordering::Relaxed) {
-            return None;
-        }
-        let used = self.used.swap(false, Ordering::Relaxed) | more;
-        self.watched.store(used, Ordering::Relaxed);
-        used.then(|| now() + CORKED_TIME)
-    }
-}
-
-enum Verdict {
-    /// There is no cork.
-    Open,
-    /// It stays for the moment.
-    Keep,
-    /// Too much is kept back.
-    Write,
-    /// It leaves, and the writer is called to look after those that follow.
-    Watch,
-}
-
 /// Keeps back what is queued on a connection, for the time of a few calls, so that it leaves together. See
 /// [`Connection::cork`](crate::Connection::cork).
 #[derive(Debug)]
@@ -123,14 +44,14 @@ pub struct Cork(Arc<Shared>);
 
 impl Cork {
     pub(crate) fn of(session: &Arc<Shared>) -> Self {
-        session.corks.held.fetch_add(1, Ordering::Relaxed);
+        Corks::put_in(session);
         Cork(session.clone())
     }
 }
 
 impl Drop for Cork {
     fn drop(&mut self) {
-        if self.0.corks.held.fetch_sub(1, Ordering::Relaxed) == 1 {
+        if self.0.corks.take_out() {
             self.0.write_out();
         }
     }
@@ -148,10 +69,6 @@ impl Shared {
         match self.corks.verdict(bytes) {
             Verdict::Keep => {}
             Verdict::Write => self.write(machine, link),
-            Verdict::Watch => {
-                self.write(machine, link);
-                link.wake_writer.notify_one();
-            }
             Verdict::Open if self.is_urgent(&machine, link, small, first) => self.write(machine, link),
             Verdict::Open => {
                 drop(machine);
@@ -181,7 +98,7 @@ impl Shared {
     /// Writes what is queued, as far as that goes without waiting.
     pub(crate) fn write_out(&self) {
         let machine = self.lock();
-        self.corks.bytes.store(0, Ordering::Relaxed);
+        self.corks.let_go();
         if machine.has_transmits() {
             self.links.with(|link| self.write(machine, link));
         }
@@ -189,12 +106,12 @@ impl Shared {
 
     fn write<'a>(&'a self, mut machine: MutexGuard<'a, Machine>, link: &Arc<Link>) {
         if let Some(quic) = &link.quic {
-            self.corks.bytes.store(0, Ordering::Relaxed);
+            self.corks.let_go();
             return quic.write(self, machine, link);
         }
         // Who has it looks again before laying it down.
         let Some(mut pen) = link.take_pen(None, &mut machine) else { return };
-        self.corks.bytes.store(0, Ordering::Relaxed);
+        self.corks.let_go();
         for turn in 1.. {
             drop(machine);
             let attempt = pen.attempt();
@@ -222,28 +139,5 @@ impl Shared {
             }
             pen = filled;
         }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn the_writer_is_not_called_for_what_is_kept_back_while_it_looks_by_itself() {
-        let corks = Corks::default();
-        let now = crate::clock::now();
-        assert!(!corks.hold(), "there is no cork");
-        corks.held.store(1, Ordering::Relaxed);
-        assert!(!corks.hold(), "nobody looks yet");
-        assert!(matches!(corks.verdict(100), Verdict::Watch));
-        assert!(matches!(corks.verdict(100), Verdict::Keep));
-        assert!(corks.hold());
-        assert!(corks.look(false, || now).is_some());
-        assert!(corks.hold(), "the writer looks once more");
-        assert!(corks.look(true, || now).is_some(), "something came between taking and looking");
-        assert!(corks.hold());
-        assert_eq!(corks.look(false, || now), None);
-        assert!(!corks.hold(), "it has stopped looking");
     }
 }

@@ -34,6 +34,7 @@ pub mod clock;
 #[cfg(feature = "quic")]
 mod congestion;
 mod connection;
+mod corks;
 mod error;
 mod inbox;
 mod leaving;

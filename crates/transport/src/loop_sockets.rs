@@ -52,7 +52,7 @@ pub struct LoopSockets {
 struct Gathered {
     epoll: OwnedFd,
     members: Mutex<Members>,
-    /// Times the loop has come by.
+    /// Times the loop has come by, or was about to wait for more on one of them.
     turns: AtomicU64,
     /// How many of them have been noticed by who moves large bodies.
     noticed: AtomicU64,
@@ -244,6 +244,11 @@ impl Place {
         Ok(epoll::add(&self.gathered.epoll, socket, data, EventFlags::IN | EventFlags::RDHUP)?)
     }
 
+    /// Its loop is about to wait for more here: it comes by, however many others it serves in between.
+    pub(crate) fn note_turn(&self) {
+        self.gathered.turns.fetch_add(1, Ordering::Relaxed);
+    }
+
     /// Whether it is among those lent to this loop.
     pub(crate) fn is_of(&self, sockets: &LoopSockets) -> bool {
         Arc::ptr_eq(&self.gathered, &sockets.gathered)
@@ -293,6 +298,35 @@ mod tests {
         fn serve(&self) {}
 
         fn take_back(&self) {}
+    }
+
+    #[derive(Debug, Default)]
+    struct Patient(std::sync::atomic::AtomicBool);
+
+    impl Lent for Patient {
+        fn serve(&self) {}
+
+        fn take_back(&self) {
+            self.0.store(true, Ordering::Relaxed);
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_loop_that_is_about_other_sessions_is_not_late() {
+        let sockets = LoopSockets::new(Handle::current()).unwrap();
+        let lent = Arc::new(Patient::default());
+        let known: Arc<dyn Lent> = lent.clone();
+        let place = sockets.place(Arc::downgrade(&known)).unwrap();
+        let (socket, peer) = std::os::unix::net::UnixStream::pair().unwrap();
+        place.watch(&socket).unwrap();
+        std::io::Write::write_all(&mut &peer, b"frame").unwrap();
+        for _ in 0..10 * LATE_TICKS {
+            place.note_turn();
+            clock::sleep_until(Some(clock::now() + TICK)).await;
+            assert!(!lent.0.load(Ordering::Relaxed), "it has just been there");
+        }
+        clock::sleep_until(Some(clock::now() + 2 * LATE_TICKS * TICK)).await;
+        assert!(lent.0.load(Ordering::Relaxed), "it has not come by");
     }
 
     #[tokio::test]

@@ -50,6 +50,10 @@ impl Place {
         match *self {}
     }
 
+    pub(crate) fn note_turn(&self) {
+        match *self {}
+    }
+
     pub(crate) fn leave<S>(&self, _: &S) {
         match *self {}
     }

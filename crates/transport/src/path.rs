@@ -327,14 +327,14 @@ impl Path {
         limit: usize,
         held: &mut VecDeque<Transmit>,
     ) -> (usize, Option<Instant>) {
-        self.locked(|session, mut machine, standing| {
+        self.locked(|_, mut machine, standing| {
             let before = held.len();
             if standing == Standing::InUse {
                 take(&mut machine, &self.link, limit, held);
             } else if limit > 0 {
                 held.extend(self.farewell(clock::now()));
             }
-            (held.len() - before, self.arm(session, &machine, standing))
+            (held.len() - before, self.arm(&machine, standing))
         })
     }
 
@@ -370,15 +370,12 @@ impl Path {
 
     /// When somebody wants to be told the time. The writer is woken when that changes to an earlier one.
     pub(crate) fn deadline(&self) -> Option<Instant> {
-        self.locked(|session, machine, standing| self.arm(session, &machine, standing))
+        self.locked(|_, machine, standing| self.arm(&machine, standing))
     }
 
-    fn arm(&self, session: &Shared, machine: &Machine, standing: Standing) -> Option<Instant> {
+    fn arm(&self, machine: &Machine, standing: Standing) -> Option<Instant> {
         let deadline = match standing {
-            Standing::InUse => {
-                let look = session.corks.look(machine.has_transmits(), clock::now);
-                [machine.poll_timeout(), look].into_iter().flatten().min()
-            }
+            Standing::InUse => machine.poll_timeout(),
             _ => self.link.closing_at(),
         };
         self.link.arm(deadline);

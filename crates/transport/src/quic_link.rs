@@ -92,6 +92,12 @@ mod with_quic {
             self.asked.load(Ordering::Relaxed) && self.socket_is_lent()
         }
 
+        /// The same, said to a loop that is about to wait for more.
+        pub(crate) fn stays_lent(&self) -> bool {
+            self.asked.load(Ordering::Relaxed)
+                && self.socket.upgrade().is_some_and(|socket| socket.stays_lent())
+        }
+
         /// More is coming than should be read on the thread of a loop.
         pub(crate) fn expect_bulk(&self) {
             if let Some(socket) = self.socket.upgrade() {
@@ -143,6 +149,10 @@ mod without_quic {
         }
 
         pub(crate) fn is_lent(&self) -> bool {
+            match *self {}
+        }
+
+        pub(crate) fn stays_lent(&self) -> bool {
             match *self {}
         }
 

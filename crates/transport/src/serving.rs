@@ -84,8 +84,16 @@ impl Serving {
 
     /// The reader's end. For its task alone.
     pub(crate) async fn read(&self) -> ReadEnd {
+        let mut known = false;
         std::future::poll_fn(|cx| {
-            let Some(mut slot) = self.enter() else { return Poll::Pending };
+            let Some(mut slot) = self.enter() else {
+                // Who has it cannot call a task it does not know.
+                if !known {
+                    cx.waker().wake_by_ref();
+                }
+                return Poll::Pending;
+            };
+            known = true;
             match &mut slot.waker {
                 Some(known) => known.clone_from(cx.waker()),
                 none => *none = Some(cx.waker().clone()),
@@ -123,7 +131,7 @@ impl Serving {
         {
             return false;
         }
-        if socket.is_lent() {
+        if socket.stays_lent() {
             return true;
         }
         let Some(slot) = self.enter() else { return false };
@@ -140,6 +148,11 @@ impl Serving {
 
     pub(crate) fn is_lent(&self) -> bool {
         self.socket.as_ref().is_some_and(Socket::is_lent)
+    }
+
+    /// The same, said to a loop that is about to wait for more.
+    pub(crate) fn stays_lent(&self) -> bool {
+        self.socket.as_ref().is_some_and(Socket::stays_lent)
     }
 
     /// More is coming than should be read on the thread of a loop.
@@ -265,9 +278,11 @@ mod tests {
     async fn an_end_that_the_loop_sees_while_the_task_asks_is_told() {
         let (tell, told) = std::sync::mpsc::channel::<Arc<Serving>>();
         let told = Mutex::new(told);
-        let mut first = true;
+        let rests = Arc::new(Notify::new());
+        let mut first = Some(rests.clone());
         let reading = std::future::poll_fn(move |cx| {
-            if std::mem::take(&mut first) {
+            if let Some(rests) = first.take() {
+                rests.notify_one();
                 return Poll::Pending;
             }
             // The loop's turn. The task is called, and finds that somebody else has the reader.
@@ -283,7 +298,8 @@ mod tests {
             let serving = serving.clone();
             async move { serving.read().await }
         });
-        while serving.slot.lock().unwrap().waker.is_none() {
+        rests.notified().await;
+        while serving.slot.try_lock().is_err() {
             tokio::task::yield_now().await;
         }
         tell.send(serving.clone()).unwrap();

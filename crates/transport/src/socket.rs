@@ -199,6 +199,17 @@ impl Socket {
         matches!(*self.mode(), Mode::Lent(_))
     }
 
+    /// The same, said to a loop that is about to wait for more.
+    pub(crate) fn stays_lent(&self) -> bool {
+        match &*self.mode() {
+            Mode::Lent(lent) => {
+                lent.place.note_turn();
+                true
+            }
+            _ => false,
+        }
+    }
+
     /// Takes it out of the runtime, where the task `reader` reads it, and into `place`. False if it is elsewhere already, or
     /// somebody waits for it, or has to let go of it first.
     pub(crate) fn lend(&self, place: Place, reader: Waker) -> bool {

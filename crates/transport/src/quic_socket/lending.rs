@@ -23,6 +23,17 @@ impl DatagramSocket {
         matches!(*self.mode(), Mode::Lent(..))
     }
 
+    /// The same, said to a loop that is about to wait for more.
+    pub(crate) fn stays_lent(&self) -> bool {
+        match &*self.mode() {
+            Mode::Lent(_, place) => {
+                place.note_turn();
+                true
+            }
+            _ => false,
+        }
+    }
+
     /// Lends it to a loop, the only one that waits for what arrives here. Whether it is lent to that one now.
     pub(crate) fn lend(self: &Arc<Self>, sockets: &LoopSockets) -> bool {
         if self.shared.load(Ordering::Relaxed)
