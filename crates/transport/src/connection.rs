@@ -272,7 +272,7 @@ impl Connection {
 
     /// Keeps back what commands queue from now on until the [`Cork`] is dropped, so that it leaves in one write, on the thread
     /// that drops it and without waiting there. For event loops that know when their turn ends. No promise: what is alone
-    /// leaves at once, so does everything beyond 64 KiB, and nothing stays for longer than two milliseconds.
+    /// leaves at once, so does everything beyond 256 KiB, and nothing stays for longer than about two milliseconds.
     pub fn cork(&self) -> Cork {
         Cork::of(self.shared())
     }
@@ -297,7 +297,7 @@ impl Connection {
     }
 
     /// The same, for a loop that is about to wait for more on it. With many sessions it may be long until it looks at all sockets
-    /// again; a loop that says so now and then is not late.
+    /// again; a loop that says so now and then is not late, for twenty milliseconds.
     pub fn stays_lent(&self) -> bool {
         self.shared().links.with(|link| match &link.quic {
             Some(quic) => quic.stays_lent(),

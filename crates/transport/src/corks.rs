@@ -6,18 +6,19 @@
 
 use std::process;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, PoisonError, Weak};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::time::Duration;
 
+use tokio::time::MissedTickBehavior;
+
 use crate::alarm;
-use crate::clock;
 use crate::shared::Shared;
 
 /// Bytes a cork keeps back at most: four frames of 64 KiB. Written one by one they woke the peer four times.
 const CORKED_BYTES: usize = 256 * 1024;
 
-/// How long a cork keeps anything back at most, twice over: the shortest time the runtime's timers know. A handler that
-/// computes for seconds after it has queued an answer does not hold the answer up.
+/// How long a cork keeps anything back at most: the shortest time the runtime's timers know, which ring up to another millisecond
+/// late. A handler that computes for seconds after it has queued an answer does not hold the answer up.
 const CORKED_TIME: Duration = Duration::from_millis(1);
 
 /// How often nobody has to be looked after until the thread sleeps: calling it costs more than it costs to look in vain.
@@ -29,8 +30,8 @@ pub(crate) struct Corks {
     held: AtomicUsize,
     /// Bytes kept back.
     bytes: AtomicUsize,
-    /// They were there at the last look.
-    aged: AtomicBool,
+    /// There were some since the last look.
+    used: AtomicBool,
     /// It is looked every [`CORKED_TIME`]: without that, nothing is kept back.
     watched: AtomicBool,
     /// A frame, or the answer to one, has been received and nothing has been queued since.
@@ -85,17 +86,16 @@ impl Corks {
         if !self.watched.load(Ordering::Relaxed) {
             return Verdict::Write;
         }
-        let before = self.bytes.fetch_add(bytes, Ordering::Relaxed);
-        if before == 0 {
-            self.aged.store(false, Ordering::Relaxed);
-        }
-        if before + bytes < CORKED_BYTES { Verdict::Keep } else { Verdict::Write }
+        self.used.store(true, Ordering::Relaxed);
+        let kept = self.bytes.fetch_add(bytes, Ordering::Relaxed) + bytes;
+        if kept < CORKED_BYTES { Verdict::Keep } else { Verdict::Write }
     }
 
-    /// Whether what is queued leaves when a cork is taken out, or at the latest when it has been kept back for long: the writer need
-    /// not be called. Under the machine's lock.
+    /// Whether what is queued now leaves with what is kept back already: the writer need not be called. Under the machine's lock.
     pub(crate) fn hold(&self) -> bool {
-        self.held.load(Ordering::Relaxed) > 0 && self.watched.load(Ordering::Relaxed)
+        self.held.load(Ordering::Relaxed) > 0
+            && self.watched.load(Ordering::Relaxed)
+            && self.bytes.load(Ordering::Relaxed) > 0
     }
 
     /// Everything that was kept back is written, or about to be.
@@ -105,22 +105,24 @@ impl Corks {
 
     /// Looks at what is kept back.
     fn look(&self) -> Look {
-        let kept = self.bytes.load(Ordering::Relaxed) > 0;
-        match (kept, self.aged.swap(true, Ordering::Relaxed)) {
-            (true, true) => Look::Late,
-            (false, true) => Look::Idle,
-            _ => Look::Busy,
+        let used = self.used.swap(false, Ordering::Relaxed);
+        if self.bytes.load(Ordering::Relaxed) > 0 {
+            Look::Kept
+        } else if used {
+            Look::Busy
+        } else {
+            Look::Idle
         }
     }
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Look {
-    /// Something has been kept back since the last look, or may have been.
+    /// Something is kept back.
+    Kept,
+    /// Something was.
     Busy,
-    /// Something that was there at the last look still is.
-    Late,
-    /// Nothing was kept back for as long.
+    /// Nothing was since the last look.
     Idle,
 }
 
@@ -157,10 +159,15 @@ fn watch(session: &Arc<Shared>) {
 /// Looks after all of them.
 async fn look_after() {
     let mut idle = 0;
+    let mut ticks = tokio::time::interval(CORKED_TIME);
+    ticks.set_missed_tick_behavior(MissedTickBehavior::Skip);
     loop {
-        clock::sleep_until(Some(clock::now() + CORKED_TIME)).await;
-        let mut watched = WATCHED.lock().unwrap_or_else(PoisonError::into_inner);
-        watched.sessions.retain(|session| session.upgrade().is_some_and(|session| stays(&session)));
+        ticks.tick().await;
+        // Others may be added meanwhile: who finds the list locked keeps nothing back.
+        let mut sessions = std::mem::take(&mut all().sessions);
+        sessions.retain(|session| session.upgrade().is_some_and(|session| stays(&session)));
+        let mut watched = all();
+        watched.sessions.append(&mut sessions);
         idle = if watched.sessions.is_empty() { idle + 1 } else { 0 };
         if idle > IDLE_LOOKS {
             watched.running = false;
@@ -169,11 +176,15 @@ async fn look_after() {
     }
 }
 
-/// Has the writer take what has been kept back for long. Whether there may be more.
+fn all() -> MutexGuard<'static, Watched> {
+    WATCHED.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// Has the writer take what is kept back. Whether there may be more.
 fn stays(session: &Shared) -> bool {
     match session.corks.look() {
         Look::Busy => true,
-        Look::Late => {
+        Look::Kept => {
             session.corks.let_go();
             session.links.with(|link| link.wake_writer.notify_one());
             true
@@ -197,29 +208,36 @@ mod tests {
         let corks = Corks::default();
         assert_eq!(corks.verdict(100), Verdict::Open, "there is no cork");
         corks.held.store(1, Ordering::Relaxed);
-        assert!(!corks.hold());
         assert_eq!(corks.verdict(100), Verdict::Write);
+        assert!(!corks.hold());
         corks.watched.store(true, Ordering::Relaxed);
-        assert!(corks.hold());
         assert_eq!(corks.verdict(100), Verdict::Keep);
         assert_eq!(corks.verdict(CORKED_BYTES), Verdict::Write, "it is too much");
     }
 
     #[test]
-    fn what_was_there_at_the_last_look_is_late() {
+    fn the_writer_is_not_called_for_what_leaves_with_what_is_kept_back() {
+        let corks = Corks::default();
+        corks.held.store(1, Ordering::Relaxed);
+        corks.watched.store(true, Ordering::Relaxed);
+        assert!(!corks.hold(), "nothing is, and nobody would come for it");
+        corks.verdict(100);
+        assert!(corks.hold());
+        corks.let_go();
+        assert!(!corks.hold());
+    }
+
+    #[test]
+    fn a_session_is_looked_at_until_it_has_kept_nothing_back() {
         let corks = Corks::default();
         corks.held.store(1, Ordering::Relaxed);
         corks.watched.store(true, Ordering::Relaxed);
         corks.verdict(100);
-        assert_eq!(corks.look(), Look::Busy);
-        corks.verdict(100);
-        assert_eq!(corks.look(), Look::Late, "the first of them");
+        assert_eq!(corks.look(), Look::Kept);
         corks.let_go();
         corks.verdict(100);
-        assert_eq!(corks.look(), Look::Busy, "another one");
         corks.let_go();
+        assert_eq!(corks.look(), Look::Busy, "it came and went between two looks");
         assert_eq!(corks.look(), Look::Idle);
-        corks.verdict(100);
-        assert_eq!(corks.look(), Look::Busy, "a third one");
     }
 }

@@ -308,6 +308,10 @@ impl Link {
         let mut pen = in_hand.or_else(|| desk.pen.take())?;
         let taken = pen.fill(machine);
         desk.unwritten.add(&taken);
+        // It takes so many at once. Who has it looks again before laying it down.
+        if machine.has_transmits() {
+            desk.pen.want();
+        }
         Some(pen)
     }
 

@@ -50,7 +50,7 @@ impl Place {
         match *self {}
     }
 
-    pub(crate) fn note_turn(&self) {
+    pub(crate) fn note_wait(&self) {
         match *self {}
     }
 

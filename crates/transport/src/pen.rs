@@ -340,6 +340,11 @@ impl PenRest {
         }
     }
 
+    /// There is more than was taken.
+    pub(crate) fn want(&mut self) {
+        self.wanted = true;
+    }
+
     /// Lays the pen down, unless somebody has wanted it since it was taken: then whoever has it keeps it, and looks what there is
     /// to write.
     pub(crate) fn lay_down_unless_wanted(&mut self, pen: Box<Pen>) -> Option<Box<Pen>> {

@@ -203,7 +203,7 @@ impl Socket {
     pub(crate) fn stays_lent(&self) -> bool {
         match &*self.mode() {
             Mode::Lent(lent) => {
-                lent.place.note_turn();
+                lent.place.note_wait();
                 true
             }
             _ => false,

@@ -1,6 +1,11 @@
-use nnrp::Received;
+use std::time::Duration;
+
+use nnrp::{ClientSession, CreditPolicy, Received};
 
 use super::harness::{Kind, bulky, frame, session, soon};
+
+/// More than one write takes.
+const MANY: u32 = 100;
 
 pub(crate) async fn what_is_corked_arrives_in_order_though_the_cork_stays(kind: Kind) {
     const FRAMES: u32 = 100;
@@ -51,4 +56,44 @@ pub(crate) async fn what_is_corked_leaves_when_the_cork_is_out(kind: Kind) {
     soon("the flush", client.connection().flush()).await;
     seen.sort_unstable();
     assert_eq!(seen, (1..=2 * FRAMES).collect::<Vec<u32>>());
+}
+
+/// What is forgotten leaves with the keepalive in the end: five seconds after the last packet.
+const BEFORE_KEEPALIVE: Duration = Duration::from_secs(4);
+
+/// Queues more frames at once than one write takes.
+async fn queue_many(client: &ClientSession) {
+    client.set_credit_policy(CreditPolicy::Ignore);
+    for frame_id in 1..=MANY {
+        client.send(&frame(frame_id)).await.unwrap();
+    }
+}
+
+pub(crate) async fn more_than_one_write_takes_leaves_when_the_cork_is_out(kind: Kind) {
+    let ends = session(kind).await;
+    let cork = ends.client.connection().cork();
+    queue_many(&ends.client).await;
+    drop(cork);
+    tokio::time::timeout(BEFORE_KEEPALIVE, async {
+        for _ in 1..=MANY {
+            ends.server.receive().await.unwrap();
+        }
+    })
+    .await
+    .unwrap();
+}
+
+pub(crate) async fn a_flush_does_not_wait_for_the_cork(kind: Kind) {
+    let ends = session(kind).await;
+    let _cork = ends.client.connection().cork();
+    queue_many(&ends.client).await;
+    tokio::time::timeout(BEFORE_KEEPALIVE, ends.client.connection().flush()).await.unwrap();
+}
+
+pub(crate) async fn a_ping_is_answered_although_a_cork_stays(kind: Kind) {
+    let ends = session(kind).await;
+    for _ in 0..10 {
+        let _cork = ends.server.connection().cork();
+        ends.client.ping(Duration::from_secs(10)).await.unwrap();
+    }
 }

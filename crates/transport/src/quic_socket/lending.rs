@@ -27,7 +27,7 @@ impl DatagramSocket {
     pub(crate) fn stays_lent(&self) -> bool {
         match &*self.mode() {
             Mode::Lent(_, place) => {
-                place.note_turn();
+                place.note_wait();
                 true
             }
             _ => false,
