@@ -25,6 +25,8 @@ def main() -> int:
     """Starts, fetches, stops, and says what came."""
     with socket.create_server(("127.0.0.1", 0)) as probe:
         address = f"127.0.0.1:{probe.getsockname()[1]}"
+    # Whoever is started in the background of a shell script ignores it, and so would what is started here.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
     command = ["make", "--no-print-directory", "docs-serve", f"DOCS_ADDRESS={address}"]
     serving = subprocess.Popen(command, cwd=ROOT, start_new_session=True)
     try:
