@@ -432,11 +432,11 @@ impl Shared {
         }
     }
 
+    /// As [`Connection::command`](crate::Connection::command). `now` is the time, where the caller has just looked.
     #[expect(
         clippy::manual_async_fn,
         reason = "an async fn's future holds its arguments twice, and there is a packet in `act`"
     )]
-    /// `now` is the time, where the caller has just looked.
     pub(crate) fn command<R>(
         &self,
         bytes: usize,

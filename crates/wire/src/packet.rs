@@ -129,11 +129,9 @@ impl EncodedPacket {
     /// As [`ResultPushMetadata::decode`], for packets put together otherwise.
     #[inline]
     pub fn result_metadata(&self) -> Result<ResultPushMetadata, WireError> {
-        match self.metadata().try_into() {
-            Ok(raw) if self.is_checked && self.header.msg_type == MessageType::ResultPush => {
-                Ok(ResultPushMetadata::parse(raw))
-            }
-            _ => ResultPushMetadata::decode(self.metadata()),
+        match self.checked_metadata(MessageType::ResultPush) {
+            Some(raw) => Ok(ResultPushMetadata::parse(raw)),
+            None => ResultPushMetadata::decode(self.metadata()),
         }
     }
 
@@ -143,12 +141,17 @@ impl EncodedPacket {
     /// As [`FrameSubmitMetadata::decode`], for packets put together otherwise.
     #[inline]
     pub fn submit_metadata(&self) -> Result<FrameSubmitMetadata, WireError> {
-        match self.metadata().try_into() {
-            Ok(raw) if self.is_checked && self.header.msg_type == MessageType::FrameSubmit => {
-                Ok(FrameSubmitMetadata::parse(raw))
-            }
-            _ => FrameSubmitMetadata::decode(self.metadata()),
+        match self.checked_metadata(MessageType::FrameSubmit) {
+            Some(raw) => Ok(FrameSubmitMetadata::parse(raw)),
+            None => FrameSubmitMetadata::decode(self.metadata()),
         }
+    }
+
+    /// The metadata of a packet of this type, if it was checked before it was written.
+    #[inline]
+    fn checked_metadata<const N: usize>(&self, of: MessageType) -> Option<&[u8; N]> {
+        let checked = self.is_checked && self.header.msg_type == of;
+        self.metadata().try_into().ok().filter(|_| checked)
     }
 
     /// The packet's header.

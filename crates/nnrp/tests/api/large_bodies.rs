@@ -51,7 +51,7 @@ pub(crate) async fn a_peer_that_pauses_within_a_large_body_is_read_to_its_end() 
 }
 
 pub(crate) async fn a_peer_that_sends_a_large_body_slowly_is_not_silent() {
-    let idle_timeout = Duration::from_secs(1);
+    let idle_timeout = Duration::from_secs(2);
     let (session, mut socket, id, _listener) = by_hand(idle_timeout).await;
     let frame = packets::bulky_packet(id, 1, 3 * MIB).to_bytes();
     let (slow, rest) = frame.split_at(MIB / 2);
