@@ -3,21 +3,18 @@
 from __future__ import annotations
 
 import asyncio
-import hashlib
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator
 from dataclasses import dataclass
 from types import TracebackType
-from typing import Any, Generic, Literal, Self, TypeVar
+from typing import Any, Literal, Self
 
-from nnrp import _native
 from nnrp._checks import check_timeout
-from nnrp._lazy import packet_from_native
 from nnrp._native import Operation as _Operation
 from nnrp._opening import Opening
 from nnrp._stats import Stats
 from nnrp.adapters.quic import NnrpQuicConnection, QuicConfiguration
 from nnrp.adapters.tcp import NnrpTcpClientConfiguration, NnrpTcpConnection
-from nnrp.client import control, migration, router, stream
+from nnrp.client import _asking, _updates, control, migration, router, stream
 from nnrp.client._state import ClientState, Gate, client_state
 from nnrp.client.control import ClientControlBootstrapSession
 from nnrp.client.migration import MigrationOutcome, MigrationTriggerMonitor, MigrationTriggerPolicy
@@ -27,14 +24,11 @@ from nnrp.client.router import ResultRouter
 from nnrp.client.stream import ResultStream
 from nnrp.core import (
     CacheAckMetadata,
-    CacheInvalidateMetadata,
     CacheInvalidateScope,
     CacheObjectKind,
     CachePutFlags,
-    CachePutMetadata,
     FlowUpdateMetadata,
     HeaderFlags,
-    MessageType,
     NnrpPacket,
     ResultHintMetadata,
     SessionPatchAckMetadata,
@@ -42,33 +36,9 @@ from nnrp.core import (
     SessionPatchMetadata,
     TransportId,
 )
-from nnrp.core._base import Record, as_bytes
+from nnrp.core._base import Record
 
 __all__ = ["ClientSession"]
-
-_T = TypeVar("_T")
-
-_CACHE_KEY_BYTES = 8
-_U32_MAX = 0xFFFF_FFFF
-
-
-class _Updates(Generic[_T]):
-    """Iterates over packets of one type, from the moment it was made until the session ends."""
-
-    __slots__ = ("_decode", "_subscription")
-
-    def __init__(self, subscription: _native.Subscription, decode: Callable[[NnrpPacket], _T]) -> None:
-        self._subscription = subscription
-        self._decode = decode
-
-    def __aiter__(self) -> Self:
-        return self
-
-    async def __anext__(self) -> _T:
-        native = await self._subscription.next()
-        if native is None:
-            raise StopAsyncIteration
-        return self._decode(packet_from_native(native))
 
 
 def _submit(state: ClientState, request: SubmitRequest, timeout: float | None) -> int | _Operation[int]:
@@ -76,16 +46,6 @@ def _submit(state: ClientState, request: SubmitRequest, timeout: float | None) -
     arguments = submit_arguments(request, state.default_budget_ms)
     state.check_frame_id(request.frame_id)
     return state.native.submit(SUBMIT_ARGUMENTS, arguments, timeout)
-
-
-def _hint(packet: NnrpPacket) -> ResultHintMetadata:
-    hint = ResultHintMetadata.unpack(packet.metadata)
-    hint._frame_id = packet.header.frame_id  # type: ignore[misc]  # a slot of the base class
-    return hint
-
-
-def _flow_update(packet: NnrpPacket) -> FlowUpdateMetadata:
-    return FlowUpdateMetadata.unpack(packet.metadata)
 
 
 @dataclass(slots=True, repr=False, eq=False)
@@ -337,11 +297,11 @@ class ClientSession(Record):
 
     def result_hints(self) -> AsyncIterator[ResultHintMetadata]:
         """Iterate over the server's hints from now on, until the session ends."""
-        return _Updates(client_state(self.connection).native.hints(), _hint)
+        return _updates.hints(client_state(self.connection).native)
 
     def flow_updates(self) -> AsyncIterator[FlowUpdateMetadata]:
         """Iterate over the server's flow updates from now on, until the session ends."""
-        return _Updates(client_state(self.connection).native.flow_updates(), _flow_update)
+        return _updates.flow_updates(client_state(self.connection).native)
 
     async def receive_flow_update(
         self, timeout: float | None = None
@@ -447,24 +407,7 @@ class ClientSession(Record):
             preferred_compression_bitmap=preferred_compression,
             profile_patch_bytes=0,
         )
-        check_timeout(timeout)
-        state = client_state(self.connection)
-        try:
-            async with asyncio.timeout(timeout):
-                await state.patching.pass_alone()
-                try:
-                    await self._send(MessageType.SESSION_PATCH, metadata.pack())
-                    state.patches_unanswered += 1
-                    while True:
-                        packet = await self._receive(MessageType.SESSION_PATCH_ACK, None)
-                        # Answers name no patch and come in order: all but the last are of calls that gave up.
-                        state.patches_unanswered -= 1
-                        if state.patches_unanswered <= 0:
-                            return SessionPatchAckMetadata.unpack(packet.metadata)
-                finally:
-                    state.patching.open()
-        except TimeoutError:
-            raise TimeoutError(f"no SESSION_PATCH_ACK within {timeout:g} s") from None
+        return await _asking.patch_session(self, metadata, timeout)
 
     async def patch(self, *, fields: SessionPatchField, **values: Any) -> SessionPatchAckMetadata:
         """Do the same as :meth:`patch_session`, the one to use; kept for programs written to another manual.
@@ -506,35 +449,7 @@ class ClientSession(Record):
         server may have stored the object; an answer that comes later is ignored.
 
         """
-        check_timeout(timeout)
-        high, low = _cache_key(key)
-        payload = as_bytes(data)
-        metadata = CachePutMetadata(
-            cache_namespace=namespace,
-            cache_key_hi=high,
-            cache_key_lo=low,
-            object_kind=CacheObjectKind(kind),
-            ttl_ms=ttl_ms,
-            object_bytes=len(payload),
-            codec_bitmap=0,
-            flags=CachePutFlags(flags),
-        )
-        installing = client_state(self.connection).installing
-        try:
-            async with asyncio.timeout(timeout):
-                await installing.pass_alone()
-                try:
-                    await self._send(MessageType.CACHE_PUT, metadata.pack(), payload)
-                    while True:
-                        packet = await self._receive(MessageType.CACHE_ACK, None)
-                        ack = CacheAckMetadata.unpack(packet.metadata)
-                        # One that comes too late is about an object that counts as rejected.
-                        if (ack.cache_namespace, ack.key) == (namespace, (high, low)):
-                            return ack
-                finally:
-                    installing.open()
-        except TimeoutError:
-            raise TimeoutError(f"no CACHE_ACK within {timeout:g} s") from None
+        return await _asking.put_cache(self, kind, key, data, flags, namespace, ttl_ms, timeout)
 
     async def invalidate_cache(
         self,
@@ -559,24 +474,7 @@ class ClientSession(Record):
         Cancelling sends all of it or nothing.
 
         """
-        scope = CacheInvalidateScope(scope)
-        high, low = 0, 0
-        if scope is CacheInvalidateScope.OBJECT_KEY:
-            if key is None:
-                raise ValueError("invalidating one object needs its key")
-            high, low = _cache_key(key)
-        elif scope is CacheInvalidateScope.OBJECT_KIND:
-            if kind is None:
-                raise ValueError("invalidating a kind of object needs the kind")
-            low = int(kind)
-        metadata = CacheInvalidateMetadata(
-            invalidate_scope=scope,
-            cache_namespace=namespace,
-            cache_key_hi=high,
-            cache_key_lo=low,
-            reason_code=0,
-        )
-        await self._send(MessageType.CACHE_INVALIDATE, metadata.pack())
+        await _asking.invalidate_cache(self, scope, kind, key, namespace)
 
     def manage_results(self) -> ResultRouter:
         """Return a router that hands results to their waiters, for use as an async context manager."""
@@ -683,22 +581,6 @@ class ClientSession(Record):
         the close to go on in the background.
         """
         await client_state(self.connection).native.close()
-
-    async def _send(self, message: MessageType, metadata: bytes, body: bytes = b"") -> None:
-        packet = NnrpPacket.build(message, session_id=self.session_id, metadata=metadata, body=body)
-        await self.connection.send_control_packet(packet)
-
-    async def _receive(self, message: MessageType, timeout: float | None) -> NnrpPacket:
-        return await self.control._receive(message, timeout)
-
-
-def _cache_key(key: bytes | int | tuple[int, int]) -> tuple[int, int]:
-    if isinstance(key, tuple):
-        high, low = key
-        return high, low
-    if not isinstance(key, int):
-        key = int.from_bytes(hashlib.blake2b(key, digest_size=_CACHE_KEY_BYTES).digest(), "big")
-    return key >> 32, key & _U32_MAX
 
 
 # What this module imports names the class in its annotations; that is where get_type_hints() looks for it.
