@@ -1,4 +1,4 @@
-"""What configurations say about the sessions on their transport, as the native side takes it."""
+"""What configurations of both transports share, and what the native side takes of them."""
 
 from __future__ import annotations
 
@@ -36,6 +36,18 @@ class _Server(Protocol):
     def max_pending_handshakes(self) -> int: ...
     @property
     def busy_retry_after(self) -> float: ...
+
+
+def one_configuration(config: object, configuration: object) -> object:
+    """Return the one configuration that was given, ``None`` for none.
+
+    Raises:
+        TypeError: both were given.
+
+    """
+    if config is not None and configuration is not None:
+        raise TypeError("give the configuration once, as 'config' or as 'configuration'")
+    return config if config is not None else configuration
 
 
 def connecting_options(settings: _Client) -> _Connecting:

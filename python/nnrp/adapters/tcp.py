@@ -12,10 +12,9 @@ from nnrp import _native
 from nnrp._opening import Opening
 from nnrp.adapters._connection import Connection
 from nnrp.adapters._listener import Listener
-from nnrp.adapters._options import CreditPolicy, connecting_options, listening_options
+from nnrp.adapters._options import CreditPolicy, connecting_options, listening_options, one_configuration
 from nnrp.adapters._resolve import check_port, first_to_connect, no_answer, resolve
 from nnrp.adapters._tls import ClientTls, Identity, Roots, ServerTls
-from nnrp.adapters.quic import one_configuration
 from nnrp.core import WireFormat
 from nnrp.core._base import Value
 from nnrp.errors import (
