@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from types import TracebackType
 from typing import TYPE_CHECKING, Self
 
+from nnrp._flow import send_flow_update
 from nnrp._lazy import packet_from_native
 from nnrp.adapters.quic import NnrpQuicConnection
 from nnrp.adapters.tcp import NnrpTcpConnection
@@ -13,7 +14,6 @@ from nnrp.client._state import client_state
 from nnrp.client.hello import ClientTransportBootstrap
 from nnrp.core import (
     FlowUpdateMetadata,
-    FlowUpdateScopeKind,
     HeaderFlags,
     MessageType,
     NnrpPacket,
@@ -21,7 +21,6 @@ from nnrp.core import (
     SessionMigrateAckMetadata,
     SessionMigrateMetadata,
     TransportId,
-    build_flow_update_packet,
     build_session_migrate_packet,
 )
 from nnrp.core._packet import summary
@@ -78,15 +77,8 @@ class ClientControlBootstrapSession:
         self, metadata: FlowUpdateMetadata, *, trace_id: int = 0, flags: HeaderFlags = HeaderFlags.NONE
     ) -> int:
         """Send a FLOW_UPDATE; see :meth:`ClientSession.send_flow_update`."""
-        scoped = metadata.scope_kind is not FlowUpdateScopeKind.CONNECTION
-        packet = build_flow_update_packet(
-            metadata=metadata,
-            session_id=self.ack_metadata.session_id if scoped else 0,
-            trace_id=trace_id,
-            flags=flags,
-        )
-        await self.connection.send_control_packet(packet)
-        return len(packet.pack())
+        session_id = self.ack_metadata.session_id
+        return await send_flow_update(self.connection, session_id, metadata, trace_id, flags)
 
     async def receive_flow_update(
         self, timeout: float | None = None

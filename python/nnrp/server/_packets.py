@@ -12,10 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from nnrp import _native, core
 from nnrp.core import (
-    FlowUpdateMetadata,
-    FlowUpdateScopeKind,
     FrameSubmitMetadata,
-    HeaderFlags,
     MessageType,
     NnrpPacket,
     ResultHintBudgetPolicy,
@@ -78,18 +75,6 @@ async def send_result_hint(
     """Send a RESULT_HINT packet."""
     packet = core.build_result_hint_packet(metadata=metadata, session_id=session.session_id, **header)
     await session.connection.send_control_packet(packet)
-    return len(packet.pack())
-
-
-async def send_flow_update(
-    connection: Any, session_id: int, metadata: FlowUpdateMetadata, trace_id: int, flags: HeaderFlags
-) -> int:
-    """Send a FLOW_UPDATE packet, which names the session unless it concerns the whole connection."""
-    scoped = metadata.scope_kind is not FlowUpdateScopeKind.CONNECTION
-    packet = core.build_flow_update_packet(
-        metadata=metadata, session_id=session_id if scoped else 0, trace_id=trace_id, flags=flags
-    )
-    await connection.send_control_packet(packet)
     return len(packet.pack())
 
 

@@ -9,6 +9,7 @@ from functools import wraps
 from types import MappingProxyType, TracebackType
 from typing import Any, Self, TypeVar, cast
 
+from nnrp._flow import send_flow_update
 from nnrp._lazy import packet_from_native
 from nnrp._logging import about
 from nnrp._native import Operation as _Operation
@@ -483,7 +484,7 @@ class ServerSession(Record):
         Cancelling sends all of it or nothing.
 
         """
-        return await _packets.send_flow_update(self.connection, self.session_id, metadata, trace_id, flags)
+        return await send_flow_update(self.connection, self.session_id, metadata, trace_id, flags)
 
     async def close(self) -> None:
         """Say CLOSE and end the session. Idempotent; never raises because the client is already gone.
