@@ -32,6 +32,7 @@ from suite.process import (
     MeasurementError,
     Program,
     Sample,
+    calmest,
     forget_peak,
     measure,
     pin,
@@ -50,6 +51,7 @@ QUICK = {
     "modes": ["ping1", "64"],
     "rounds": 3,
     "seconds": 0.3,
+    "again": 0,
 }
 
 
@@ -89,12 +91,11 @@ def one(
     client_options: dict[str, int] | None = None,
     server_options: dict[str, int] | None = None,
 ) -> Sample:
-    """Measure a contender once."""
+    """Measure a contender, again where others disturbed it."""
     server, port = servers.of(contender, server_options or {})
     every = os.sched_getaffinity(0)
     server_cores, client_cores = [{core} for core in cell.mode.cores] if cell.mode.cores else (every, every)
     pin(server.pid, server_cores)
-    forget_peak(server.pid)
     options = {
         "port": port,
         "size": cell.size,
@@ -106,8 +107,13 @@ def one(
     }
     command = [*contender.client, *worded(options)]
     log = BUILD / "logs" / f"{contender.name}.client"
-    with Program(command, contender.environment, log, client_cores) as client:
-        return measure(server, client, options["seconds"] + options["warm-up"])
+
+    def once() -> Sample:
+        forget_peak(server.pid)
+        with Program(command, contender.environment, log, client_cores) as client:
+            return measure(server, client, options["seconds"] + options["warm-up"])
+
+    return calmest(once, plan.again)
 
 
 def run(plan: Plan, found: dict[str, Contender], results: Results) -> None:
@@ -241,6 +247,12 @@ def parse() -> argparse.Namespace:
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--seconds", type=float, default=0.5, help="of one measurement (8 MiB: at least 2)")
     parser.add_argument("--warm-up", type=float, default=0.15, help="seconds before each measurement")
+    parser.add_argument(
+        "--again",
+        type=int,
+        default=2,
+        help="how often to repeat what others disturbed (default: 2)",
+    )
     parser.add_argument("--quick", action="store_true", help="a part of it in less than two minutes")
     parser.add_argument("--precedence", action="store_true", help="run before everything else (needs root)")
     parser.add_argument("--force", action="store_true", help="measure even if the machine is busy")
@@ -313,6 +325,7 @@ def main() -> int:
         rounds=arguments.rounds,
         seconds=arguments.seconds,
         warm_up=arguments.warm_up,
+        again=arguments.again,
     )
     found = all_contenders(compared)
     results = Results({**about(plan, compared), "precedence": arguments.precedence})

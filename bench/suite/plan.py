@@ -30,6 +30,8 @@ class Plan:
     rounds: int
     seconds: float
     warm_up: float
+    #: How many times more a measurement that others disturbed is made.
+    again: int = 0
 
     @property
     def contenders(self) -> list[str]:

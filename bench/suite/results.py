@@ -10,12 +10,10 @@ from pathlib import Path
 from typing import Any
 
 from suite.plan import Cell
-from suite.process import Sample
+from suite.process import SUSPECT, Sample
 from suite.scenarios import Answer
 from suite.targets import MODES, Comparison
 
-#: CPU time of others in one measurement, as a part of a core, from which on it is suspect.
-SUSPECT = 0.10
 #: More than anybody has the patience for; keeps apart the rounds of runs that are put together.
 ROUNDS_OF_A_RUN = 1_000_000
 
@@ -66,9 +64,7 @@ class Results:
     def suspects(self) -> int:
         """How many samples were taken while others used more than a tenth of a core."""
         return sum(
-            sample.foreign_cpu > SUSPECT * sample.seconds
-            for rounds in self.samples.values()
-            for sample in rounds.values()
+            sample.disturbance > SUSPECT for rounds in self.samples.values() for sample in rounds.values()
         )
 
     def take(self, path: Path, run: int) -> None:
