@@ -18,6 +18,11 @@ DEMO := examples/python/super_resolution
 # What is shipped, and what is measured, is optimised across all crates: worth some 4 % of the way of a small frame for a minute and a
 # half of building. Tests in release are not, since each of their programs would take that long.
 SHIPPED := CARGO_PROFILE_RELEASE_LTO=fat CARGO_PROFILE_RELEASE_CODEGEN_UNITS=1
+# With PGO=1 the wheel is built as it is published: twice, the second time with what the first one counted at work (bench/training.py).
+# Worth a tenth to a quarter of the frames, for some eight minutes on two cores; docs/performance.md.
+PGO ?=
+WHEELS := build/wheels$(if $(PGO),-pgo)
+BENCH_OURS := bench-ours$(if $(PGO),-pgo)
 
 PIP_FLAGS := --quiet --disable-pip-version-check
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
@@ -109,9 +114,9 @@ develop: $(STAMPS)/dev-requirements ## Editable debug build of the package in .v
 	@rm -f $(STAMPS)/package
 
 .PHONY: wheel
-wheel: build/wheels/built ## The wheel, in build/wheels, installed and used where there is no compiler
+wheel: $(WHEELS)/built ## The wheel, in build/wheels, installed and used where there is no compiler (PGO=1: as it is published)
 	$(call say,"The wheel in a virtual environment of its own")
-	@$(PYTHON) scripts/try_wheel.py build/wheels/*.whl
+	@$(PYTHON) scripts/try_wheel.py $(WHEELS)/*.whl
 
 .PHONY: format
 format: $(STAMPS)/dev-requirements ## Formats everything
@@ -142,9 +147,9 @@ release-check: $(STAMPS)/dev-requirements ## What has to hold before a release: 
 	$(call say,"Wheel and sources")
 	@$(MAKE) --no-print-directory wheel
 	@cd python && ../$(PY) -m maturin sdist --out ../build/sdist >/dev/null
-	@ls build/wheels/*.whl build/sdist/*.tar.gz
+	@ls $(WHEELS)/*.whl build/sdist/*.tar.gz
 	$(call say,"The steps of the Containerfile$(comma) without a container")
-	@$(PYTHON) scripts/try_containerfile.py build/wheels/*.whl
+	@$(PYTHON) scripts/try_containerfile.py $(WHEELS)/*.whl
 	$(call say,"Documentation")
 	@RUSTDOCFLAGS="-D warnings" $(CARGO) doc --quiet --workspace --no-deps
 	$(call say,"The Rust surface against the last release")
@@ -228,14 +233,19 @@ $(STAMPS)/demo-requirements: $(DEMO)/requirements.txt | $(STAMPS)/venv
 	@$(PY) -m pip install $(PIP_FLAGS) -r $<
 	@touch $@
 
-build/wheels/built: $(RUST_SOURCES) $(PYTHON_SOURCES) $(STAMPS)/dev-requirements
+$(WHEELS)/built: $(RUST_SOURCES) $(PYTHON_SOURCES) $(STAMPS)/dev-requirements | $(if $(PGO),$(STAMPS)/llvm-tools)
 	$(call say,"The wheel (the first time this compiles QUIC and TLS: some minutes)")
-	@rm -rf build/wheels
-	@cd python && $(SHIPPED) ../$(PY) -m maturin build --release --locked --out ../build/wheels
+	@rm -rf $(WHEELS)
+	@cd python && $(SHIPPED) ../$(PY) -m maturin build --release --locked $(if $(PGO),--pgo --interpreter ../$(PY)) --out ../$(WHEELS)
 	@touch $@
 
-$(STAMPS)/package: build/wheels/built
-	@$(PY) -m pip install $(PIP_FLAGS) --force-reinstall --no-deps build/wheels/*.whl
+# The tool that puts the counts of an instrumented build together has to be of the compiler's own LLVM.
+$(STAMPS)/llvm-tools: | $(STAMPS)/tools
+	@find "$$(rustc --print sysroot)" -name 'llvm-profdata*' | grep -q . || rustup component add llvm-tools
+	@mkdir -p $(@D) && touch $@
+
+$(STAMPS)/package: $(WHEELS)/built
+	@$(PY) -m pip install $(PIP_FLAGS) --force-reinstall --no-deps $(WHEELS)/*.whl
 	@touch $@
 
 $(STAMPS)/rc2: interop/requirements.txt | $(STAMPS)/tools
@@ -259,13 +269,14 @@ $(STAMPS)/bench-%: bench/requirements-%.txt | $(STAMPS)/tools
 	@$(BENCH)/venv-$*/bin/python -m pip install $(PIP_FLAGS) -r $<
 	@mkdir -p $(@D) && touch $@
 
-$(STAMPS)/bench-ours: bench/requirements.txt build/wheels/built
+# There is one environment for the wheel with PGO=1 and the one without.
+$(STAMPS)/$(BENCH_OURS): bench/requirements.txt $(WHEELS)/built
 	$(call say,"Benchmarks: environment in $(BENCH)/venv")
 	@$(PYTHON) -m venv --clear $(BENCH)/venv
-	@$(BENCH_PY) -m pip install $(PIP_FLAGS) -r $< build/wheels/*.whl
-	@mkdir -p $(@D) && touch $@
+	@$(BENCH_PY) -m pip install $(PIP_FLAGS) -r $< $(WHEELS)/*.whl
+	@mkdir -p $(@D) && rm -f $(STAMPS)/bench-ours* && touch $@
 
-$(STAMPS)/bench-program: $(RUST_SOURCES) $(STAMPS)/bench-ours
+$(STAMPS)/bench-program: $(RUST_SOURCES) | $(STAMPS)/$(BENCH_OURS)
 	$(call say,"Benchmarks: the program")
 	@$(SHIPPED) $(CARGO) build --quiet --release -p nnrp-bench
 	@touch $@

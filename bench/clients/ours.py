@@ -1,4 +1,8 @@
-"""Our Python client, on uvloop, for comparisons with peers whose client is Python, too."""
+"""Our Python client, for comparisons with peers whose client is Python, too.
+
+``python ours.py --port N --size BYTES [--loop asyncio|uvloop] [--transport tcp|tls|quic]
+[--certificates DIRECTORY]``, and what `recorder.py` takes.
+"""
 
 from __future__ import annotations
 
@@ -6,11 +10,18 @@ import argparse
 import asyncio
 import time
 
-import uvloop
-from nnrp.adapters.tcp import create_tcp_client_configuration
+from nnrp.adapters import (
+    NnrpTcpClientConfiguration,
+    QuicConfiguration,
+    create_quic_client_configuration,
+    create_tcp_client_configuration,
+)
 from nnrp.client import ClientSession, SubmitRequest, dial_client
 from nnrp.core import TensorDType, TensorSectionData
-from recorder import Recorder, check, parse, payload
+from recorder import Recorder, arguments, check, payload
+
+#: The name in the certificates that `nnrp-bench certificate` and `nnrp cert make` write.
+SERVER_NAME = "localhost"
 
 
 async def load(session: ClientSession, options: argparse.Namespace, recorder: Recorder) -> None:
@@ -50,12 +61,20 @@ async def load(session: ClientSession, options: argparse.Namespace, recorder: Re
         departures.pop(result.frame_id)
 
 
+def connecting_over(options: argparse.Namespace) -> QuicConfiguration | NnrpTcpClientConfiguration:
+    """Trust the certificate of the run, and nothing else."""
+    if options.transport == "tcp":
+        return create_tcp_client_configuration()
+    certificate = options.certificates / "certificate.pem"
+    if options.transport == "quic":
+        return create_quic_client_configuration(cafile=certificate, server_name=SERVER_NAME)
+    return create_tcp_client_configuration(tls=True, cafile=certificate, server_name=SERVER_NAME)
+
+
 async def main(options: argparse.Namespace) -> None:
     """Connect all sessions, then load them together."""
-    connecting = (
-        dial_client("127.0.0.1", options.port, config=create_tcp_client_configuration())
-        for _ in range(options.sessions)
-    )
+    config = connecting_over(options)
+    connecting = (dial_client("127.0.0.1", options.port, config=config) for _ in range(options.sessions))
     sessions = [await each for each in connecting]
     recorder = Recorder(options)
     await asyncio.gather(*(load(session, options, recorder) for session in sessions))
@@ -64,4 +83,12 @@ async def main(options: argparse.Namespace) -> None:
 
 
 if __name__ == "__main__":
-    uvloop.run(main(parse()))
+    asked = arguments()
+    asked.add_argument("--loop", choices=["asyncio", "uvloop"], default="uvloop")
+    given = asked.parse_args()
+    if given.loop == "uvloop":
+        import uvloop
+
+        uvloop.run(main(given))
+    else:
+        asyncio.run(main(given))

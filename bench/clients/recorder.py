@@ -15,8 +15,8 @@ WARM_UP_PATIENCE_SECONDS = 2.0
 DRAIN_SECONDS = 10.0
 
 
-def parse() -> argparse.Namespace:
-    """Read the options `run.py` gives."""
+def arguments() -> argparse.ArgumentParser:
+    """Return the options `run.py` gives."""
     parser = argparse.ArgumentParser()
     parser.add_argument("--port", type=int, required=True)
     parser.add_argument("--size", type=int, required=True)
@@ -26,7 +26,12 @@ def parse() -> argparse.Namespace:
     parser.add_argument("--warm-up", type=float, default=0.2)
     parser.add_argument("--transport", default="tcp")
     parser.add_argument("--certificates", type=Path)
-    return parser.parse_args()
+    return parser
+
+
+def parse() -> argparse.Namespace:
+    """Read them."""
+    return arguments().parse_args()
 
 
 def payload(size: int) -> bytes:
