@@ -164,16 +164,23 @@ impl Raw {
         Ok(())
     }
 
-    /// The same as long as the victim takes bytes; false when it takes none for so long.
+    /// Sends frames as long as the victim takes bytes; false when it takes none for so long, and the rest is not sent.
     ///
     /// # Errors
     ///
     /// Those of the socket.
-    pub async fn frame_unless_held_back(&mut self, bytes: &[u8], patience: Duration) -> Result<bool> {
-        match tokio::time::timeout(patience, self.frame(bytes)).await {
-            Ok(sent) => sent.map(|()| true),
-            Err(_) => Ok(false),
+    pub async fn frames_unless_held_back(
+        &mut self,
+        frames: impl IntoIterator<Item: AsRef<[u8]>>,
+        patience: Duration,
+    ) -> Result<bool> {
+        for frame in frames {
+            match tokio::time::timeout(patience, self.frame(frame.as_ref())).await {
+                Ok(sent) => sent?,
+                Err(_) => return Ok(false),
+            }
         }
+        Ok(true)
     }
 
     /// The next packet of the control stream, or of the one stream there is.

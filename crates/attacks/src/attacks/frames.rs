@@ -1,5 +1,6 @@
 //! Frames: too many, too big, too clever.
 
+use std::iter::repeat_n;
 use std::time::Duration;
 
 use nnrp::clock;
@@ -39,13 +40,9 @@ pub(super) async fn session_id_spoofing(victim: &Victim, scale: Scale) -> Result
 /// Small frames for an application that reads none: after the inbox is full they stay with the client.
 pub(super) async fn flood_beyond_the_inbox(victim: &Victim, _scale: Scale) -> Result<()> {
     let mut client = dialer(victim)?.session().await?;
-    let mut taken = 0;
-    let frames = submit(client.session, 1);
-    while client.frame_unless_held_back(&frames, HELD_BACK).await? {
-        taken += 1;
-        if taken > 500_000 {
-            return failed("half a million frames were taken for an application that reads none");
-        }
+    let frame = submit(client.session, 1);
+    if client.frames_unless_held_back(repeat_n(&frame, 500_000), HELD_BACK).await? {
+        return failed("half a million frames were taken for an application that reads none");
     }
     if victim.kind == Kind::Quic {
         // Frames have streams of their own: control packets still pass.
@@ -58,12 +55,8 @@ pub(super) async fn flood_beyond_the_inbox(victim: &Victim, _scale: Scale) -> Re
 pub(super) async fn big_frames_beyond_the_inbox(victim: &Victim, _scale: Scale) -> Result<()> {
     let mut client = dialer(victim)?.session().await?;
     let frame = bulky(client.session, 1, 1 << 20);
-    let mut taken = 0;
-    while client.frame_unless_held_back(&frame, HELD_BACK).await? {
-        taken += 1;
-        if taken > 1000 {
-            return failed("a gigabyte was taken for an application that reads none");
-        }
+    if client.frames_unless_held_back(repeat_n(&frame, 1000), HELD_BACK).await? {
+        return failed("a gigabyte was taken for an application that reads none");
     }
     if victim.kind == Kind::Quic {
         // The window that all streams share is full: a PING goes in a datagram, and so does its answer.
@@ -75,12 +68,9 @@ pub(super) async fn big_frames_beyond_the_inbox(victim: &Victim, _scale: Scale) 
 /// Results of a megabyte for somebody who takes none of them: what waits is bounded, and frames are still read.
 pub(super) async fn results_nobody_reads(victim: &Victim, scale: Scale) -> Result<()> {
     let mut client = dialer(victim)?.session().await?;
-    for frame in 0..u32::try_from(scale.of(2000))? {
-        let frame = submit(client.session, frame);
-        if !client.frame_unless_held_back(&frame, HELD_BACK).await? {
-            break;
-        }
-    }
+    let session = client.session;
+    let frames = (0..u32::try_from(scale.of(2000))?).map(|frame| submit(session, frame));
+    client.frames_unless_held_back(frames, HELD_BACK).await?;
     clock::sleep_until(Some(clock::now() + Duration::from_secs(1))).await;
     if victim.kind == Kind::Quic {
         client.ping().await?;

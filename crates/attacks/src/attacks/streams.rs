@@ -137,41 +137,37 @@ pub(super) async fn control_stopped(victim: &Victim, scale: Scale) -> Result<()>
     Ok(())
 }
 
-/// A client that grants no stream to its results, and asks for a megabyte each.
-pub(super) async fn no_credit_for_results(victim: &Victim, scale: Scale) -> Result<()> {
+/// A client that grants its victim no stream.
+async fn without_credit(victim: &Victim) -> Result<Raw> {
     let mut closed = TransportConfig::default();
     closed.max_concurrent_uni_streams(VarInt::from_u32(0));
-    let mut client = Dialer::new(victim, closed)?.session().await?;
-    for frame in 0..u32::try_from(scale.of(1000))? {
-        let bytes = submit(client.session, frame);
-        if !client.frame_unless_held_back(&bytes, HELD_BACK).await? {
-            break;
-        }
-    }
+    Dialer::new(victim, closed)?.session().await
+}
+
+/// A client that grants no stream to its results, and asks for a megabyte each.
+pub(super) async fn no_credit_for_results(victim: &Victim, scale: Scale) -> Result<()> {
+    let mut client = without_credit(victim).await?;
+    let session = client.session;
+    let frames = (0..u32::try_from(scale.of(1000))?).map(|frame| submit(session, frame));
+    client.frames_unless_held_back(frames, HELD_BACK).await?;
     // Control packets still pass.
     client.ping().await
 }
 
 /// The same, and frames that are refused unread: each is owed a RESULT_DROP that cannot leave.
 pub(super) async fn no_credit_for_drops(victim: &Victim, scale: Scale) -> Result<()> {
-    let mut closed = TransportConfig::default();
-    closed.max_concurrent_uni_streams(VarInt::from_u32(0));
-    let mut client = Dialer::new(victim, closed)?.session().await?;
-    for frame in 0..u32::try_from(scale.of(1_000_000))? {
-        let bytes = header(MessageType::FrameSubmit.value(), client.session, frame, 72, u32::MAX);
-        if !client.frame_unless_held_back(&bytes, HELD_BACK).await? {
-            break;
-        }
-    }
+    let mut client = without_credit(victim).await?;
+    let session = client.session;
+    let frames = (0..u32::try_from(scale.of(1_000_000))?)
+        .map(|frame| header(MessageType::FrameSubmit.value(), session, frame, 72, u32::MAX));
+    client.frames_unless_held_back(frames, HELD_BACK).await?;
     // What is held back is the client's own: the victim serves others.
     victim.serves().await
 }
 
 /// The same client says goodbye and stays: what it is owed cannot leave, and nobody waits for that for ever.
 pub(super) async fn goodbye_without_credit(victim: &Victim, _scale: Scale) -> Result<()> {
-    let mut closed = TransportConfig::default();
-    closed.max_concurrent_uni_streams(VarInt::from_u32(0));
-    let mut client = Dialer::new(victim, closed)?.session().await?;
+    let mut client = without_credit(victim).await?;
     client.frame(&submit(client.session, 1)).await?;
     client.ping().await?;
     client.send(&packet(MessageType::Close, client.session, 0, &[], &[])).await?;
