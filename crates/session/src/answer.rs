@@ -2,14 +2,13 @@
 
 use std::time::Instant;
 
+use nnrp_wire::limits::{MAX_CLOSE_REASON_BYTES, MAX_DIAGNOSTIC_SENT_BYTES};
 use nnrp_wire::rules::RuleId;
 use nnrp_wire::{
     Close, ErrorMessage, ErrorMetadata, ErrorScope, Header, HeaderFlags, MessageType, Packet, TransportId,
 };
 
-use crate::limits::{
-    MAX_DIAGNOSTIC_BYTES, MAX_ERRORS_PER_SECOND, MAX_PINGS_PER_SECOND, MAX_REASON_BYTES, QUIET_GRACE,
-};
+use crate::limits::{MAX_ERRORS_PER_SECOND, MAX_PINGS_PER_SECOND, QUIET_GRACE};
 use crate::machine::{Machine, Role};
 use crate::{
     Arrival, ConnectionState, Ended, EndedBy, Event, Fault, FrameKey, HandshakeFailure, HeaderVerdict, Lane,
@@ -106,7 +105,8 @@ impl Machine {
             related_view_id: u32::from(fault.view_id),
             diagnostic_bytes: 0,
         };
-        let error = ErrorMessage { metadata, diagnostic: cut(&fault.text, MAX_DIAGNOSTIC_BYTES).to_owned() };
+        let error =
+            ErrorMessage { metadata, diagnostic: cut(&fault.text, MAX_DIAGNOSTIC_SENT_BYTES).to_owned() };
         let mut header = Header::new(MessageType::Error);
         header.session_id = self.session_id;
         if let Ok(packet) = error.encode(header) {
@@ -118,7 +118,7 @@ impl Machine {
         self.out.push_back(Transmit::Barrier);
         let mut header = Header::new(MessageType::Close);
         header.session_id = self.session_id;
-        let close = Close { reason: cut(reason, MAX_REASON_BYTES).to_owned() };
+        let close = Close { reason: cut(reason, MAX_CLOSE_REASON_BYTES).to_owned() };
         if let Ok(packet) = close.encode(header) {
             self.transmit(Lane::Control, Origin::Library, packet);
         }

@@ -1,5 +1,5 @@
-//! Every number that bounds a session, with the reason for its value. Sizes on the wire (bodies, sections) are
-//! in [`nnrp_wire::limits`].
+//! Every number that bounds a session, with the reason for its value. Sizes on the wire (bodies, sections,
+//! texts) are in [`nnrp_wire::limits`].
 
 use std::time::Duration;
 
@@ -86,9 +86,3 @@ pub const REMEMBERED_TILE_BYTES: usize = 1024 * 1024;
 /// A client counts a partially answered frame as delivered when nothing more came for at least this long
 /// (R-LIFE-1).
 pub const MIN_PARTIAL_LINGER: Duration = Duration::from_secs(1);
-
-/// Longest diagnostic text sent in an ERROR (R-LIM-5).
-pub const MAX_DIAGNOSTIC_BYTES: usize = 512;
-
-/// Longest reason text sent in a CLOSE (R-LIM-5).
-pub const MAX_REASON_BYTES: usize = 1024;

@@ -1,6 +1,5 @@
-//! Every maximum of the protocol, with its reason, and the ones a codec has to be told.
-
-use std::time::Duration;
+//! How large what is on the wire may be, with the reason of each number, and the maxima a codec has to be told.
+//! What bounds a session, its times, rates and caches, is in `nnrp-session`.
 
 /// Default for the largest body of FRAME_SUBMIT, RESULT_PUSH and CACHE_PUT (R-LIM-1): a 4K frame of fp16 luma and normals fits,
 /// and a thousand connections that send one such body each still fit a server's memory.
@@ -31,37 +30,8 @@ pub const MAX_DIAGNOSTIC_RECEIVED_BYTES: usize = 4096;
 /// Longest model name that is sent or kept (R-LIM-5).
 pub const MAX_MODEL_NAME_BYTES: usize = 1024;
 
-/// Frames a session may have received that the application has not taken (R-LIM-6).
-pub const MAX_UNREAD_FRAMES: usize = 1024;
-/// Results a session may have received that the application has not taken (R-LIM-7).
-pub const MAX_UNREAD_RESULTS: usize = 1024;
-/// Unread frames or results may also not exceed this many bodies of the largest size (R-LIM-6, R-LIM-7).
-pub const MAX_UNREAD_BODIES: u32 = 8;
-
-/// Probes answered on one connection (R-LIM-8): two bindings measured with four samples each.
-pub const MAX_PROBES: u32 = 8;
-/// How long a handshake may take (R-LIM-9).
-pub const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(10);
-/// How long a connection may be silent (R-LIM-10), the same as the QUIC idle timeout of the reference peer.
-pub const IDLE_TIMEOUT: Duration = Duration::from_secs(120);
-/// How long draining may take (R-LIM-11).
-pub const DRAIN_TIMEOUT: Duration = Duration::from_secs(5);
-/// PINGs answered per second (R-LIM-12).
-pub const MAX_PINGS_PER_SECOND: u32 = 100;
 /// Extensions in one block (R-LIM-13): ten times what is assigned.
 pub const MAX_CONTROL_EXTENSIONS: usize = 64;
-/// Default for the objects of a cache (R-LIM-14), the number reference clients announce.
-pub const MAX_CACHE_ENTRIES: u32 = 256;
-/// Default for the bytes of a cache (R-LIM-14), the number reference clients announce.
-pub const MAX_CACHE_BYTES: u32 = 8 * 1024 * 1024;
-/// Typed payloads of one frame (R-LIM-15): what their count can say.
-pub const MAX_TYPED_PAYLOADS: usize = u16::MAX as usize;
-/// Non-fatal ERRORs sent per second and connection; further ones are only counted.
-pub const MAX_ERRORS_PER_SECOND: u32 = 16;
-/// Session patches per second (R-PATCH-8).
-pub const MAX_PATCHES_PER_SECOND: u32 = 10;
-/// How long a CACHE_ACK may take (R-CACHE-10).
-pub const CACHE_ACK_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// The maxima that decide about a packet before its bytes are read.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

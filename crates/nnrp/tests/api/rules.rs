@@ -317,7 +317,7 @@ pub(crate) async fn a_namespace_beyond_those_that_were_announced_is_used(kind: K
 pub(crate) async fn probes_are_answered_in_a_session_up_to_their_limit(kind: Kind) {
     let peer = Peer::new(kind, &hello()).await;
     let probe = packets::control(MessageType::TransportProbe, 0, &[0; 16]);
-    for _ in 0..nnrp::wire::limits::MAX_PROBES {
+    for _ in 0..nnrp_session::MAX_PROBES {
         peer.send(probe.clone()).await;
         next(&peer.connection, MessageType::TransportProbeAck).await;
     }
