@@ -7,11 +7,13 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::task::Poll;
 use std::time::Duration;
 
+use futures_util::FutureExt;
+use futures_util::future::BoxFuture;
 use nnrp_session::{ClientSettings, CommandError, CreditPolicy, DRAIN_TIME, FailedFrame, FrameKey};
 use nnrp_transport::{Closed, Connection, ConnectionStats, Filter, Item, SendError, Sent, clock};
 use nnrp_wire::{
-    FlowUpdateMetadata, Header, MessageType, Packet, PayloadKind, ResultHintMetadata, Revision,
-    ServerHelloAck, SubmitFrame, TransportId,
+    EncodedPacket, FlowUpdateMetadata, FrameClass, Header, MessageType, Packet, PayloadKind,
+    ResultHintMetadata, Revision, ServerHelloAck, SubmitFrame, TransportId,
 };
 
 use crate::config::ClientConfig;
@@ -171,7 +173,10 @@ impl ClientSession {
     /// [`CommandError::Held`](crate::CommandError::Held), when the server held it back for too long;
     /// [`SendError::Closed`] at the end.
     pub async fn send(&self, frame: &SubmitFrame) -> Result<Sent, SendError> {
-        self.send_held(frame, None).await
+        match self.send_now(frame) {
+            Ok(sent) => sent,
+            Err(packet) => self.send_held(packet, frame.frame_class, None).await,
+        }
     }
 
     /// The same in at most `limit`, for being held back and for the write buffer. Cancel-safe likewise.
@@ -180,7 +185,8 @@ impl ClientSession {
     ///
     /// As [`ClientSession::send`].
     pub async fn send_within(&self, frame: &SubmitFrame, limit: Duration) -> Result<Sent, SendError> {
-        self.send_held(frame, Some(limit)).await
+        let packet = self.encode(frame)?;
+        self.send_held(packet, frame.frame_class, Some(limit)).await
     }
 
     /// The same without waiting: fails when the frame may not go out at once. Cancel-safe likewise.
@@ -189,18 +195,36 @@ impl ClientSession {
     ///
     /// As [`ClientSession::send`].
     pub async fn try_send(&self, frame: &SubmitFrame) -> Result<Sent, SendError> {
-        self.send_held(frame, Some(Duration::ZERO)).await
+        self.send_within(frame, Duration::ZERO).await
     }
 
-    async fn send_held(&self, frame: &SubmitFrame, limit: Option<Duration>) -> Result<Sent, SendError> {
+    /// Sends a frame in this call if nothing holds it back; its packet is handed back otherwise. No async fn: a future would be
+    /// moved about with the packet in it.
+    fn send_now(&self, frame: &SubmitFrame) -> Result<Result<Sent, SendError>, EncodedPacket> {
+        match self.encode(frame) {
+            Ok(packet) => self.0.waiting.submit_now(&self.0.connection, packet, frame.frame_class),
+            Err(illegal) => Ok(Err(illegal)),
+        }
+    }
+
+    /// In a box: few have to wait, and all would be moved about with what that needs.
+    fn send_held(
+        &self,
+        packet: EncodedPacket,
+        class: FrameClass,
+        limit: Option<Duration>,
+    ) -> BoxFuture<'_, Result<Sent, SendError>> {
+        self.0.waiting.submit(&self.0.connection, packet, class, limit).boxed()
+    }
+
+    fn encode(&self, frame: &SubmitFrame) -> Result<EncodedPacket, SendError> {
         let packet = if carries_nothing(frame) {
             // Both forms are legal; rc2 servers refuse the one without a body.
             SubmitFrame { zero_prelude: true, ..frame.clone() }.encode(self.id(), Revision::Current)
         } else {
             frame.encode(self.id(), Revision::Current)
         };
-        let packet = packet.map_err(|error| SendError::Command(error.into()))?;
-        self.0.waiting.submit(&self.0.connection, packet, frame.frame_class, limit).await
+        packet.map_err(|error| SendError::Command(error.into()))
     }
 
     /// How the server's credit and pauses are treated now.

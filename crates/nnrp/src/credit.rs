@@ -3,7 +3,6 @@
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
-use futures_util::FutureExt;
 use nnrp_session::{CommandError, CreditPolicy, Hold, HoldReason, Machine};
 use nnrp_transport::{Connection, SendError, Sent, clock};
 use nnrp_wire::{EncodedPacket, FrameClass, Header};
@@ -53,6 +52,41 @@ impl Waiting {
         Waiting { frames: Queue::default(), discardable: Queue::default(), limit }
     }
 
+    fn queue(&self, class: FrameClass) -> &Queue {
+        if class == FrameClass::Discardable { &self.discardable } else { &self.frames }
+    }
+
+    /// Sends a submit where there is nobody to be overtaken and nothing that holds it back, which is most of them: it joins no
+    /// queue, and is in no future that would be moved about. Otherwise its packet is handed back.
+    pub(crate) fn submit_now(
+        &self,
+        connection: &Connection,
+        packet: EncodedPacket,
+        class: FrameClass,
+    ) -> Result<Result<Sent, SendError>, EncodedPacket> {
+        if !self.queue(class).is_empty() {
+            return Err(packet);
+        }
+        let (header, bytes) = (*packet.header(), packet.len());
+        let mut kept = None;
+        let done = connection.command_frame_now(None, bytes, packet, |machine, now, packet| match machine
+            .check_credit(now, class)
+        {
+            Ok(()) => machine.submit(now, packet),
+            Err(why) => {
+                kept = Some(packet);
+                Err(why)
+            }
+        })?;
+        match (kept, &done) {
+            (Some(packet), Err(SendError::Command(CommandError::Held(_)))) => Err(packet),
+            _ => {
+                log_sent(connection, &header, &done);
+                Ok(done)
+            }
+        }
+    }
+
     /// Sends a submit when its turn has come and the server lets it. `limit` in place of the session's own covers the wait
     /// for room in the write buffer too. Cancel-safe: all of it is sent or nothing.
     pub(crate) async fn submit(
@@ -62,19 +96,9 @@ impl Waiting {
         class: FrameClass,
         limit: Option<Duration>,
     ) -> Result<Sent, SendError> {
-        let queue = if class == FrameClass::Discardable { &self.discardable } else { &self.frames };
         let (header, bytes) = (*packet.header(), packet.len());
         let mut packet = Some(packet);
-        if limit.is_none() && queue.is_empty() {
-            // Nobody to be overtaken, and mostly nothing that holds it back: it need not join.
-            match attempt(connection, bytes, class, &mut packet).now_or_never() {
-                Some(Err(SendError::Command(CommandError::Held(_)))) | None => {}
-                Some(done) => {
-                    log_sent(connection, &header, &done);
-                    return done;
-                }
-            }
-        }
+        let queue = self.queue(class);
         let _place = queue.join();
         let policy = connection.look(Machine::credit_policy);
         let mut patience = match limit {

@@ -6,7 +6,8 @@ use std::time::{Duration, Instant};
 
 use futures_util::FutureExt;
 use nnrp_session::{
-    DRAIN_TIME, DropFrame, FrameKey, FrameState, Parameters, ReceivedHello, ReceivedSubmit, RejectedPacket,
+    DRAIN_TIME, DropFrame, FrameKey, FrameState, Machine, Parameters, ReceivedHello, ReceivedSubmit,
+    RejectedPacket,
 };
 use nnrp_transport::{Closed, Connection, ConnectionStats, Filter, Item, SendError, Sent};
 use nnrp_wire::rules::RuleId;
@@ -279,14 +280,28 @@ impl ServerSession {
         let connection = &self.0.connection;
         let sending = connection
             .command_frame_at(now, packet.len(), move |machine, now| machine.push_result(now, packet));
-        sending.map(move |sent| {
-            let Sent { bytes, .. } = sent?;
-            tracing::debug!(
-                session = header.session_id, frame = header.frame_id, view = header.view_id, trace = header.trace_id,
-                peer = %connection.peer_addr(), bytes, "a result is on its way"
-            );
-            Ok(bytes)
-        })
+        sending.map(move |sent| self.note_sent(&header, sent))
+    }
+
+    /// The same without waiting: the packet is handed back while there is no room for it in the write buffer.
+    pub(crate) fn send_encoded_now(
+        &self,
+        packet: EncodedPacket,
+        now: Option<Instant>,
+    ) -> Result<Result<usize, SendError>, EncodedPacket> {
+        let header = *packet.header();
+        let push = |machine: &mut Machine, now, packet| machine.push_result(now, packet);
+        let sent = self.0.connection.command_frame_now(now, packet.len(), packet, push)?;
+        Ok(self.note_sent(&header, sent))
+    }
+
+    fn note_sent(&self, header: &Header, sent: Result<Sent, SendError>) -> Result<usize, SendError> {
+        let Sent { bytes, .. } = sent?;
+        tracing::debug!(
+            session = header.session_id, frame = header.frame_id, view = header.view_id, trace = header.trace_id,
+            peer = %self.0.connection.peer_addr(), bytes, "a result is on its way"
+        );
+        Ok(bytes)
     }
 
     /// Encodes a result, with the tiles of its submit when it names none.

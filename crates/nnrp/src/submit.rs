@@ -3,10 +3,13 @@
 use std::ops::Deref;
 use std::time::{Duration, Instant};
 
-use futures_util::future::{Either, ready};
+use futures_util::FutureExt;
+use futures_util::future::BoxFuture;
 use nnrp_session::{DropFrame, FrameKey, ReceivedSubmit};
 use nnrp_transport::{SendError, clock};
-use nnrp_wire::{BudgetPolicy, ResultClass, ResultFrame, ResultHintReason, Sections, TileIds, TypedPayloads};
+use nnrp_wire::{
+    BudgetPolicy, EncodedPacket, ResultClass, ResultFrame, ResultHintReason, Sections, TileIds, TypedPayloads,
+};
 use tracing::{Instrument, Span};
 
 use crate::outcome::Outcome;
@@ -123,7 +126,10 @@ impl Submit {
         if part.sections.is_empty() && part.result_class == ResultClass::Complete {
             part.result_class = ResultClass::Partial;
         }
-        self.send(part, now).await
+        match self.send_now(part, now) {
+            Ok(sent) => sent,
+            Err(packet) => self.send_later(packet).await,
+        }
     }
 
     /// Answers the frame; returns the packet's bytes. Frame, view and trace id are filled in, and the server's total time when
@@ -135,27 +141,33 @@ impl Submit {
     /// [`SendError`]. A result that is not legal leaves the frame unanswered and thus dropped.
     pub async fn reply(mut self, outcome: impl Into<Outcome>) -> Result<usize, SendError> {
         let (result, now) = self.addressed(outcome.into());
-        let sent = self.send(result, now).await;
+        let sent = match self.send_now(result, now) {
+            Ok(sent) => sent,
+            Err(packet) => self.send_later(packet).await,
+        };
         self.answered = sent.is_ok();
         sent
     }
 
-    /// Encodes first: what is sent is smaller than what it is made of, and a future is moved about whole.
-    fn send(
+    /// Sends a result in this call, which most write buffers have room for; its packet is handed back where they have not. No
+    /// async fn: in ping-pong a future with a packet in it cost a server 200 instructions, to move it about.
+    fn send_now(
         &self,
         result: Box<ResultFrame>,
         now: Option<Instant>,
-    ) -> impl Future<Output = Result<usize, SendError>> + Send {
+    ) -> Result<Result<usize, SendError>, EncodedPacket> {
+        let _frame = self.span.enter();
         let body = &self.received.body;
         let asked = |tiles| Some(body.tile_ids()).filter(|ids| ids.len() == tiles);
-        let encoded = self.session.encode_about(&result, asked);
-        drop(result);
-        let session = &self.session;
-        let sending = match encoded {
-            Ok(packet) => Either::Left(session.send_encoded(packet, now)),
-            Err(illegal) => Either::Right(ready(Err(illegal))),
-        };
-        sending.instrument(self.span.clone())
+        match self.session.encode_about(&result, asked) {
+            Ok(packet) => self.session.send_encoded_now(packet, now),
+            Err(illegal) => Ok(Err(illegal)),
+        }
+    }
+
+    /// The rest of that, when there is room. In a box: few have to wait, and all would be moved about with what that needs.
+    fn send_later(&self, packet: EncodedPacket) -> BoxFuture<'_, Result<usize, SendError>> {
+        self.session.send_encoded(packet, None).instrument(self.span.clone()).boxed()
     }
 
     /// Ends the frame without a result, with a reason the client gets to see; returns the bytes of the drop. Cancel-safe in

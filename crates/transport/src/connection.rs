@@ -212,6 +212,25 @@ impl Connection {
         })
     }
 
+    /// The same without waiting: while there is no room in the write buffer, `act` is not called.
+    ///
+    /// # Errors
+    ///
+    /// `what`, where there is no room; within, as [`Connection::command`].
+    pub fn command_frame_now<T>(
+        &self,
+        now: Option<std::time::Instant>,
+        bytes: usize,
+        what: T,
+        act: impl FnOnce(&mut Machine, std::time::Instant, T) -> Result<(), CommandError>,
+    ) -> Result<Result<Sent, SendError>, T> {
+        let shared = self.shared();
+        shared.command_now(bytes, now, what, |machine, now, what| {
+            act(machine, now, what)?;
+            Ok(Sent { bytes, stream_id: shared.last_stream_id(machine) })
+        })
+    }
+
     /// Sends any packet as it is. Cancel-safe: all of it or nothing.
     ///
     /// # Errors

@@ -450,15 +450,24 @@ impl Shared {
                 Box::pin(self.take_write_room(room)).await?;
                 now = None;
             }
-            let (done, sends) = self.queue(bytes, now.unwrap_or_else(clock::now), act);
-            if !sends {
-                self.write_room.give_back(room);
-            }
-            done.map_err(|refused| match &*self.ended.borrow() {
-                Some(closed) => closed.clone().into(),
-                None => refused.into(),
-            })
+            self.carry_out(bytes, now.unwrap_or_else(clock::now), act)
         }
+    }
+
+    /// The same without waiting: while there is no room in the write buffer, `what` is handed back and nothing done. It is in no
+    /// future, which would be moved about with it.
+    pub(crate) fn command_now<T, R>(
+        &self,
+        bytes: usize,
+        now: Option<Instant>,
+        what: T,
+        act: impl FnOnce(&mut Machine, Instant, T) -> Result<R, CommandError>,
+    ) -> Result<Result<R, SendError>, T> {
+        if !self.write_room.take_now(Amount::bytes(write_cost(bytes))) {
+            return Err(what);
+        }
+        let now = now.unwrap_or_else(clock::now);
+        Ok(self.carry_out(bytes, now, |machine, now| act(machine, now, what)))
     }
 
     /// Waits for room in the write buffer, and takes it.
@@ -470,14 +479,14 @@ impl Shared {
         }
     }
 
-    /// Gives the machine a command that sends about `bytes`, and lets that leave. Tells whether it sends anything: a late
-    /// answer, for instance, is never written.
-    fn queue<R>(
+    /// Gives the machine a command that sends about `bytes`, for which room was taken, and lets that leave. The room is given back
+    /// where nothing is sent: a late answer, for instance, is never written.
+    fn carry_out<R>(
         &self,
         bytes: usize,
         now: Instant,
         act: impl FnOnce(&mut Machine, Instant) -> Result<R, CommandError>,
-    ) -> (Result<R, CommandError>, bool) {
+    ) -> Result<R, SendError> {
         let mut wakes = Wakes::default();
         let mut machine = self.lock();
         let before = machine.waiting_transmits();
@@ -499,7 +508,19 @@ impl Shared {
             }
         });
         wakes.wake();
-        (done, sends)
+        if !sends {
+            self.write_room.give_back(Amount::bytes(write_cost(bytes)));
+        }
+        done.map_err(|refused| self.refusal(refused))
+    }
+
+    /// What the caller of a command that was refused is told. Cold: few are, and mostly because the session is over.
+    #[cold]
+    fn refusal(&self, refused: CommandError) -> SendError {
+        match &*self.ended.borrow() {
+            Some(closed) => closed.clone().into(),
+            None => refused.into(),
+        }
     }
 
     /// What has been written on `link`, or never will be. Returns how many of the library's replies the machine has to be
