@@ -88,7 +88,7 @@ fn poll_told(stream: &TcpStream, cx: &mut Context<'_>, buffer: &mut ReadBuf<'_>)
 }
 
 #[cfg(target_os = "linux")]
-use linux::low_water;
+use linux::{came_on_this_core, low_water};
 
 /// `nix` has no name for this option, but a macro for those it has none for, with which it writes its own.
 #[cfg(target_os = "linux")]
@@ -97,6 +97,7 @@ mod linux {
 
     use nix::libc;
     use nix::sys::socket::{SetSockOpt, sockopt};
+    use socket2::SockRef;
 
     #[derive(Clone, Copy, Debug)]
     struct ReceiveLowWater;
@@ -106,11 +107,22 @@ mod linux {
     pub(super) fn low_water(stream: &impl AsFd, bytes: usize) -> bool {
         ReceiveLowWater.set(stream, &bytes).is_ok()
     }
+
+    pub(super) fn came_on_this_core(stream: &impl AsFd) -> bool {
+        let core = SockRef::from(stream).cpu_affinity();
+        core.is_ok_and(|core| core == rustix::thread::sched_getcpu())
+    }
 }
 
 /// Elsewhere the reader is woken as always.
 #[cfg(not(target_os = "linux"))]
 fn low_water<T>(_: &T, _: usize) -> bool {
+    false
+}
+
+/// Nobody asks where there are no marks.
+#[cfg(not(target_os = "linux"))]
+fn came_on_this_core<T>(_: &T) -> bool {
     false
 }
 
@@ -264,6 +276,15 @@ impl Socket {
         match &*self.mode() {
             Mode::Runtime(stream) => low_water(&**stream, bytes),
             Mode::Lent(lent) => low_water(&lent.stream, bytes),
+            Mode::Lost => false,
+        }
+    }
+
+    /// Whether the last packet came in on the core that asks. Within a machine that is where the peer wrote it.
+    pub(crate) fn is_fed_here(&self) -> bool {
+        match &*self.mode() {
+            Mode::Runtime(stream) => came_on_this_core(&**stream),
+            Mode::Lent(lent) => came_on_this_core(&lent.stream),
             Mode::Lost => false,
         }
     }

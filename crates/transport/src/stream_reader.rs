@@ -268,7 +268,7 @@ impl<R: Source> Reader<R> {
             let read = std::future::poll_fn(|cx| {
                 let polled = read.as_mut().poll(cx);
                 if polled.is_pending() {
-                    self.low_water.wait_for(missing);
+                    self.low_water.wait_for(len, missing);
                 }
                 polled
             });
