@@ -11,10 +11,12 @@ out of the way.
 from __future__ import annotations
 
 import argparse
+import contextlib
 import json
 import subprocess
 import sys
 import tempfile
+from collections.abc import Iterator
 from pathlib import Path
 
 BENCH = Path(__file__).resolve().parent
@@ -50,7 +52,7 @@ def main() -> None:
                 stdout=subprocess.PIPE,
                 text=True,
             )
-            with server:
+            with server, ended(server):
                 port = json.loads(server.stdout.readline())["port"]
                 for size, sessions, in_flight in loads:
                     frames = load(common, port, size, sessions, in_flight, seconds)
@@ -60,6 +62,16 @@ def main() -> None:
                 server.communicate(timeout=PATIENCE_SECONDS)
             if server.returncode:
                 raise SystemExit(f"the server over {transport} ended with {server.returncode}")
+
+
+@contextlib.contextmanager
+def ended(server: subprocess.Popen[str]) -> Iterator[None]:
+    """Leaves no server behind that somebody would wait for."""
+    try:
+        yield
+    except BaseException:
+        server.kill()
+        raise
 
 
 def load(common: list[str], port: int, size: int, sessions: int, in_flight: int, seconds: float) -> int:

@@ -184,13 +184,17 @@ class Sample:
 def calmest(measure_once: Callable[[], Sample], again: int) -> Sample:
     """Measure until nobody disturbs it, at most ``again`` times more; the least disturbed counts.
 
-    What is chosen by is what others did, never what was measured.
+    What is chosen by is what others did, never what was measured. The first has to get through; where another
+    one does not, what there is counts.
     """
     found = measure_once()
     for _ in range(again):
         if found.disturbance <= SUSPECT:
             break
-        found = min(found, measure_once(), key=lambda sample: sample.disturbance)
+        try:
+            found = min(found, measure_once(), key=lambda sample: sample.disturbance)
+        except MeasurementError:
+            break
     return found
 
 

@@ -12,7 +12,7 @@ from test_pages import ENVIRONMENT, printed
 
 README = (Path(__file__).parents[2] / "README.md").read_text(encoding="utf-8")
 PROGRAM = re.compile(r"<!-- runs as \S+/(\w+\.py) -->\n```python\n(.*?)```", re.DOTALL)
-CERTIFICATE = re.compile(r"```python\n(from pathlib import Path\n.*?)```", re.DOTALL)
+CERTIFICATE = re.compile(r"^nnrp (cert make \.)", re.MULTILINE)
 ROW = re.compile(r"^\| (server|client)[^|]*\| ([^|]*)\| `(.*?)` \|$", re.MULTILINE)
 
 
@@ -40,8 +40,7 @@ def changed(name, code, port):
 @pytest.mark.parametrize("transport", ["quic", "tls"])
 async def test_the_programs_of_the_readme_run_encrypted(transport, tmp_path):
     port = str(free_port())
-    (tmp_path / "make.py").write_text(CERTIFICATE.search(README)[1])
-    await printed(tmp_path, "make.py")
+    await printed(tmp_path, "-m", "nnrp", *CERTIFICATE.search(README)[1].split())
     for side, code in replacements(transport).items():
         (tmp_path / f"{side}.py").write_text(changed(f"{side}.py", code, port))
     async with started("server.py", tmp_path) as server:

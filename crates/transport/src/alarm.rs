@@ -50,6 +50,8 @@ struct Far {
 impl Drop for Far {
     fn drop(&mut self) {
         self.alarms.forget(&self.key);
+        // What could not be forgotten now holds no task, and calls nobody.
+        drop(self.rung.waker.take());
     }
 }
 
@@ -164,7 +166,7 @@ impl Alarms {
     fn forget(&self, key: &Key) {
         let forgotten = match self.list.try_lock() {
             Ok(mut list) => list.set.remove(key),
-            // In a forked child it may be locked for ever. It rings for nobody.
+            // Somebody has it, in a forked child for ever. It stays until its time, and rings for nobody.
             Err(_) => None,
         };
         drop(forgotten);

@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::Instant;
 
 use bytes::Bytes;
-use nnrp_session::{CommandError, FrameKey, MAX_QUEUED_REPLIES, Machine, Side};
+use nnrp_session::{CommandError, EndedBy, FrameKey, MAX_QUEUED_REPLIES, Machine, Side};
 use nnrp_wire::{FlowUpdateMetadata, Packet, ResultHintMetadata, TransportId};
 use tokio::sync::{Notify, broadcast, watch};
 
@@ -391,6 +391,11 @@ impl Shared {
 
     pub(crate) fn is_ended(&self) -> bool {
         self.ended_at.get().is_some()
+    }
+
+    /// Whether it has ended because the peer cannot be reached any more.
+    pub(crate) fn is_lost(&self) -> bool {
+        self.ended.borrow().as_ref().is_some_and(|closed| closed.0.by == EndedBy::Transport)
     }
 
     /// Waits until the session or raw connection has ended, and tells when it did.

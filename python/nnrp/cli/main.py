@@ -30,7 +30,8 @@ COMMANDS: Final = (
 _EPILOG: Final = f"""\
 examples:
   nnrp serve app:handle --dev-cert                      serve handle() of app.py on this machine
-  nnrp submit nnrps://localhost photo.png --dev-cert    send it a picture
+  nnrp submit nnrps://localhost:4433 photo.png --dev-cert
+                                                        send it a picture
   nnrp COMMAND --help                                   more about a command
 
 {EXIT_CODES}"""

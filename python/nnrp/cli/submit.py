@@ -143,7 +143,7 @@ async def _one(
                 parts += 1
     took = 1000 * (time.perf_counter() - began)
     if result is not None and result.is_drop:
-        reason = result.drop_reason.name if result.drop_reason else "without a reason"
+        reason = result.drop_reason.name if result.drop_reason else "without a reason; its log may say why"
         sys.stderr.write(f"{given.name}: dropped by the server, {reason} ({took:.1f} ms)\n")
         return DROPPED
     said = output.finish()

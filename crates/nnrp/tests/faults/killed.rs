@@ -6,8 +6,8 @@ use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
 use nnrp::{
-    ClientConfig, ClientSession, EndedBy, Identity, Listener, ServerConfig, SessionError, Trust, clock,
-    development_certificate,
+    ClientConfig, ClientSession, DRAIN_TIME, EndedBy, Identity, Listener, ServerConfig, SessionError, Trust,
+    clock, development_certificate,
 };
 use nnrp_testkit::campaign::{from_hex, to_hex};
 
@@ -123,6 +123,11 @@ async fn every_wait_ends_when_the_server_is_killed(transport: &str) {
     // What comes later fails at once, with the same reason.
     let late = client.send(&small(PENDING + 1)).await.unwrap_err();
     assert_eq!(late.to_string(), client.closed().await.to_string());
+    // Nor does leaving wait for somebody who is gone.
+    let begun = clock::now();
+    client.close("done").await;
+    let took = clock::now().saturating_duration_since(begun);
+    assert!(took < DRAIN_TIME / 2, "leaving took {took:?}");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -248,7 +248,8 @@ impl Driver {
         self.path.done(1);
     }
 
-    /// Waits until the peer has everything, then closes the connection.
+    /// Waits until the peer has everything, then closes the connection. One that is gone for its silence acknowledges nothing:
+    /// nothing is waited for there.
     async fn say_goodbye(
         self,
         link: &QuicLink,
@@ -276,7 +277,9 @@ impl Driver {
                 let _ = control.stopped().await;
             }
         };
-        let _ = tokio::time::timeout(DRAIN_TIME, everything).await;
+        if !self.path.session().is_lost() {
+            let _ = tokio::time::timeout(DRAIN_TIME, everything).await;
+        }
         self.close(code, reason);
         self.path.done(1);
     }
