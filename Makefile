@@ -19,7 +19,7 @@ DEMO := examples/python/super_resolution
 # half of building. Tests in release are not, since each of their programs would take that long.
 SHIPPED := CARGO_PROFILE_RELEASE_LTO=fat CARGO_PROFILE_RELEASE_CODEGEN_UNITS=1
 # With PGO=1 the wheel is built as it is published: twice, the second time with what the first one counted at work (bench/training.py).
-# 1.1 to 1.4 times the small frames, for five minutes more on two cores; needs rustup. docs/performance.md.
+# 1.06 to 1.26 times the small frames, for five minutes more on two cores; needs rustup. docs/performance.md.
 override PGO := $(filter-out 0,$(PGO))
 WHEELS := build/wheels$(if $(PGO),-pgo)
 BENCH_OURS := bench-ours$(if $(PGO),-pgo)
