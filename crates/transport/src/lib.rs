@@ -31,6 +31,7 @@ mod budget;
 pub mod buffer;
 mod buffered;
 pub mod clock;
+mod commands;
 #[cfg(feature = "quic")]
 mod congestion;
 mod connection;
@@ -79,6 +80,7 @@ mod tcp_tls;
 pub mod tls;
 mod turns;
 
+pub use commands::WRITE_BUFFER_BYTES;
 pub use connection::{Connection, Sent, WeakConnection};
 pub use error::{BindError, Closed, ConnectError, ReceiveError, SendError};
 pub use inbox::{Filter, Item, Receive};
@@ -86,5 +88,5 @@ pub use leaving::Cork;
 pub use loop_sockets::LoopSockets;
 pub use migrate::MoveError;
 pub use session_event::SessionEvent;
-pub use shared::{MAX_LATE_BYTES, MAX_UNREAD_FRAMES, UNREAD_BODIES, WRITE_BUFFER_BYTES};
+pub use shared::{MAX_LATE_BYTES, MAX_UNREAD_FRAMES, UNREAD_BODIES};
 pub use stats::{ConnectionStats, Ledger, Totals};

@@ -14,11 +14,12 @@ use tokio::sync::{Notify, watch};
 
 use crate::buffer::BufferPool;
 use crate::clock;
+use crate::commands::write_cost;
 use crate::path::Path;
 use crate::pen::{Attempt, Pen, PenRest, Written};
 use crate::quic_link::QuicLink;
 use crate::serving::Served;
-use crate::shared::{Parts, write_cost};
+use crate::shared::Parts;
 
 /// One transport connection: facts and signals, without what it carries.
 #[derive(Debug)]

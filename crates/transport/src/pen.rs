@@ -19,8 +19,8 @@ use bytes::{Buf, Bytes};
 use nnrp_session::{Machine, Origin, Transmit};
 use tokio::io::AsyncWrite;
 
+use crate::commands::write_cost;
 use crate::link::Taken;
-use crate::shared::write_cost;
 use crate::turns;
 
 /// Transmits taken at once: bounds what is in nobody's reach, not the throughput.
