@@ -23,6 +23,7 @@ SHIPPED := CARGO_PROFILE_RELEASE_LTO=fat CARGO_PROFILE_RELEASE_CODEGEN_UNITS=1
 override PGO := $(filter-out 0,$(PGO))
 WHEELS := build/wheels$(if $(PGO),-pgo)
 BENCH_OURS := bench-ours$(if $(PGO),-pgo)
+PACKAGE := package$(if $(PGO),-pgo)
 
 PIP_FLAGS := --quiet --disable-pip-version-check
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
@@ -46,7 +47,7 @@ help: ## This list
 	  /^[a-z0-9-]+:.*## / {printf "  %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 .PHONY: demo
-demo: $(STAMPS)/package $(STAMPS)/demo-requirements ## A photo, super-resolved over QUIC and TCP; pictures in demo-output/
+demo: $(STAMPS)/$(PACKAGE) $(STAMPS)/demo-requirements ## A photo, super-resolved over QUIC and TCP; pictures in demo-output/
 	$(call say,"The demo: server and client on this machine")
 	@PYTHONPATH=examples/python $(PY) -m super_resolution.demo
 
@@ -61,7 +62,7 @@ rust-test: $(STAMPS)/tools ## Unit, behaviour, property and documentation tests 
 	@if $(PYTHON) scripts/can_link_python.py; then $(CARGO) test --quiet -p nnrp-python --lib; fi
 
 .PHONY: python-test
-python-test: $(STAMPS)/package $(STAMPS)/dev-requirements $(STAMPS)/demo-requirements ## Tests of the Python package and of the examples
+python-test: $(STAMPS)/$(PACKAGE) $(STAMPS)/dev-requirements $(STAMPS)/demo-requirements ## Tests of the Python package and of the examples
 	$(call say,"Python tests: examples")
 	@$(PY) scripts/readme_examples.py
 	@PYTHONPATH=examples/python $(PYTEST) -q examples/python examples/rust
@@ -71,12 +72,12 @@ python-test: $(STAMPS)/package $(STAMPS)/dev-requirements $(STAMPS)/demo-require
 	@$(PYTEST) -q bench
 
 .PHONY: interop
-interop: $(STAMPS)/package $(STAMPS)/dev-requirements $(STAMPS)/rc2 ## Against the published nnrp-py 1.0.0rc2, both directions, both transports
+interop: $(STAMPS)/$(PACKAGE) $(STAMPS)/dev-requirements $(STAMPS)/rc2 ## Against the published nnrp-py 1.0.0rc2, both directions, both transports
 	$(call say,"Interop with nnrp-py 1.0.0rc2")
 	@NNRP_RC2_PYTHON=$(abspath $(RC2_VENV)/bin/python) $(PY) -m pytest -c interop/pytest.ini -q interop
 
 .PHONY: soak
-soak: $(STAMPS)/package ## Sessions of every kind for SOAK_SECONDS (default 60); nothing may grow, every frame is answered
+soak: $(STAMPS)/$(PACKAGE) ## Sessions of every kind for SOAK_SECONDS (default 60); nothing may grow, every frame is answered
 	$(call say,"Soak")
 	@$(PY) tools/soak.py --seconds $(or $(SOAK_SECONDS),60)
 
@@ -95,7 +96,7 @@ rust-lint: $(STAMPS)/tools
 	@bash tools/features.sh
 
 .PHONY: python-lint
-python-lint: $(STAMPS)/package $(STAMPS)/dev-requirements $(STAMPS)/demo-requirements
+python-lint: $(STAMPS)/$(PACKAGE) $(STAMPS)/dev-requirements $(STAMPS)/demo-requirements
 	$(call say,"Python: ruff · mypy · pyright · stubtest")
 	@$(VENV)/bin/ruff check --quiet python interop tools scripts examples bench
 	@$(VENV)/bin/ruff format --check --quiet python interop tools scripts examples bench
@@ -111,7 +112,7 @@ python-lint: $(STAMPS)/package $(STAMPS)/dev-requirements $(STAMPS)/demo-require
 .PHONY: develop
 develop: $(STAMPS)/dev-requirements ## Editable debug build of the package in .venv, for working on it
 	@cd python && ../$(VENV)/bin/maturin develop --quiet
-	@rm -f $(STAMPS)/package
+	@rm -f $(STAMPS)/package*
 
 .PHONY: wheel
 wheel: $(WHEELS)/built ## The wheel, in build/wheels, installed and used where there is no compiler (PGO=1: as it is published)
@@ -206,7 +207,7 @@ miri: ## Tests of the codec under Miri; needs nightly with miri and rust-src
 	@bash tools/miri.sh
 
 .PHONY: differential
-differential: $(STAMPS)/package $(STAMPS)/rc2 ## Our codec against the published peer's, over golden and damaged packets
+differential: $(STAMPS)/$(PACKAGE) $(STAMPS)/rc2 ## Our codec against the published peer's, over golden and damaged packets
 	@NNRP_RC2_PYTHON=$(RC2_VENV)/bin/python $(PY) tools/differential.py
 
 .PHONY: clean
@@ -244,9 +245,9 @@ $(STAMPS)/llvm-tools: | $(STAMPS)/tools
 	@find "$$(rustc --print sysroot)" -name 'llvm-profdata*' | grep -q . || rustup component add llvm-tools
 	@mkdir -p $(@D) && touch $@
 
-$(STAMPS)/package: $(WHEELS)/built
+$(STAMPS)/$(PACKAGE): $(WHEELS)/built
 	@$(PY) -m pip install $(PIP_FLAGS) --force-reinstall --no-deps $(WHEELS)/*.whl
-	@touch $@
+	@rm -f $(STAMPS)/package* && touch $@
 
 $(STAMPS)/rc2: interop/requirements.txt | $(STAMPS)/tools
 	$(call say,"The published peer in $(RC2_VENV)")

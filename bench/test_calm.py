@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from suite.process import Sample, calmest
+from suite.process import MeasurementError, Sample, calmest
 
 
 def sample(rate: int, foreign_cpu: float) -> Sample:
@@ -37,6 +37,17 @@ def test_a_disturbed_one_is_made_again_until_it_is_calm():
 def test_the_least_disturbed_counts_where_none_is_calm():
     measured = in_turn(sample(10, 0.9), sample(20, 0.3), sample(30, 0.5))
     assert calmest(measured, again=2).rate == 20
+
+
+def test_one_that_was_made_counts_where_another_does_not_get_through():
+    made = [sample(10, 0.9)]
+
+    def measure() -> Sample:
+        if not made:
+            raise MeasurementError("stuck")
+        return made.pop()
+
+    assert calmest(measure, again=2).rate == 10
 
 
 def test_it_is_not_made_again_where_nobody_wants_that():

@@ -328,6 +328,19 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
+    async fn an_alarm_that_cannot_be_forgotten_now_holds_nobody() {
+        let alarms = Arc::<Alarms>::default();
+        let mut asking = Asking::among(&alarms);
+        assert!(!asking.rings(clock::now() + SECOND));
+        let called = asking.called.clone();
+        let locked = alarms.list();
+        drop(asking);
+        drop(locked);
+        assert_eq!(alarms.list().set.len(), 1, "it was locked");
+        assert_eq!(Arc::strong_count(&called), 1);
+    }
+
+    #[tokio::test(start_paused = true)]
     async fn what_is_due_sooner_rings_although_the_thread_has_an_alarm() {
         let (alarms, begun) = (Arc::<Alarms>::default(), clock::now());
         let mut asking = Asking::among(&alarms);
