@@ -2,6 +2,7 @@
 
 import asyncio
 import inspect
+import logging
 
 import pytest
 from frames import STEP, frame
@@ -39,7 +40,8 @@ async def test_the_type_of_the_configuration_decides(network):
         assert server.hello.auth_block == b"token"
 
 
-async def test_a_preference_falls_back_to_what_was_configured(tcp, quic):
+async def test_a_preference_falls_back_to_what_was_configured(tcp, quic, caplog):
+    caplog.set_level(logging.WARNING, "nnrp.client")
     profile = ClientProfile(transport_policy=TransportPolicy.PREFER_QUIC)
     async with tcp.serve() as listener:
         opening = dial_client(
@@ -52,6 +54,9 @@ async def test_a_preference_falls_back_to_what_was_configured(tcp, quic):
         )
         _, client = await opened(listener, opening)
         assert client.transport_id is TransportId.TCP
+        [record] = [record for record in caplog.records if record.name == "nnrp.client"]
+        assert record.getMessage().startswith("QUIC failed, going on over TCP: no answer from ")
+        assert record.peer == f"{HOST}:{listener.port}"
 
 
 async def test_nothing_falls_back_to_plain_tcp_unasked(tcp, quic):

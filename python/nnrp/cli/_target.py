@@ -3,21 +3,25 @@
 from __future__ import annotations
 
 import os
+import sys
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, TypeVar
 
-from nnrp.cli._common import USAGE, Failure, add_wire_logs, keylog_of, seconds
+from nnrp.cli._common import USAGE, Failure, add_wire_logs, explain, keylog_of, seconds
 from nnrp.cli._development import DevelopmentFiles
 
 if TYPE_CHECKING:
     import argparse
+    from collections.abc import Awaitable, Callable
 
     from nnrp._opening import Opening
     from nnrp.adapters import NnrpTcpClientConfiguration, QuicConfiguration
     from nnrp.client import ClientSession
 
-__all__ = ["TRANSPORTS", "Target", "add_arguments", "add_trust"]
+__all__ = ["TRANSPORTS", "Target", "add_arguments", "add_trust", "quic_else_tcp"]
+
+_T = TypeVar("_T")
 
 TRANSPORTS: Final = ("auto", "quic", "tcp")
 
@@ -131,24 +135,51 @@ class Target:
 
     def dial(self, transport: str | None = None) -> Opening[ClientSession]:
         """Open a session, over the transport of the command line if none is named."""
+        from nnrp._opening import Opening  # noqa: PLC0415  # as above
+
+        wanted = transport or self.transport
+
+        async def open_() -> ClientSession:
+            if wanted == "auto" and self.encrypted:
+                return await quic_else_tcp(self._open)
+            return await self._open("quic" if wanted == "quic" else "tcp")
+
+        async def leave(session: ClientSession) -> None:
+            await session.close()
+
+        return Opening("dial", open_, leave)
+
+    async def _open(self, transport: str) -> ClientSession:
         from nnrp.client import ClientProfile, dial_client  # noqa: PLC0415  # as above
         from nnrp.core import TransportPolicy  # noqa: PLC0415  # as above
 
-        settings: dict[str, Any] = {
-            "auth_block": self.token,
-            "timeout": self.timeout,
-            "requested_session_id": 0,
-        }
-        match transport or self.transport:
-            case "quic":
-                return dial_client(self.address, config=self.quic(), **settings)
-            case "auto" if self.encrypted:
-                profile = ClientProfile(transport_policy=TransportPolicy.PREFER_QUIC)
-                return dial_client(
-                    self.address, config=self.quic(), tcp_config=self.tcp(), profile=profile, **settings
-                )
-            case _:
-                return dial_client(self.address, config=self.tcp(), **settings)
+        prefers = self.encrypted and self.transport == "auto"
+        policy = TransportPolicy.PREFER_QUIC if prefers else TransportPolicy.AUTO
+        return await dial_client(
+            self.address,
+            config=self.quic() if transport == "quic" else self.tcp(),
+            profile=ClientProfile(transport_policy=policy),
+            auth_block=self.token,
+            timeout=self.timeout,
+            requested_session_id=0,
+        )
+
+
+async def quic_else_tcp(open_: Callable[[str], Awaitable[_T]]) -> _T:
+    """Open over QUIC, and over TCP if that fails, saying so: somebody has perhaps waited for long.
+
+    A refusal is not tried again, and neither is somebody who showed a wrong certificate.
+    """
+    from nnrp.errors import NnrpTransportError  # noqa: PLC0415  # `--help` does without
+
+    try:
+        return await open_("quic")
+    except (OSError, NnrpTransportError) as error:
+        if getattr(error, "tls_fault", None) is not None:
+            raise
+        sys.stderr.write(f"QUIC failed: {explain(error)[0]}\n")
+        sys.stderr.write("going on over TCP; --transport tcp does not wait for QUIC\n")
+    return await open_("tcp")
 
 
 def trust_of(arguments: argparse.Namespace) -> dict[str, Any]:

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import logging
 from dataclasses import replace
 
 from nnrp._checks import check_kind, check_timeout
+from nnrp._logging import about
 from nnrp._opening import Opening
 from nnrp.adapters._resolve import check_port
 from nnrp.adapters._tls import parse_address
@@ -25,6 +27,8 @@ from nnrp.core import (
 from nnrp.errors import NnrpTransportError
 
 __all__ = ["dial_client"]
+
+_log = logging.getLogger("nnrp.client")
 
 _TIMEOUT = 10.0
 
@@ -55,7 +59,8 @@ def dial_client(
     The transport is the one that ``dial_policy`` forces, else the one that the profile's ``FORCE_*`` names,
     else the one that ``config`` is for, else the selected or preferred one, else QUIC. A preference falls
     back to the other transport only if that one's configuration was given: going from QUIC to plain TCP
-    unasked would send the auth block in clear. Neither is tried after a certificate was refused.
+    unasked would send the auth block in clear. The log has a warning then, as the first transport may have
+    taken all of ``timeout``. Neither is tried after a certificate was refused.
 
     An address decides whether the connection is encrypted, and not which transport it takes: ``nnrps://``
     is QUIC or TCP with TLS, ``nnrp://`` is plain TCP.
@@ -134,6 +139,8 @@ def dial_client(
                 # who showed a wrong certificate, to whom plain TCP might hand the auth block.
                 if getattr(error, "tls_fault", None) is not None:
                     raise
+                names = transport_id.name, last.name
+                _log.warning("%s failed, going on over %s: %s", *names, error, extra=about(peer=(host, port)))
         return await open_over(last)
 
     return opening_session("dial_client", open_)

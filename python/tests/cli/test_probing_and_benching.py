@@ -63,6 +63,15 @@ async def test_bench_prints_percentiles_and_draws(commands, transport):
         assert min(picture.size) > 500
 
 
+async def test_bench_waits_for_quic_once(commands):
+    async with commands.serve("app:back", "--dev-cert", "--quic-port", "off") as served:
+        load = ("--sessions", "3", "--duration", "0.2", "--warm-up", "0", "--timeout", "2")
+        code, out, err = await commands.in_thread("bench", served.url, "--dev-cert", *load)
+    assert code == 0, err
+    assert "over TCP: 3 sessions" in out
+    assert err.count("QUIC failed: ") == err.count("going on over TCP") == 1
+
+
 async def test_bench_in_json(commands):
     async with commands.serve("app:back", "--plain") as served:
         code, out, _ = await commands.in_thread(

@@ -20,6 +20,17 @@ async def test_an_array_goes_out_and_a_result_comes_back(commands, transport):
     assert "out.npy: 30 x 50 x 3 uint8" in err
 
 
+async def test_a_server_without_quic_is_asked_over_tcp_and_the_wait_is_explained(commands):
+    async with commands.serve("app:shout", "--dev-cert", "--quic-port", "off") as served:
+        options = ("--dev-cert", "--timeout", "2")
+        code, out, err = await commands.submit(served.url, "-", *options, stdin=b"x")
+    assert (code, out) == (0, "X\n"), err
+    failed, hint, reached, _ = err.splitlines()
+    assert failed.startswith(f"QUIC failed: no answer from {served.url[8:]} over QUIC within 2 s"), failed
+    assert hint == "going on over TCP; --transport tcp does not wait for QUIC"
+    assert "over TCP, session " in reached
+
+
 async def test_a_picture_in_tiles_is_put_together_again(commands):
     np.save(commands.folder / "in.npy", PICTURE)
     async with commands.serve("app:together_again", "--plain") as served:
