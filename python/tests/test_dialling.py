@@ -3,6 +3,7 @@
 import asyncio
 import inspect
 import logging
+import socket
 
 import pytest
 from frames import STEP, frame
@@ -57,6 +58,14 @@ async def test_a_preference_falls_back_to_what_was_configured(tcp, quic, caplog)
         [record] = [record for record in caplog.records if record.name == "nnrp.client"]
         assert record.getMessage().startswith("QUIC failed, going on over TCP: no answer from ")
         assert record.peer == f"{HOST}:{listener.port}"
+
+
+async def test_a_name_without_an_address_is_not_tried_again(tcp, quic, caplog):
+    profile = ClientProfile(transport_policy=TransportPolicy.PREFER_QUIC)
+    configurations = {"config": quic.client_configuration(), "tcp_config": tcp.client_configuration()}
+    with pytest.raises(socket.gaierror):
+        await dial_client("nowhere.invalid", 1, profile=profile, **configurations)
+    assert [record for record in caplog.records if record.name == "nnrp.client"] == []
 
 
 async def test_nothing_falls_back_to_plain_tcp_unasked(tcp, quic):

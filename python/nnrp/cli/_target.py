@@ -166,16 +166,14 @@ class Target:
 
 
 async def quic_else_tcp(open_: Callable[[str], Awaitable[_T]]) -> _T:
-    """Open over QUIC, and over TCP if that fails, saying so: somebody has perhaps waited for long.
-
-    A refusal is not tried again, and neither is somebody who showed a wrong certificate.
-    """
-    from nnrp.errors import NnrpTransportError  # noqa: PLC0415  # `--help` does without
+    """Open over QUIC, and over TCP if the server cannot be reached so, and say it: the wait may have been long."""
+    from nnrp.client.dial import may_fall_back  # noqa: PLC0415  # `--help` does without
+    from nnrp.errors import NnrpTransportError  # noqa: PLC0415  # likewise
 
     try:
         return await open_("quic")
     except (OSError, NnrpTransportError) as error:
-        if getattr(error, "tls_fault", None) is not None:
+        if not may_fall_back(error):
             raise
         sys.stderr.write(f"QUIC failed: {explain(error)[0]}\n")
         sys.stderr.write("going on over TCP; --transport tcp does not wait for QUIC\n")

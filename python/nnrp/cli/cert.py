@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from nnrp.cli._common import EXIT_CODES, FAILED, OK, USAGE, Failure, seconds
+from nnrp.cli._target import TRANSPORTS, quic_else_tcp
 
 if TYPE_CHECKING:
     import argparse
@@ -41,7 +42,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     show = actions.add_parser("show", help="show a PEM or DER file, or what a server presents")
     show.add_argument("what", metavar="FILE|URL", help="a file, or nnrps://host:port")
     show.add_argument(
-        "--transport", choices=("quic", "tcp"), default="quic", help="to ask a server over (default: quic)"
+        "--transport",
+        choices=TRANSPORTS,
+        default="auto",
+        help="to ask a server over; auto: QUIC, and TCP if that fails (default)",
     )
     show.add_argument(
         "--timeout", type=seconds, default=5.0, metavar="S", help="for a server (default: %(default)s)"
@@ -99,9 +103,9 @@ def _presented(arguments: argparse.Namespace) -> tuple[bytes, ...]:
     if not encrypted:
         raise Failure(f"{arguments.what} is plain TCP, where nobody shows a certificate", USAGE)
 
-    async def connect() -> tuple[bytes, ...]:
+    async def over(transport: str) -> tuple[bytes, ...]:
         # Looking at a certificate is not trusting it.
-        if arguments.transport == "quic":
+        if transport == "quic":
             quic = create_quic_client_configuration(insecure_skip_verify=True)
             async with connect_quic(host, port, quic, timeout=arguments.timeout) as connection:
                 return connection.peer_certificates
@@ -109,7 +113,11 @@ def _presented(arguments: argparse.Namespace) -> tuple[bytes, ...]:
         async with connect_tcp(host, port, tcp, timeout=arguments.timeout) as connection:
             return connection.peer_certificates
 
-    return asyncio.run(connect())
+    async def ask() -> tuple[bytes, ...]:
+        asked = arguments.transport
+        return await (quic_else_tcp(over) if asked == "auto" else over(asked))
+
+    return asyncio.run(ask())
 
 
 def described(certificates: Sequence[bytes]) -> list[str]:

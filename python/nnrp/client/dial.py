@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import socket
 from dataclasses import replace
 
 from nnrp._checks import check_kind, check_timeout
@@ -135,15 +136,24 @@ def dial_client(
             try:
                 return await open_over(transport_id)
             except (OSError, NnrpTransportError) as error:
-                # The server cannot be reached this way. A refusal is not tried again, and neither is somebody
-                # who showed a wrong certificate, to whom plain TCP might hand the auth block.
-                if getattr(error, "tls_fault", None) is not None:
+                if not may_fall_back(error):
                     raise
                 names = transport_id.name, last.name
                 _log.warning("%s failed, going on over %s: %s", *names, error, extra=about(peer=(host, port)))
         return await open_over(last)
 
     return opening_session("dial_client", open_)
+
+
+def may_fall_back(error: OSError | NnrpTransportError) -> bool:
+    """Whether the other transport may do better: the server cannot be reached over this one.
+
+    A name without an address and a file that cannot be read would fail again. Somebody who showed a wrong
+    certificate is not tried again, because plain TCP might hand them the auth block.
+    """
+    if isinstance(error, socket.gaierror) or getattr(error, "filename", None) is not None:
+        return False
+    return getattr(error, "tls_fault", None) is None
 
 
 def _place(host: str, port: int | None) -> tuple[bool | None, str, int]:

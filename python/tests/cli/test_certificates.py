@@ -43,6 +43,19 @@ async def test_what_was_made_serves_and_is_trusted(commands):
     assert "ECDSA P-256" in shown[0][1]
 
 
+async def test_a_server_without_quic_is_asked_over_tcp(commands):
+    async with commands.serve("app:shout", "--dev-cert", "--quic-port", "off") as served:
+        code, out, err = await commands.in_thread("cert", "show", served.url, "--timeout", "2")
+        at_once = await commands.in_thread("cert", "show", served.url, "--transport", "tcp")
+    assert code == 0, err
+    assert at_once == (0, out, "")
+    assert "localhost, 127.0.0.1, ::1" in out
+    assert err.startswith("QUIC failed: no answer from ")
+    assert err.endswith("\ngoing on over TCP; --transport tcp does not wait for QUIC\n")
+    code, _, err = await commands.in_thread("cert", "show", served.url, "--timeout", "0.5")
+    assert (code, "Connection refused" in err) == (3, True), err
+
+
 def test_an_expired_certificate_is_shown_and_ends_with_1(commands):
     commands.write("old.pem", (HERE.parent / "expired.pem").read_bytes())
     code, out, err = commands.run("cert", "show", "old.pem")

@@ -139,6 +139,8 @@ async def test_a_server_with_tls_is_verified(commands):
         (["nnrps://127.0.0.1:1", "a.txt", "--dev-cert"], 1, "there is no "),
         (["nnrps://127.0.0.1:1", "a.txt", "--dev-cert", "--insecure"], 2, "--cafile, --dev-cert and "),
         (["nnrps://127.0.0.1:1", "a.txt", "--key", "k"], 2, "--key needs --cert"),
+        (["nnrps://nowhere.invalid:1", "a.txt"], 3, "no address for host 'nowhere.invalid': "),
+        (["nnrps://127.0.0.1:1", "a.txt", "--cafile", "absent"], 1, "absent: No such file or directory"),
     ],
 )
 def test_errors_are_sentences(commands, arguments, code, sentence):
