@@ -166,7 +166,7 @@ class Target:
 
 
 async def quic_else_tcp(open_: Callable[[str], Awaitable[_T]]) -> _T:
-    """Open over QUIC, or over TCP if that does not reach the server, and say so: the wait may have been long."""
+    """Open over QUIC, or over TCP if QUIC does not reach the server, and say so: it may have taken long."""
     from nnrp.client.dial import may_fall_back  # noqa: PLC0415  # `--help` does without
     from nnrp.errors import NnrpTransportError  # noqa: PLC0415  # likewise
 
