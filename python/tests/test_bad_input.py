@@ -31,6 +31,7 @@ def patched(raw, offset, value):
 
 
 BAD_FIRST_PACKETS = {
+    "fewer bytes than a header": (b"GET / HTTP/1.1\r\n\r\n", ErrorCode.MALFORMED_HEADER),
     "wrong magic": (b"HTTP" + header()[4:], ErrorCode.MALFORMED_HEADER),
     "wrong version": (patched(header(), 4, 9), ErrorCode.UNSUPPORTED_VERSION),
     "wrong wire format": (patched(header(), 5, 7), ErrorCode.UNSUPPORTED_VERSION),

@@ -339,6 +339,8 @@ mod tls_streams {
     on_one_transport! {
         other_peers::a_plain_client_is_told_to_use_tls,
         other_peers::a_tls_client_of_a_plain_listener_is_told,
+        other_peers::a_few_bytes_that_are_no_packet_are_refused_before_there_is_a_header,
+        other_peers::a_server_that_answers_in_few_other_bytes_is_no_server,
         other_peers::a_client_without_alpn_fails_in_its_handshake,
         other_peers::an_alert_is_not_destroyed_by_a_reset,
         other_peers::a_server_without_alpn_is_not_believed,

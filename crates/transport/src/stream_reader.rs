@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use bytes::{Buf, BufMut, Bytes, BytesMut};
 use nnrp_session::{Arrival, DRAIN_TIME, HeaderVerdict, Lane, TransportEnd};
-use nnrp_wire::{Header, Packet};
+use nnrp_wire::{Header, MAGIC, Packet};
 use tokio::io::{AsyncRead, AsyncReadExt, Interest, ReadHalf};
 
 use crate::buffer::BodyBuffer;
@@ -302,10 +302,25 @@ impl<R: Source> Reader<R> {
             Some((head, body)) => match self.read_ahead(head, body).await? {
                 Some(more) => Ok(more),
                 // It is quiet: nothing waits in memory for what may not come.
-                None => self.fill(Header::LEN).await,
+                None => self.fill_header().await,
             },
-            None => self.fill(Header::LEN).await,
+            None => self.fill_header().await,
         }
+    }
+
+    /// Waits until the buffer holds a header. What is none by its first bytes is handled as if the rest had come, which changes
+    /// nothing: others wait for an answer to what is shorter than a header. False at the end of the stream.
+    async fn fill_header(&mut self) -> io::Result<bool> {
+        while self.buffer.len() < Header::LEN {
+            if is_foreign(&self.buffer) {
+                self.buffer.resize(Header::LEN, 0);
+                break;
+            }
+            if !self.read_some(Header::LEN).await? {
+                return Ok(false);
+            }
+        }
+        Ok(true)
     }
 
     /// Reads a packet with so many bytes of head and body to where its body stays, if it is what comes next. False at the
@@ -434,6 +449,16 @@ async fn gone<R: Source>(read: &mut R, idle_timeout: Option<Duration>) -> io::Er
     }
 }
 
+/// Whether no header begins with these bytes (R-HDR-1). Of TLS the rest is waited for: it says which advice the peer needs.
+fn is_foreign(start: &[u8]) -> bool {
+    !start.is_empty() && !begins(&MAGIC, start) && !tls::may_be_record(start)
+}
+
+/// Whether one of the two begins with the other.
+fn begins(one: &[u8], other: &[u8]) -> bool {
+    one.iter().zip(other).all(|(one, other)| one == other)
+}
+
 enum Stopped {
     EndOfStream,
     Refused,
@@ -442,4 +467,27 @@ enum Stopped {
 /// R-TCP-3.
 fn silent() -> io::Error {
     io::Error::new(io::ErrorKind::TimedOut, "idle timeout expired")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_cannot_become_a_header_is_foreign_from_its_first_wrong_byte() {
+        for start in ["G", "n", "NNRp", "NO", "-ERR"] {
+            assert!(is_foreign(start.as_bytes()), "{start}");
+        }
+        for start in ["", "N", "NN", "NNR", "NNRP", "NNRP and more"] {
+            assert!(!is_foreign(start.as_bytes()), "{start}");
+        }
+    }
+
+    #[test]
+    fn the_rest_of_a_tls_record_is_waited_for() {
+        for start in [&[21][..], &[22], &[21, 3], &[22, 3, 1], &[21, 3, 3, 0, 2, 2]] {
+            assert!(!is_foreign(start), "{start:?}");
+        }
+        assert!(is_foreign(&[22, 4]));
+    }
 }

@@ -4,7 +4,7 @@ use std::net::{Ipv4Addr, SocketAddr};
 use std::sync::Arc;
 use std::time::Duration;
 
-use nnrp::wire::ErrorCode;
+use nnrp::wire::{ErrorCode, Header, MessageType};
 use nnrp::{
     ClientConfig, DialError, EndedBy, HandshakeError, Listener, ServerConfig, SessionError, TcpOptions,
     TlsFault,
@@ -80,6 +80,37 @@ pub(crate) async fn a_tls_client_of_a_plain_listener_is_told() {
     let Some(Err(failed)) = refusal else { panic!("{refusal:?}") };
     let HandshakeError::Refused(failure) = failed.error else { panic!("{failed}") };
     assert_eq!(failure.fault.code, ErrorCode::MalformedHeader);
+}
+
+// Rules R-HDR-1
+pub(crate) async fn a_few_bytes_that_are_no_packet_are_refused_before_there_is_a_header() {
+    let config = ServerConfig::new().handshake_timeout(Duration::from_secs(60));
+    let listener = listen(Kind::Tcp, Authority::new().server(), config).await;
+    for sent in ["GET / HTTP/1.1\r\n\r\n", "NNTP", "\0"] {
+        let mut peer = TcpStream::connect(listener.local_addr()).await.unwrap();
+        peer.write_all(sent.as_bytes()).await.unwrap();
+        let refusal = soon("a refusal", listener.accept_hello(&nnrp::HandshakeOptions::default())).await;
+        let Some(Err(failed)) = refusal else { panic!("{refusal:?}") };
+        let HandshakeError::Refused(failure) = failed.error else { panic!("{failed}") };
+        assert_eq!((failure.fault.code, failure.fault.fatal), (ErrorCode::MalformedHeader, true), "{sent:?}");
+        let mut header = [0; Header::LEN];
+        soon("an ERROR", peer.read_exact(&mut header)).await.unwrap();
+        assert_eq!(Header::decode(&header).unwrap().msg_type, MessageType::Error);
+    }
+}
+
+pub(crate) async fn a_server_that_answers_in_few_other_bytes_is_no_server() {
+    let other = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.unwrap();
+    let config = ClientConfig::new().handshake_timeout(Duration::from_secs(60));
+    let dialling = dial(Kind::Tcp, other.local_addr().unwrap(), nnrp::Trust::Platform, config);
+    let answering = async {
+        let (mut stream, _) = other.accept().await.unwrap();
+        stream.write_all(b"-ERR unknown command\r\n").await.unwrap();
+        stream
+    };
+    let (dialled, _open) = soon("an error", async { tokio::join!(dialling, answering) }).await;
+    let error = dialled.expect_err("a session").to_string();
+    assert!(error.contains("not an NNRP packet"), "{error}");
 }
 
 pub(crate) async fn a_client_without_alpn_fails_in_its_handshake() {

@@ -206,6 +206,12 @@ pub(crate) fn is_alert(bytes: &[u8]) -> bool {
     bytes.len() == ALERT_BYTES && bytes.starts_with(&ALERT_RECORD)
 }
 
+/// Whether bytes that should be a packet are the beginning of a TLS record, as far as they go.
+pub(crate) fn may_be_record(bytes: &[u8]) -> bool {
+    let begin = |record: [u8; 2]| bytes.iter().zip(record).all(|(byte, expected)| *byte == expected);
+    begin(ALERT_RECORD) || begin(HANDSHAKE_RECORD)
+}
+
 /// Whether bytes that should be a packet begin a TLS handshake.
 pub(crate) fn is_handshake(bytes: &[u8]) -> bool {
     bytes.starts_with(&HANDSHAKE_RECORD)

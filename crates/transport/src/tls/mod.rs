@@ -17,7 +17,7 @@ use rustls::{ClientConfig, ServerConfig};
 
 use crate::clock;
 pub use fault::TlsFault;
-pub(crate) use fault::{Failure, is_handshake};
+pub(crate) use fault::{Failure, is_handshake, may_be_record};
 pub use key_log::KeyLog;
 pub(crate) use reload::Current;
 pub use reload::Reload;
