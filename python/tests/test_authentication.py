@@ -72,6 +72,24 @@ async def test_a_refused_client_does_not_end_the_accept_loop(network, validator)
             await client.receive_result(STEP)
 
 
+async def test_a_client_without_a_token_is_told_that_it_sent_none(network, caplog):
+    async with network.serve() as listener:
+        accepting = asyncio.create_task(accept_server_session(listener, auth_validator=raising))
+        with pytest.raises(NnrpAuthenticationError, match="authentication failed; no auth block was sent"):
+            await network.dial(listener.port)
+        accepting.cancel()
+        accepting = asyncio.create_task(accept_server_session(listener, auth_validator=plain))
+        caplog.clear()
+        with pytest.raises(NnrpAuthenticationError, match="authentication failed; no auth block was sent"):
+            await network.dial(listener.port)
+        with pytest.raises(NnrpAuthenticationError, match=r"authentication failed$"):
+            await network.dial(listener.port, b"wrong")
+        accepting.cancel()
+    none, wrong = [record.getMessage() for record in caplog.records if record.name == "nnrp.server"]
+    assert none.endswith(": no auth block was sent")
+    assert wrong.endswith(": the auth block was not accepted")
+
+
 async def test_the_refused_connection_is_closed(network):
     async with network.serve() as listener:
         accepting = asyncio.create_task(accept_server_session(listener, auth_validator=plain))

@@ -281,8 +281,14 @@ pub(crate) async fn decide(inner: Arc<Inner>, pending: PendingSession) {
         Verdict::Admit => None,
         Verdict::AdmitFor(ttl) => Some(ttl),
         Verdict::Refuse => {
-            tracing::warn!(%peer, "authentication refused");
-            return pending.refuse(ErrorCode::AuthFailed, "authentication refused");
+            // Who sent none is told, as it may not know that one is wanted.
+            let text = if pending.hello().hello.auth_block.is_empty() {
+                "authentication refused; no auth block was sent"
+            } else {
+                "authentication refused"
+            };
+            tracing::warn!(%peer, "{text}");
+            return pending.refuse(ErrorCode::AuthFailed, text);
         }
         Verdict::Busy { retry_after } => {
             tracing::info!(%peer, "a client is sent away for now");

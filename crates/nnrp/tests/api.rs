@@ -269,6 +269,7 @@ over_networks! {
     authentication::beyond_the_limit_clients_are_told_to_come_back,
     authentication::a_session_lasts_as_long_as_its_authentication,
     authentication::functions_that_block_delay_nobody,
+    authentication::who_sent_no_auth_block_is_told_so,
     authentication::a_decision_that_panics_refuses,
     authentication::the_decision_takes_of_the_clients_time,
     authentication::a_session_decided_about_is_not_lost_with_its_accept,

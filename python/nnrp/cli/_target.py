@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, TypeVar
 
-from nnrp.cli._common import USAGE, Failure, add_wire_logs, explain, keylog_of, seconds
+from nnrp.cli._common import REFUSED, USAGE, Failure, add_wire_logs, explain, keylog_of, seconds
 from nnrp.cli._development import DevelopmentFiles
 
 if TYPE_CHECKING:
@@ -136,13 +136,21 @@ class Target:
     def dial(self, transport: str | None = None) -> Opening[ClientSession]:
         """Open a session, over the transport of the command line if none is named."""
         from nnrp._opening import Opening  # noqa: PLC0415  # as above
+        from nnrp.errors import NnrpAuthenticationError  # noqa: PLC0415  # as above
 
         wanted = transport or self.transport
 
         async def open_() -> ClientSession:
-            if wanted == "auto" and self.encrypted:
-                return await quic_else_tcp(self._open)
-            return await self._open("quic" if wanted == "quic" else "tcp")
+            try:
+                if wanted == "auto" and self.encrypted:
+                    return await quic_else_tcp(self._open)
+                return await self._open("quic" if wanted == "quic" else "tcp")
+            except NnrpAuthenticationError as error:
+                if self.token:
+                    raise
+                advice = f"--token-file names a file with one, {_TOKEN_VARIABLE} is one"
+                sentence = f"the server did not let us in, and was given no token: {advice} ({error})"
+                raise Failure(sentence, REFUSED) from error
 
         async def leave(session: ClientSession) -> None:
             await session.close()

@@ -172,7 +172,8 @@ async def decide(pending: _native.PendingSession, terms: Terms) -> Decided:
     if isinstance(resolution, Busy):
         raise _turned_away(pending, resolution, "the session_resolver is busy")
     if not verdict:
-        raise _refusal(pending, "the auth block was not accepted", None)
+        said = "the auth block was not accepted" if hello.auth_block else "no auth block was sent"
+        raise _refusal(pending, said, None)
     token_ttl = verdict.token_ttl if isinstance(verdict, Admit) else None
     return Decided(pending, hello, terms, token_ttl, resolution)
 
@@ -197,7 +198,9 @@ def _refusal(
 ) -> Refused:
     """Tell a client that it is not let in, and say so to the caller."""
     host, port = pending.peer_address
-    pending.refuse(ErrorCode.AUTH_FAILED, "authentication failed")
+    # Who sent none is told, as it may not know that one is wanted.
+    told = "" if pending.auth_block else "; no auth block was sent"
+    pending.refuse(ErrorCode.AUTH_FAILED, f"authentication failed{told}")
     error = NnrpAuthenticationError(f"authentication failed for {host}:{port}: {why}", diagnostic=why)
     error.__cause__ = cause
     error._peer = (host, port)  # type: ignore[attr-defined]  # for the log

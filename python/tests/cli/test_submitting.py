@@ -105,6 +105,10 @@ async def test_a_token_comes_from_a_file_or_the_environment(commands):
     async with commands.serve("app:shout", "--plain", "--auth-token-file", tokens) as served:
         code, _, err = await commands.submit(served.url, "-", stdin=b"x")
         assert code == 4
+        assert err.startswith("nnrp submit: the server did not let us in, and was given no token: --")
+        wrong = commands.write("wrong", "guessed\n")
+        code, _, err = await commands.submit(served.url, "-", "--token-file", wrong, stdin=b"x")
+        assert code == 4
         assert err.startswith("nnrp submit: the server did not accept the token: ")
         assert (await commands.submit(served.url, "-", "--token-file", tokens, stdin=b"x"))[0] == 0
         commands.variables["NNRP_TOKEN"] = "secret"  # noqa: S105

@@ -91,6 +91,15 @@ pub(crate) async fn functions_that_block_delay_nobody(kind: Kind) {
     assert_eq!(error.code(), Some(ErrorCode::AuthFailed));
 }
 
+pub(crate) async fn who_sent_no_auth_block_is_told_so(kind: Kind) {
+    let config = ServerConfig::new().authenticate(|_| async { false });
+    let server = Server::start(kind, config).await;
+    let none = refused(&server, kind, ClientConfig::new()).await.to_string();
+    assert!(none.ends_with("authentication refused; no auth block was sent"), "{none}");
+    let wrong = refused(&server, kind, ClientConfig::new().auth_block("wrong")).await.to_string();
+    assert!(wrong.ends_with("authentication refused"), "{wrong}");
+}
+
 pub(crate) async fn a_decision_that_panics_refuses(kind: Kind) {
     let config = ServerConfig::new().authenticate_blocking(|hello| {
         assert!(hello.hello.auth_block.is_empty(), "a bug of the application");
