@@ -1,4 +1,4 @@
-//! Real sessions over networks that misbehave, and with servers that are killed.
+//! Real sessions over networks that misbehave, and with servers that are killed, or stand still.
 //!
 //! The network is a relay in user space ([`nnrp_testkit::relay`]), so these tests run everywhere.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "tests fail by panicking")]
@@ -7,7 +7,8 @@
 mod faults {
     pub(crate) mod bad_network;
     pub(crate) mod cut;
-    pub(crate) mod killed;
+    pub(crate) mod gone;
+    pub(crate) mod process;
     pub(crate) mod rebinding;
     pub(crate) mod relayed;
     pub(crate) mod slow;
