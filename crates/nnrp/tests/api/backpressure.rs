@@ -63,15 +63,15 @@ pub(crate) async fn a_server_that_does_not_read_results_is_not_stuck(kind: Kind)
 pub(crate) async fn a_server_that_takes_nothing_does_not_cost_the_connection(kind: Kind) {
     // Eight bodies may wait; of these frames no more than the server's system takes, so that nothing of them is on its way.
     const FRAMES: u32 = 12;
-    const BODY: usize = 64 * 1024;
+    const BODY: u32 = 64 * 1024;
     const PATIENCE: Duration = Duration::from_secs(3);
     let mut settings = ServerSettings::default();
-    settings.max_body_bytes = BODY as u32 + 1024;
+    settings.max_body_bytes = BODY + 1024;
     let config = ClientConfig::new().keepalive(Some(PATIENCE / 4), Some(PATIENCE));
     let Ends { client, server, .. } = session_of(kind, settings, config).await;
     client.ping(Duration::from_secs(5)).await.unwrap();
     for frame_id in 1..=FRAMES {
-        let frame = nnrp::wire::SubmitFrame { frame_id, ..bulky(1, BODY) };
+        let frame = nnrp::wire::SubmitFrame { frame_id, ..bulky(1, BODY as usize) };
         client.send(&frame).await.unwrap();
     }
     let ended = tokio::time::timeout(PATIENCE * 2, client.closed()).await;
