@@ -98,7 +98,7 @@ def _hint(fault: str) -> str:
 
 
 def optional(module: str, purpose: str) -> Any:
-    """Return a module that comes with `nnrp[cli]`.
+    """Return a module of another package; the extra `nnrp[cli]` has all of them.
 
     Raises:
         Failure: it is missing.
@@ -107,8 +107,9 @@ def optional(module: str, purpose: str) -> Any:
     try:
         return import_module(module)
     except ImportError:
-        name = {"PIL": "Pillow", "numpy": "NumPy"}.get(module.partition(".")[0], module.partition(".")[0])
-        raise Failure(f"{purpose} needs {name}: pip install 'nnrp[cli]'") from None
+        package = module.partition(".")[0]
+        name = {"PIL": "Pillow", "numpy": "NumPy"}.get(package, package)
+        raise Failure(f"{purpose} needs {name}: pip install {name.lower()}") from None
 
 
 def add_wire_logs(parser: argparse._ActionsContainer) -> None:

@@ -37,7 +37,7 @@ class Traces:
 
             from nnrp.observe.opentelemetry import frame_span  # noqa: PLC0415  # needs it
         except ImportError:
-            raise Failure("--otel needs opentelemetry-sdk: pip install 'nnrp[opentelemetry]'") from None
+            raise Failure("--otel needs opentelemetry-sdk: pip install opentelemetry-sdk") from None
         named = "OTEL_SERVICE_NAME" in os.environ
         self._provider = TracerProvider(resource=Resource.create({} if named else {"service.name": "nnrp"}))
         self._provider.add_span_processor(BatchSpanProcessor(_exporter(exporter)))

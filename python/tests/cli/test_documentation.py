@@ -3,6 +3,7 @@
 import json
 import re
 import shlex
+import tomllib
 from itertools import pairwise
 from pathlib import Path
 
@@ -67,6 +68,25 @@ async def test_a_line_of_the_documentation_runs(workplace, line):
                 await workplace.in_thread("cert", "make", "certificates/")
             code, _, err = await workplace.in_thread(command, *here)
         assert code == 0, err
+
+
+def test_pages_name_all_packages_that_the_command_can_use():
+    settings = tomllib.loads((ROOT / "python/pyproject.toml").read_text(encoding="utf-8"))
+    extra = {re.match(r"[\w-]+", one)[0] for one in settings["project"]["optional-dependencies"]["cli"]}
+    for page in ("README.md", "docs/command.md"):
+        shown = re.findall(r"pip install ([\w \n-]*)`", (ROOT / page).read_text(encoding="utf-8"))
+        assert extra in [set(names.split()) for names in shown], page
+
+
+def test_nothing_is_said_to_be_published_that_is_not():
+    """Until the first release `pip install nnrp` finds nothing, or something of somebody else's."""
+    assert "There is no release on PyPI yet" in (ROOT / "README.md").read_text(encoding="utf-8")
+    places = [ROOT / "README.md", *ROOT.glob("docs/**/*.md"), *ROOT.glob("examples/**/*.md")]
+    places += ROOT.glob("python/nnrp/**/*.py")
+    for place in places:
+        if place.name != "releasing.md":
+            found = re.search(r"pip install [^\n`]*(?<![/\w])nnrp\b(?!-)", place.read_text(encoding="utf-8"))
+            assert found is None, f"{place}: {found}"
 
 
 def test_help_has_examples_for_each_command(commands):
