@@ -2,7 +2,9 @@
 
 import asyncio
 import importlib.util
+import os
 import re
+import signal
 from pathlib import Path
 
 import numpy as np
@@ -78,4 +80,21 @@ async def test_every_frame_gets_an_answer(recipe):
             np.testing.assert_allclose(one, other, rtol=1e-5)
         assert any(outputs is not None for outputs in first)
         server.terminate()
+        assert await asyncio.wait_for(server.wait(), PATIENCE) == 0
+
+
+async def test_ctrl_c_costs_the_process_pool_no_frame():
+    """A terminal sends it to every process of the program, here in the middle of their work."""
+    tiles = tuple(range(4096))  # some milliseconds of work
+    section = tensor_section(np.ones((len(tiles), 64), np.float32), role_id=1)
+    requests = [
+        SubmitRequest(frame_id=number, tile_ids=tiles, sections=(section,)) for number in range(1, 13)
+    ]
+    async with running("recipes.process_pool", "0") as server:
+        port = int(re.search(r"\d+", await line(server)).group())
+        async with dial_client("127.0.0.1", port, config=create_tcp_client_configuration()) as session:
+            results = [asyncio.create_task(session.submit(one, timeout=PATIENCE)) for one in requests]
+            await asyncio.wait(results, return_when=asyncio.FIRST_COMPLETED)
+            os.killpg(server.pid, signal.SIGINT)
+            assert not any(result.is_drop for result in await asyncio.gather(*results))
         assert await asyncio.wait_for(server.wait(), PATIENCE) == 0
