@@ -53,7 +53,7 @@ async fn narrow_relay(client: TcpStream, server: TcpStream, fast: usize) {
     while let Ok(read @ 1..) = said.read(&mut buffer).await {
         passed += read;
         if passed > fast {
-            tokio::time::sleep(Duration::from_secs_f64(read as f64 / RATE as f64)).await;
+            clock::sleep_until(Some(clock::now() + Duration::from_secs_f64(read as f64 / RATE as f64))).await;
         }
         if server.write_all(buffer.get(..read).unwrap()).await.is_err() {
             return;
