@@ -23,7 +23,8 @@ fn picture() -> Vec<u8> {
 #[tokio::main]
 async fn main() -> Result<(), Box<dyn std::error::Error>> {
     let address = std::env::args().nth(1).unwrap_or("127.0.0.1:4433".into());
-    let client = ClientSession::connect_tcp(address.parse()?, ClientConfig::new()).await?;
+    let address = address.parse().map_err(|_| format!("{address} is no address such as 127.0.0.1:4433"))?;
+    let client = ClientSession::connect_tcp(address, ClientConfig::new()).await?;
     let section = Section::new(1, TensorDType::Uint8).tiles([picture()]);
     let mut frame = SubmitFrame::new(1).tiles([0]).section(section);
     (frame.src_width, frame.src_height) = (WIDTH.into(), HEIGHT.into());

@@ -27,8 +27,9 @@ async fn serve(session: ServerSession) {
 #[tokio::main]
 async fn main() -> Result<(), Box<dyn std::error::Error>> {
     let address = std::env::args().nth(1).unwrap_or("127.0.0.1:4433".into());
+    let address = address.parse().map_err(|_| format!("{address} is no address such as 127.0.0.1:4433"))?;
     let config = ServerConfig::new().max_concurrent_frames(4);
-    let listener = Listener::bind_tcp(address.parse()?, config).await?;
+    let listener = Listener::bind_tcp(address, config).await?;
     println!("listening on {}", listener.local_addr());
     while let Some(session) = listener.accept().await {
         tokio::spawn(serve(session));

@@ -76,6 +76,16 @@ fn the_programs_of_the_readme_run() {
 }
 
 #[test]
+fn an_address_that_is_none_is_named_beside_one() {
+    for program in ["server", "client", "tutorial_server", "tutorial_client"] {
+        let output = Command::new(example(program)).arg("localhost:4433").output().unwrap();
+        let said = String::from_utf8(output.stderr).unwrap();
+        assert!(!output.status.success());
+        assert_eq!(said, "Error: \"localhost:4433 is no address such as 127.0.0.1:4433\"\n", "{program}");
+    }
+}
+
+#[test]
 fn the_programs_of_the_tutorial_run() {
     let page = std::fs::read_to_string(root().join("docs/tutorial.md")).unwrap();
     let mask = printed("tutorial_server", "tutorial_client");

@@ -75,6 +75,42 @@ fn tensors_come_back_over_quic_tls_and_tcp() {
     }
 }
 
+#[test]
+fn arguments_that_are_missing_or_wrong_are_answered_with_the_right_ones() {
+    for (program, arguments, why, usage) in [
+        (env!("CARGO_BIN_EXE_echo_client"), &[][..], "an argument is missing", "nnrps://HOST:PORT quic|tcp"),
+        (
+            env!("CARGO_BIN_EXE_echo_client"),
+            &["localhost:4433", "quic"],
+            "it has no scheme",
+            "nnrps://HOST:PORT",
+        ),
+        (
+            env!("CARGO_BIN_EXE_echo_client"),
+            &["nnrps://h:1", "udp"],
+            "neither quic nor tcp",
+            "nnrps://HOST:PORT",
+        ),
+        (env!("CARGO_BIN_EXE_echo_server"), &[], "an argument is missing", "CERTIFICATE_OUT [FIRST_PORT]"),
+        (env!("CARGO_BIN_EXE_graceful_server"), &["http"], "\"http\": invalid digit", "[PORT]"),
+        (env!("CARGO_BIN_EXE_token_server"), &["70000"], "\"70000\": number too large", "[PORT]"),
+        (env!("CARGO_BIN_EXE_proxy"), &["1"], "an argument is missing", "UPSTREAM_PORT CERTIFICATE_OUT"),
+        (
+            env!("CARGO_BIN_EXE_super_resolution_client"),
+            &["localhost:1"],
+            "invalid socket address",
+            "SMALL.pgm",
+        ),
+    ] {
+        let output = Command::new(program).args(arguments).output().unwrap();
+        let said = String::from_utf8(output.stderr).unwrap();
+        let (first, second) = said.split_once("\nusage: ").unwrap_or_else(|| panic!("{program}: {said}"));
+        assert!(first.starts_with("Error: ") && first.contains(why), "{program}: {said}");
+        assert!(second.contains(usage), "{program}: {said}");
+        assert!(!output.status.success());
+    }
+}
+
 async fn dial(port: &str) -> ClientSession {
     let address: SocketAddr = format!("127.0.0.1:{port}").parse().unwrap();
     ClientSession::connect_tcp(address, ClientConfig::new()).await.unwrap()

@@ -11,18 +11,20 @@ use std::time::Duration;
 
 use nnrp::wire::{Section, SubmitFrame, TensorDType, TransportId};
 use nnrp::{Address, ClientConfig, ClientSession, Reply};
-use nnrp_examples::{Failure, fail, trust};
+use nnrp_examples::{Arguments, Failure, trust};
 
 #[tokio::main]
 async fn main() -> Result<(), Failure> {
-    let arguments: Vec<String> = std::env::args().skip(1).collect();
-    let [address, transport, rest @ ..] = arguments.as_slice() else {
-        return Err(fail("to which address, and over quic or tcp?"));
+    let mut arguments = Arguments::of("echo_client nnrps://HOST:PORT quic|tcp [CERTIFICATE]");
+    let address: Address = arguments.required()?;
+    let transport = match arguments.required::<String>()?.as_str() {
+        "tcp" => TransportId::Tcp,
+        "quic" => TransportId::Quic,
+        other => return Err(arguments.wrong(other, "neither quic nor tcp")),
     };
-    let address: Address = address.parse()?;
-    let transport = if transport == "tcp" { TransportId::Tcp } else { TransportId::Quic };
+    let trust = trust(arguments.optional()?.as_ref())?;
     let config = ClientConfig::new().auth_block("a token");
-    let client = ClientSession::connect(&address, transport, trust(rest.first())?, config).await?;
+    let client = ClientSession::connect(&address, transport, trust, config).await?;
 
     let section = Section::new(1, TensorDType::Uint8).tiles(["left", "right"]);
     let frame = SubmitFrame::new(1).tiles([3, 7]).section(section).budget(Duration::from_secs(5));

@@ -20,7 +20,7 @@ use nnrp::wire::{
     FlowUpdateMetadata, ResultHintCongestionState, ResultHintMetadata, ResultHintReason, Section,
 };
 use nnrp::{Listener, Outcome, ServerConfig, ServerSession, Submit};
-use nnrp_examples::{Failure, development_identity, fail};
+use nnrp_examples::{Arguments, Failure, development_identity};
 use tokio::sync::Semaphore;
 
 /// Frames that one session may have computed at once.
@@ -28,9 +28,9 @@ const AT_ONCE: u16 = 8;
 
 #[tokio::main]
 async fn main() -> Result<(), Failure> {
-    let mut arguments = std::env::args().skip(1);
-    let certificate = PathBuf::from(arguments.next().ok_or_else(|| fail("where to write the certificate?"))?);
-    let first: u16 = arguments.next().map_or(Ok(4433), |port| port.parse())?;
+    let mut arguments = Arguments::of("echo_server CERTIFICATE_OUT [FIRST_PORT]");
+    let certificate: PathBuf = arguments.required()?;
+    let first: u16 = arguments.optional()?.unwrap_or(4433);
     let at =
         |offset: u16| SocketAddr::from((Ipv4Addr::LOCALHOST, if first == 0 { 0 } else { first + offset }));
 

@@ -9,16 +9,16 @@ use std::net::{Ipv4Addr, SocketAddr};
 use std::time::Duration;
 
 use nnrp::{Listener, Outcome, ServerConfig, ServerSession};
-use nnrp_examples::{Failure, told_to_end};
+use nnrp_examples::{Arguments, Failure, told_to_end};
 
 /// How long frames that were taken may go on. Shorter than what a service manager grants before it kills: systemd waits 90 s.
 const PATIENCE: Duration = Duration::from_secs(30);
 
 #[tokio::main]
 async fn main() -> Result<(), Failure> {
-    let mut arguments = std::env::args().skip(1);
-    let port: u16 = arguments.next().map_or(Ok(4433), |port| port.parse())?;
-    let work = Duration::from_millis(arguments.next().map_or(Ok(200), |work| work.parse())?);
+    let mut arguments = Arguments::of("graceful_server [PORT] [MILLISECONDS_A_FRAME]");
+    let port: u16 = arguments.optional()?.unwrap_or(4433);
+    let work = Duration::from_millis(arguments.optional()?.unwrap_or(200));
     let address = SocketAddr::from((Ipv4Addr::LOCALHOST, port));
     let listener = Listener::bind_tcp(address, ServerConfig::new().max_concurrent_frames(64)).await?;
     println!("listening on port {}", listener.local_addr().port());

@@ -17,14 +17,14 @@ use nnrp::{
     Admission, ClientConfig, ClientSession, CreditPolicy, HandshakeOptions, Listener, PendingSession, Reply,
     ServerConfig, ServerSession, Submit,
 };
-use nnrp_examples::{Failure, development_identity, fail};
+use nnrp_examples::{Arguments, Failure, development_identity};
 
 #[tokio::main]
 async fn main() -> Result<(), Failure> {
-    let mut arguments = std::env::args().skip(1);
-    let upstream: u16 = arguments.next().ok_or_else(|| fail("to which port of this machine?"))?.parse()?;
-    let certificate = PathBuf::from(arguments.next().ok_or_else(|| fail("where to write the certificate?"))?);
-    let port: u16 = arguments.next().map_or(Ok(4433), |port| port.parse())?;
+    let mut arguments = Arguments::of("proxy UPSTREAM_PORT CERTIFICATE_OUT [PORT]");
+    let upstream: u16 = arguments.required()?;
+    let certificate: PathBuf = arguments.required()?;
+    let port: u16 = arguments.optional()?.unwrap_or(4433);
     let upstream = SocketAddr::from((Ipv4Addr::LOCALHOST, upstream));
     let identity = development_identity(&certificate)?;
     let address = SocketAddr::from((Ipv4Addr::LOCALHOST, port));

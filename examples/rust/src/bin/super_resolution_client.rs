@@ -18,7 +18,7 @@ use futures_util::StreamExt;
 use nnrp::wire::{InputProfile, Section, SubmitFrame, TensorDType};
 use nnrp::{ClientConfig, ClientSession, PushedResult, Reply};
 use nnrp_examples::picture::{self, Picture, SCALE};
-use nnrp_examples::{Failure, fail, trust};
+use nnrp_examples::{Arguments, Failure, fail, trust};
 
 /// Side of a tile, and the pixels around it that the model looks at.
 const TILE: u16 = 32;
@@ -33,15 +33,14 @@ const PATIENCE: Duration = Duration::from_secs(10);
 
 #[tokio::main]
 async fn main() -> Result<(), Failure> {
-    let arguments: Vec<String> = std::env::args().skip(1).collect();
-    let [server, certificate, small, large] = arguments.as_slice() else {
-        return Err(fail("SERVER CERTIFICATE SMALL.pgm LARGE.pgm"));
-    };
-    let server: SocketAddr = server.parse()?;
+    let mut arguments = Arguments::of("super_resolution_client ADDRESS:PORT CERTIFICATE SMALL.pgm LARGE.pgm");
+    let server: SocketAddr = arguments.required()?;
+    let certificate = arguments.required()?;
+    let (small, large): (String, String) = (arguments.required()?, arguments.required()?);
     let small = Picture::read(&fs::read(small)?)?;
     // Session id 0 leaves the choice to the server; the default budget of a session is for games, not for photographs.
     let config = ClientConfig::new().session_id(0);
-    let trust = trust(Some(certificate))?;
+    let trust = trust(Some(&certificate))?;
     let session = ClientSession::connect_quic(server, "localhost", &trust, config).await?;
     let residual = tokio::time::timeout(PATIENCE, enlarge(&session, &small)).await??;
     session.close("done").await;

@@ -11,7 +11,7 @@ use std::time::Duration;
 
 use nnrp::wire::TypedPayload;
 use nnrp::{Listener, Outcome, ServerConfig, ServerSession, Submit};
-use nnrp_examples::Failure;
+use nnrp_examples::{Arguments, Failure};
 
 /// What a language model would say.
 const ANSWER: &str =
@@ -19,9 +19,9 @@ const ANSWER: &str =
 
 #[tokio::main]
 async fn main() -> Result<(), Failure> {
-    let mut arguments = std::env::args().skip(1);
-    let port: u16 = arguments.next().map_or(Ok(4433), |port| port.parse())?;
-    let pace = Duration::from_millis(arguments.next().map_or(Ok(20), |pace| pace.parse())?);
+    let mut arguments = Arguments::of("token_server [PORT] [MILLISECONDS_A_WORD]");
+    let port: u16 = arguments.optional()?.unwrap_or(4433);
+    let pace = Duration::from_millis(arguments.optional()?.unwrap_or(20));
     // Plain TCP is for this machine, or for networks you trust.
     let address = SocketAddr::from((Ipv4Addr::LOCALHOST, port));
     let listener = Listener::bind_tcp(address, ServerConfig::new().max_concurrent_frames(16)).await?;
