@@ -239,7 +239,10 @@ def test_preloading_workers_share_nothing(transport):
     assert run(program, transport) == ["True"]
 
 
-async def test_every_wait_ends_when_the_server_is_killed(network):
+@pytest.mark.parametrize("how", ["KILL", "STOP"])
+async def test_every_wait_ends_when_the_server_is_killed_or_stands_still(network, how):
+    if how == "STOP" and sys.platform != "linux":
+        pytest.skip("only Linux tells what has become of the question")
     program = """
     async def main():
         listener = await network.serve()
@@ -263,10 +266,10 @@ async def test_every_wait_ends_when_the_server_is_killed(network):
             assert await asyncio.wait_for(process.stdout.readline(), PATIENCE) == b"taken\n"
             await client.ping(STEP)
 
-            process.kill()
-            killed = time.monotonic()
+            process.send_signal(getattr(signal, f"SIG{how}"))
+            since = time.monotonic()
             outcomes = await asyncio.wait_for(asyncio.gather(*waiting, return_exceptions=True), PATIENCE)
-            noticed = time.monotonic() - killed
+            noticed = time.monotonic() - since
             for outcome in outcomes:
                 assert isinstance(outcome, NnrpConnectionClosedError), outcome
                 assert f"{lost}: 127.0.0.1:{port}: " in str(outcome)
