@@ -212,8 +212,6 @@ class LazySection(LazyThroughout, TensorSectionData):
 def sections_from_native(submit: _native.Submit) -> tuple[TensorSectionData, ...]:
     """Return the sections of a frame as data, without reading anything of them yet."""
     count = submit.section_count
-    if count == 1:  # what most frames have
-        return (_section_from_native(submit, 0),)
     return tuple(map(_section_from_native, repeat(submit, count), range(count)))
 
 

@@ -158,19 +158,44 @@ impl ServerSession {
     /// [`SessionError::Closed`] once everything that had arrived was handed out.
     pub async fn receive(&self) -> Result<Received, SessionError> {
         loop {
-            match self.0.connection.receive(Filter::Submit).await? {
-                // Its client was told already.
-                Item::Submit(submit) if self.is_expired(FrameKey::from(&submit.packet.header)) => {}
-                Item::Submit(submit) => return Ok(Received::Submit(submit)),
-                Item::Rejected(rejected) => {
-                    if matches!(rejected.fault.rule, Some(RuleId::LIM_1 | RuleId::LIM_3 | RuleId::LIM_4)) {
-                        self.log_refused(&rejected, "a frame beyond the limits was refused");
-                        continue;
-                    }
-                    return Ok(Received::Rejected(rejected));
-                }
-                _ => {}
+            if let Some(received) = self.shown(self.0.connection.receive(Filter::Submit).await?) {
+                return Ok(received);
             }
+        }
+    }
+
+    /// What [`ServerSession::receive`] would return at once; `None` while it would wait.
+    ///
+    /// # Errors
+    ///
+    /// As [`ServerSession::receive`].
+    pub fn receive_now(&self) -> Option<Result<Received, SessionError>> {
+        loop {
+            match self.0.connection.receive_now(Filter::Submit)? {
+                Ok(item) => {
+                    if let Some(received) = self.shown(item) {
+                        return Some(Ok(received));
+                    }
+                }
+                Err(closed) => return Some(Err(closed.into())),
+            }
+        }
+    }
+
+    /// What is handed out of what was received.
+    fn shown(&self, item: Item) -> Option<Received> {
+        match item {
+            // Its client was told already.
+            Item::Submit(submit) if self.is_expired(FrameKey::from(&submit.packet.header)) => None,
+            Item::Submit(submit) => Some(Received::Submit(submit)),
+            Item::Rejected(rejected)
+                if matches!(rejected.fault.rule, Some(RuleId::LIM_1 | RuleId::LIM_3 | RuleId::LIM_4)) =>
+            {
+                self.log_refused(&rejected, "a frame beyond the limits was refused");
+                None
+            }
+            Item::Rejected(rejected) => Some(Received::Rejected(rejected)),
+            _ => None,
         }
     }
 

@@ -6,6 +6,7 @@
 
 use std::cell::RefCell;
 use std::collections::HashMap;
+use std::hash::{BuildHasherDefault, Hasher};
 #[cfg(unix)]
 use std::os::fd::AsRawFd;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -59,7 +60,26 @@ impl Drop for Calling {
 /// The operations that tasks of one loop wait on, by token. Waking carries no value: the task polls its operation again, which
 /// takes the item itself, so an item can never be stuck on the way to a cancelled task.
 #[derive(Default)]
-pub(crate) struct Waiting(Mutex<HashMap<Token, Py<Operation>>>);
+pub(crate) struct Waiting(Mutex<HashMap<Token, Py<Operation>, BuildHasherDefault<TokenHasher>>>);
+
+/// Spreads tokens, which are counted up here and nobody else chooses: each frame that is waited for is looked for three times.
+#[derive(Default)]
+struct TokenHasher(u64);
+
+impl Hasher for TokenHasher {
+    fn finish(&self) -> u64 {
+        self.0
+    }
+
+    fn write(&mut self, bytes: &[u8]) {
+        bytes.iter().for_each(|byte| self.write_u64(u64::from(*byte)));
+    }
+
+    fn write_u64(&mut self, number: u64) {
+        // By the golden ratio: the upper bits, which tables look at, differ as well as the lower ones.
+        self.0 = (self.0.rotate_left(5) ^ number).wrapping_mul(0x9E37_79B9_7F4A_7C15);
+    }
+}
 
 impl Waiting {
     pub(crate) fn insert(&self, token: Token, operation: Py<Operation>) {

@@ -11,7 +11,8 @@ use pyo3::exceptions::{PyRuntimeError, PyStopIteration};
 use pyo3::gc::{PyTraverseError, PyVisit};
 use pyo3::intern;
 use pyo3::prelude::*;
-use pyo3::types::PyDict;
+use pyo3::sync::PyOnceLock;
+use pyo3::types::{PyBool, PyDict};
 use tokio::runtime::Handle;
 
 use crate::bridge::{Bridge, Registration};
@@ -56,7 +57,8 @@ struct Running {
     // Dropped in this order: first the future, which may hold the waker, then the registration.
     future: Pending,
     registration: Option<Registration>,
-    handle: Handle,
+    /// What the future needs around it while it is polled.
+    handle: Option<Handle>,
 }
 
 impl Operation {
@@ -69,19 +71,43 @@ impl Operation {
         F: Future<Output = T> + Send + 'static,
         T: Send + 'static,
     {
+        Ok(Self::within(Some(runtime::handle()?), future, finish))
+    }
+
+    /// The same for a future that only waits to be woken, for no timer and no task: no runtime is entered for it.
+    pub(crate) fn without_runtime<F, T>(
+        future: F,
+        finish: impl FnOnce(Python<'_>, T) -> PyResult<Py<PyAny>> + Send + 'static,
+    ) -> Self
+    where
+        F: Future<Output = T> + Send + 'static,
+        T: Send + 'static,
+    {
+        Self::within(None, future, finish)
+    }
+
+    fn within<F, T>(
+        handle: Option<Handle>,
+        future: F,
+        finish: impl FnOnce(Python<'_>, T) -> PyResult<Py<PyAny>> + Send + 'static,
+    ) -> Self
+    where
+        F: Future<Output = T> + Send + 'static,
+        T: Send + 'static,
+    {
         let future: Pending = Box::pin(async move {
             let output = future.await;
             let finish: Finish = Box::new(move |py| finish(py, output));
             finish
         });
-        let running = Running { future, registration: None, handle: runtime::handle()? };
-        Ok(Self {
+        let running = Running { future, registration: None, handle };
+        Self {
             running: Mutex::new(Some(Owned::new(running))),
             gives_way: AtomicBool::new(false),
             blocking: AtomicBool::new(false),
             cancelled: AtomicBool::new(false),
             waiter: Mutex::default(),
-        })
+        }
     }
 
     /// The same, once all other tasks of the loop had a turn.
@@ -123,7 +149,7 @@ impl Running {
             _ => bridge.registration(),
         };
         let registration = self.registration.insert(registration);
-        let _entered = self.handle.enter();
+        let _entered = self.handle.as_ref().map(Handle::enter);
         self.future.as_mut().poll(&mut Context::from_waker(&registration.waker))
     }
 }
@@ -143,7 +169,8 @@ impl Operation {
     fn __next__(slf: &Bound<'_, Self>) -> PyResult<Py<PyAny>> {
         let (py, this) = (slf.py(), slf.get());
         loose::let_go(py);
-        if this.gives_way.swap(false, Ordering::Relaxed) {
+        if this.gives_way.load(Ordering::Relaxed) {
+            this.gives_way.store(false, Ordering::Relaxed);
             return Ok(py.None());
         }
         let (event_loop, bridge) = Bridge::current(py)?;
@@ -285,12 +312,31 @@ impl Operation {
     /// # Errors
     /// What ends a loop: `SystemExit` and `KeyboardInterrupt` out of the task.
     pub(crate) fn wake(slf: &Bound<'_, Self>) -> PyResult<()> {
+        let finished = finished(slf.py())?;
         let Some((callback, context)) = lock(&slf.get().waiter).callback.take() else { return Ok(()) };
         let py = slf.py();
         match context {
-            Some(context) => context.call_method1(py, intern!(py, "run"), (callback, slf))?,
-            None => callback.call1(py, (slf,))?,
+            Some(context) => context.call_method1(py, intern!(py, "run"), (callback, finished))?,
+            None => callback.call1(py, (finished,))?,
         };
         Ok(())
     }
+}
+
+/// A future of asyncio's that is done. Tasks are woken with it instead of with the operation: all they want to know is that it has not
+/// failed, which they see at a glance in one of their own, and ask of others by name.
+fn finished(py: Python<'_>) -> PyResult<&Bound<'_, PyAny>> {
+    static FINISHED: PyOnceLock<Py<PyAny>> = PyOnceLock::new();
+    let make = || {
+        // It never calls anybody, so its loop need not be one, and none is kept alive. It is asked whether it debugs.
+        let named = PyDict::new(py);
+        named.set_item("get_debug", py.get_type::<PyBool>())?;
+        let no_loop = py.import("types")?.call_method("SimpleNamespace", (), Some(&named))?;
+        let named = PyDict::new(py);
+        named.set_item("loop", no_loop)?;
+        let future = py.import("asyncio")?.call_method("Future", (), Some(&named))?;
+        future.call_method1("set_result", (py.None(),))?;
+        Ok::<_, PyErr>(future.unbind())
+    };
+    Ok(FINISHED.get_or_try_init(py, make)?.bind(py))
 }

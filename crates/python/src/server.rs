@@ -1,9 +1,7 @@
 //! A server's session, as `nnrp.server` wraps it.
 
-use std::pin::pin;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, Mutex};
-use std::task::{Context, Poll, Waker};
 
 use nnrp::wire::{MessageType, ResultHintMetadata, ResultHintReason, TransportId};
 use nnrp::{DropFrame, Received, RejectedPacket};
@@ -86,7 +84,7 @@ impl ServerSession {
         let Parts { session, held } = self.parts.get()?;
         let row = self.in_a_row.fetch_add(1, Ordering::Relaxed);
         if row < MAX_IN_A_ROW {
-            if let Poll::Ready(received) = now(session) {
+            if let Some(received) = session.receive_now() {
                 return handed_out(py, session, received);
             }
             if matches!(patience, Patience::None) {
@@ -96,11 +94,20 @@ impl ServerSession {
         self.in_a_row.store(0, Ordering::Relaxed);
         let over = session.clone();
         let session = session.clone();
-        let receiving = async move { patience.limit(session.receive()).await };
-        let operation = Operation::new(receiving, move |py, received| match received {
-            None => Err(patience.timed_out("no frame")),
-            Some(received) => handed_out(py, &over, received),
-        })?;
+        let operation = match patience {
+            Patience::Endless => {
+                Operation::without_runtime(async move { session.receive().await }, move |py, received| {
+                    handed_out(py, &over, received)
+                })
+            }
+            _ => Operation::new(
+                async move { patience.limit(session.receive()).await },
+                move |py, received| match received {
+                    None => Err(patience.timed_out("no frame")),
+                    Some(received) => handed_out(py, &over, received),
+                },
+            )?,
+        };
         if row >= MAX_IN_A_ROW {
             return Ok(Py::new(py, operation.after_others())?.into_any());
         }
@@ -115,9 +122,9 @@ impl ServerSession {
         let session = &self.parts.get()?.session;
         let mut frames = Vec::new();
         while frames.len() < limit && lock(&self.refused).is_none() {
-            match now(session) {
-                Poll::Ready(Ok(Received::Submit(submit))) => frames.push(Submit::from(*submit)),
-                Poll::Ready(Ok(Received::Rejected(refused))) => *lock(&self.refused) = Some(refused),
+            match session.receive_now() {
+                Some(Ok(Received::Submit(submit))) => frames.push(Submit::from(*submit)),
+                Some(Ok(Received::Rejected(refused))) => *lock(&self.refused) = Some(refused),
                 // The end of the session is told to who waits for it.
                 _ => break,
             }
@@ -236,11 +243,6 @@ impl ServerSession {
     fn stats<'py>(&self, py: Python<'py>) -> PyResult<(Bound<'py, PyDict>, Measured)> {
         traffic(py, &self.parts.get()?.held.stats())
     }
-}
-
-/// What can be received at once. Needs no runtime: nothing is waited for.
-fn now(session: &nnrp::ServerSession) -> Poll<Result<Received, nnrp::SessionError>> {
-    pin!(session.receive()).poll(&mut Context::from_waker(Waker::noop()))
 }
 
 /// What Python gets of what was received.

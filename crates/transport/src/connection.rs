@@ -252,6 +252,11 @@ impl Connection {
         Receive::new(self.shared().inbox.clone(), filter)
     }
 
+    /// The next item that `filter` wants, or the end, if that is there already; `None` while it would have to be waited for.
+    pub fn receive_now(&self, filter: Filter) -> Option<Result<Item, Closed>> {
+        self.shared().inbox.take_now(filter)
+    }
+
     /// Throws away what was received for a frame and whatever still comes; returns how many items were waiting.
     pub fn discard_results(&self, key: FrameKey) -> usize {
         self.with(|machine, _| machine.ignore_results(key));

@@ -17,8 +17,10 @@ use crate::shared::Shared;
 /// Bytes a cork keeps back at most: four frames of 64 KiB. Written one by one they woke the peer four times.
 const CORKED_BYTES: usize = 256 * 1024;
 
-/// How long a cork keeps anything back at most: the shortest time the runtime's timers know, which ring up to another millisecond
-/// late. A handler that computes for seconds after it has queued an answer does not hold the answer up.
+/// How often it is looked what corks keep back: the shortest time the runtime's timers know. What was there at the last look leaves, so
+/// that nothing stays for longer than twice this: a handler that computes for seconds after it has queued an answer does not hold the
+/// answer up. What is newer stays: most of it is about to leave by itself, and calling the writer in the middle of a turn of the loop
+/// costs more than that turn's own write.
 const CORKED_TIME: Duration = Duration::from_millis(1);
 
 /// How often nobody has to be looked after until the thread sleeps: calling it costs more than it costs to look in vain.
@@ -30,6 +32,8 @@ pub(crate) struct Corks {
     held: AtomicUsize,
     /// Bytes kept back.
     bytes: AtomicUsize,
+    /// They were at the last look, too.
+    seen: AtomicBool,
     /// There were some since the last look.
     used: AtomicBool,
     /// It is looked every [`CORKED_TIME`]: without that, nothing is kept back.
@@ -101,13 +105,14 @@ impl Corks {
     /// Everything that was kept back is written, or about to be.
     pub(crate) fn let_go(&self) {
         self.bytes.store(0, Ordering::Relaxed);
+        self.seen.store(false, Ordering::Relaxed);
     }
 
     /// Looks at what is kept back.
     fn look(&self) -> Look {
         let used = self.used.swap(false, Ordering::Relaxed);
         if self.bytes.load(Ordering::Relaxed) > 0 {
-            Look::Kept
+            if self.seen.swap(true, Ordering::Relaxed) { Look::Kept } else { Look::Busy }
         } else if used {
             Look::Busy
         } else {
@@ -118,9 +123,9 @@ impl Corks {
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Look {
-    /// Something is kept back.
+    /// Something is kept back, and was at the last look.
     Kept,
-    /// Something was.
+    /// Something is, or was in between.
     Busy,
     /// Nothing was since the last look.
     Idle,
@@ -233,11 +238,28 @@ mod tests {
         corks.held.store(1, Ordering::Relaxed);
         corks.watched.store(true, Ordering::Relaxed);
         corks.verdict(100);
-        assert_eq!(corks.look(), Look::Kept);
+        assert_eq!(corks.look(), Look::Busy);
         corks.let_go();
         corks.verdict(100);
         corks.let_go();
         assert_eq!(corks.look(), Look::Busy, "it came and went between two looks");
         assert_eq!(corks.look(), Look::Idle);
+    }
+
+    #[test]
+    fn what_was_kept_back_at_the_last_look_leaves() {
+        let corks = Corks::default();
+        corks.held.store(1, Ordering::Relaxed);
+        corks.watched.store(true, Ordering::Relaxed);
+        corks.verdict(100);
+        assert_eq!(corks.look(), Look::Busy);
+        corks.verdict(100);
+        assert_eq!(corks.look(), Look::Kept, "a part of it has been there for long");
+        corks.let_go();
+        corks.verdict(100);
+        assert_eq!(corks.look(), Look::Busy, "all of it is new");
+        corks.let_go();
+        corks.verdict(100);
+        assert_eq!(corks.look(), Look::Busy, "and again");
     }
 }

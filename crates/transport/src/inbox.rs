@@ -329,6 +329,18 @@ impl Inbox {
         self.lock().discarded
     }
 
+    /// What `filter` wants and is there already, without a place in the line of those who wait.
+    pub(crate) fn take_now(&self, filter: Filter) -> Option<Result<Item, Closed>> {
+        let mut state = self.lock();
+        match state.take(filter) {
+            Some(entry) => {
+                drop(state);
+                Some(Ok(entry.item))
+            }
+            None => state.over(filter).map(Err),
+        }
+    }
+
     fn poll(
         &self,
         ticket: &mut Option<u64>,

@@ -11,6 +11,7 @@ from nnrp import _native
 from nnrp._lazy import (
     Lazy,
     LazyFrozen,
+    LazySection,
     LazyThroughout,
     is_built,
     new_object,
@@ -243,7 +244,15 @@ class LazyRequest(LazyThroughout, SubmitRequest):
         """The tensor sections."""
         sections = self._sections
         if sections is None:
-            sections = self._sections = sections_from_native(self._source)
+            source = self._source
+            if source.section_count == 1:  # what most frames have, without calls
+                section = new_object(LazySection)
+                section._source = source
+                section._place = 0
+                sections = (section,)
+            else:
+                sections = sections_from_native(source)
+            self._sections = sections
         return sections
 
     @sections.setter
