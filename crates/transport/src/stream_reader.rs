@@ -302,25 +302,10 @@ impl<R: Source> Reader<R> {
             Some((head, body)) => match self.read_ahead(head, body).await? {
                 Some(more) => Ok(more),
                 // It is quiet: nothing waits in memory for what may not come.
-                None => self.fill_header().await,
+                None => self.fill(Header::LEN).await,
             },
-            None => self.fill_header().await,
+            None => self.fill(Header::LEN).await,
         }
-    }
-
-    /// Waits until the buffer holds a header. What is none by its first bytes is handled as if the rest had come, which changes
-    /// nothing: others wait for an answer to what is shorter than a header. False at the end of the stream.
-    async fn fill_header(&mut self) -> io::Result<bool> {
-        while self.buffer.len() < Header::LEN {
-            if is_foreign(&self.buffer) {
-                self.buffer.resize(Header::LEN, 0);
-                break;
-            }
-            if !self.read_some(Header::LEN).await? {
-                return Ok(false);
-            }
-        }
-        Ok(true)
     }
 
     /// Reads a packet with so many bytes of head and body to where its body stays, if it is what comes next. False at the
@@ -365,6 +350,10 @@ impl<R: Source> Reader<R> {
         while self.buffer.len() < len {
             if !self.read_some(len).await? {
                 return Ok(false);
+            }
+            // Handled as if the rest had come, which changes nothing: others wait for an answer to what is shorter than a header.
+            if self.buffer.len() < Header::LEN && is_foreign(&self.buffer) {
+                self.buffer.resize(Header::LEN, 0);
             }
         }
         Ok(true)
