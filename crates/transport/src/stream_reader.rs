@@ -351,12 +351,20 @@ impl<R: Source> Reader<R> {
             if !self.read_some(len).await? {
                 return Ok(false);
             }
-            // Handled as if the rest had come, which changes nothing: others wait for an answer to what is shorter than a header.
-            if self.buffer.len() < Header::LEN && is_foreign(&self.buffer) {
-                self.buffer.resize(Header::LEN, 0);
+            if self.buffer.len() < Header::LEN {
+                self.complete_foreign();
             }
         }
         Ok(true)
+    }
+
+    /// What cannot become a header is handled as if the rest had come, which changes nothing: others wait for an answer to what is
+    /// shorter than one. Cold: packets hardly ever come in pieces that small.
+    #[cold]
+    fn complete_foreign(&mut self) {
+        if is_foreign(&self.buffer) {
+            self.buffer.resize(Header::LEN, 0);
+        }
     }
 
     /// Reads once, with room for a packet's first `len` bytes in one piece. False at the end of the stream.
