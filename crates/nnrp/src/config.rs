@@ -397,10 +397,9 @@ impl ClientConfig {
     }
 
     /// How often to ask whether the server is there, and after how much silence to give up on a server that has
-    /// answered before; 15 s and 45 s unless told otherwise. `None` for either gives up on nobody. It asks at least twice before
-    /// it gives up, whatever interval it is given. On QUIC, where nobody says that a process is gone, a third of both holds
-    /// while frames wait for their answers. On TCP it is no silence while bytes sent earlier are on their way, if the system
-    /// says so (Linux); elsewhere a question that the system took counts as a sign of life.
+    /// answered before. `None` turns either off. On QUIC, where nobody says that a process is gone, a third of both holds
+    /// while frames wait for their answers. On TCP a question that the system took counts as a sign of life: there a server
+    /// that stands still is found out by the idle timeout.
     pub fn keepalive(mut self, interval: Option<Duration>, timeout: Option<Duration>) -> Self {
         self.settings.keepalive_interval = interval;
         self.settings.keepalive_timeout = timeout;

@@ -155,7 +155,6 @@ over_every_transport! {
     liveness::hints_and_flow_updates_reach_their_subscribers,
     backpressure::frames_nobody_reads_hold_the_client_back_and_are_not_lost,
     backpressure::a_server_that_does_not_read_results_is_not_stuck,
-    backpressure::a_server_that_takes_nothing_does_not_cost_the_connection,
     closing::what_was_sent_before_the_close_arrives,
     closing::every_result_sent_before_the_close_arrives,
     closing::a_server_that_closes_ends_every_wait,

@@ -1,4 +1,4 @@
-//! Real sessions over networks that misbehave, and with servers that are killed, or stand still.
+//! Real sessions over networks that misbehave, and with servers that are killed.
 //!
 //! The network is a relay in user space ([`nnrp_testkit::relay`]), so these tests run everywhere.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "tests fail by panicking")]
@@ -7,8 +7,7 @@
 mod faults {
     pub(crate) mod bad_network;
     pub(crate) mod cut;
-    pub(crate) mod gone;
-    pub(crate) mod process;
+    pub(crate) mod killed;
     pub(crate) mod rebinding;
     pub(crate) mod relayed;
     pub(crate) mod slow;

@@ -24,14 +24,6 @@ pub const KEEPALIVE_INTERVAL: Duration = Duration::from_secs(15);
 /// Silence after which our client gives up on a peer that has answered a PING before. Three lost pings.
 pub const KEEPALIVE_TIMEOUT: Duration = Duration::from_secs(45);
 
-/// How often a client asks at least until it gives up, whatever interval it was given: with a timeout that is not longer than
-/// the interval it would end sessions that are merely idle. One question may be late.
-pub const ASKED_BEFORE: u32 = 2;
-
-/// How often a server that reads nothing, because its application takes nothing, tells its client so by a PING: often enough for
-/// the most impatient client, and 40 bytes.
-pub const REASSURING_INTERVAL: Duration = Duration::from_secs(1);
-
 /// On QUIC, where nobody says that a process is gone, both are this many times shorter while frames wait for their answers:
 /// somebody waits then, and 5 s and 15 s are still far beyond what a network that works may take. An idle session does not
 /// wake its network so often.

@@ -270,18 +270,16 @@ impl Machine {
     }
 
     /// The driver stops or resumes reading, because of the application and not because of the peer. Silence that we
-    /// cause ourselves is not held against the peer; and a server that cannot read its client's PINGs asks itself, so that it
-    /// is heard of.
+    /// cause ourselves is not held against the peer.
     pub fn handle_reading(&mut self, now: Instant, paused: bool) {
         self.reading_paused = paused;
         if !paused {
             self.last_received = Some(now);
         }
-        self.server_reading(now);
     }
 
-    /// There was a sign of the peer's life after `since` that is no packet: a part of a body, an acknowledgement on QUIC, or
-    /// on TCP one of bytes that our question waits behind. Counts from `since`; from `now` where that would end the connection.
+    /// Something of the peer's has arrived since `since` that is no packet yet: a part of a body, or, on QUIC, an
+    /// acknowledgement. A sign of life at `since` at the latest; at `now` where that would end the connection.
     pub fn handle_heard(&mut self, now: Instant, since: Instant) {
         self.last_received = self.last_received.max(Some(since));
         if self.gives_up_at().is_some_and(|at| at <= now) {

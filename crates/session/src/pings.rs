@@ -60,16 +60,11 @@ impl Pings {
             return None;
         }
         self.idle_looks = WAITING_SHARE - 1;
-        Some(self.ask(session_id))
-    }
-
-    /// A PING beside those that are due.
-    pub(crate) fn ask(&mut self, session_id: u32) -> EncodedPacket {
         self.sent = self.sent.wrapping_add(1);
         let mut header = Header::new(MessageType::Ping);
         header.session_id = session_id;
         header.trace_id = KEEPALIVE_TRACE | u64::from(self.sent);
-        Packet::build(header, Bytes::new(), Bytes::new()).encode()
+        Some(Packet::build(header, Bytes::new(), Bytes::new()).encode())
     }
 
     /// Whether a PONG answers one of these PINGs, and is of no interest to the application.

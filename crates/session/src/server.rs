@@ -15,7 +15,8 @@ use nnrp_wire::{
 use crate::cache::{Cache, Key};
 use crate::drain::Drain;
 use crate::frames::ServerFrames;
-use crate::limits::{MAX_PROBES, RATE_LIMIT_RETRY, REASSURING_INTERVAL};
+use crate::limits::MAX_PROBES;
+use crate::limits::RATE_LIMIT_RETRY;
 use crate::machine::{Machine, RateWindow, Role, earlier};
 use crate::migrate::micros;
 use crate::migrate::results::KeptResults;
@@ -45,8 +46,6 @@ pub(crate) struct ServerRole {
     /// Advice of the client about its results, to tell newer from older (R-FLOW-6).
     advice: Credit,
     pings: Pings,
-    /// Nothing is read, so nothing answers the client's PINGs: when to tell it that we are here.
-    reassures_at: Option<Instant>,
     started: Option<Instant>,
     /// What was announced as accepted; other kinds are refused (R-NEG-2).
     pub(crate) accepted_kinds: PayloadKind,
@@ -105,7 +104,6 @@ impl Machine {
             patches: None,
             advice: Credit::new(0),
             pings: Pings::default(),
-            reassures_at: None,
             started: None,
             accepted_kinds: PayloadKind::default(),
             result_kinds: PayloadKind::default(),
@@ -287,8 +285,7 @@ impl Machine {
         let next = match &self.role {
             Role::Server(role) => {
                 let active = self.state == ConnectionState::Active;
-                let pings = earlier(role.pings.deadline(), role.reassures_at);
-                let own = earlier(earlier(pings, role.authenticated_until), self.quiet_until);
+                let own = earlier(earlier(role.pings.deadline(), role.authenticated_until), self.quiet_until);
                 earlier(own.filter(|_| active), role.frames.next_deadline())
             }
             _ => None,
@@ -310,30 +307,13 @@ impl Machine {
             self.end_authentication(now);
             return;
         }
-        let unread = self.unwritten_replies > 0;
         if self.state == ConnectionState::Active
             && let Role::Server(role) = &mut self.role
+            && let Some(ping) = role.pings.due(now, session_id, false)
         {
-            let due = role.pings.due(now, session_id, false);
-            let reassuring = role.reassures_at.is_some_and(|at| at <= now);
-            if reassuring {
-                role.reassures_at = Some(now + REASSURING_INTERVAL);
-            }
-            // A client that does not read, either, is not told twice.
-            let ping = due.or_else(|| (reassuring && !unread).then(|| role.pings.ask(session_id)));
-            if let Some(ping) = ping {
-                self.reply_on(Lane::Ping, ping);
-            }
+            self.reply_on(Lane::Ping, ping);
         }
         self.continue_drain(now);
-    }
-
-    /// Nothing is read from now on, or again.
-    pub(crate) fn server_reading(&mut self, now: Instant) {
-        let reassures_at = self.reading_paused.then(|| now + REASSURING_INTERVAL);
-        if let Role::Server(role) = &mut self.role {
-            role.reassures_at = reassures_at;
-        }
     }
 
     fn on_hello(&mut self, packet: Packet) -> Result<(), Fault> {

@@ -15,7 +15,7 @@ use nnrp_wire::rules::RuleId;
 
 use crate::error::whole_millis;
 use crate::limits::{
-    ASKED_BEFORE, CREDIT_TIMEOUT, HANDSHAKE_TIMEOUT, KEEPALIVE_INTERVAL, KEEPALIVE_TIMEOUT, MAX_CACHE_BYTES,
+    CREDIT_TIMEOUT, HANDSHAKE_TIMEOUT, KEEPALIVE_INTERVAL, KEEPALIVE_TIMEOUT, MAX_CACHE_BYTES,
     MAX_CACHE_ENTRIES,
 };
 use crate::{CommandError, CreditPolicy, Fault, MAX_KEPT_BYTES, MIGRATION_GRACE, Migration};
@@ -163,11 +163,10 @@ options! {
         /// How long the server may take to answer CLIENT_HELLO.
         pub handshake_timeout: Duration,
         /// How often to send PING; `None` sends none. On QUIC this many times sooner while frames wait:
-        /// [`WAITING_SHARE`](crate::WAITING_SHARE). Never less often than [`ASKED_BEFORE`](crate::ASKED_BEFORE) times in the
-        /// timeout.
+        /// [`WAITING_SHARE`](crate::WAITING_SHARE).
         pub keepalive_interval: Option<Duration>,
-        /// Silence after which a server that has answered a PING counts as lost, and sooner likewise; `None`, or no interval =
-        /// never. Parts of bodies, acknowledgements on QUIC, and on TCP those of what was sent before the PING, are no silence.
+        /// Silence after which a server that has answered a PING counts as lost, and sooner likewise; `None` = never. Parts of
+        /// bodies, and on QUIC acknowledgements, are no silence.
         pub keepalive_timeout: Option<Duration>,
         /// Largest body of a result in bytes.
         pub max_body_bytes: u32,
@@ -192,19 +191,6 @@ impl Default for ClientSettings {
             credit_timeout: Some(CREDIT_TIMEOUT),
             max_kept_bytes: MAX_KEPT_BYTES,
         }
-    }
-}
-
-impl ClientSettings {
-    /// How often to ask: a question has to be answered before patience is over, whatever interval is set.
-    pub(crate) fn asks_every(&self) -> Option<Duration> {
-        let most = self.keepalive_timeout.map(|timeout| timeout / ASKED_BEFORE);
-        self.keepalive_interval.map(|interval| most.map_or(interval, |most| interval.min(most)))
-    }
-
-    /// Silence that means something: nobody is missed who was not asked.
-    pub(crate) fn gives_up_after(&self) -> Option<Duration> {
-        self.keepalive_timeout.filter(|_| self.keepalive_interval.is_some())
     }
 }
 

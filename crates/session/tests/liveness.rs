@@ -4,11 +4,11 @@
 use std::time::Duration;
 
 use nnrp_session::{
-    Admission, Arrival, ClientSettings, Event, KEEPALIVE_INTERVAL, KEEPALIVE_TIMEOUT, Lane,
-    MAX_PINGS_PER_SECOND, REASSURING_INTERVAL, ServerSettings, Transmit, WAITING_SHARE,
+    Arrival, Event, KEEPALIVE_INTERVAL, KEEPALIVE_TIMEOUT, Lane, MAX_PINGS_PER_SECOND, ServerSettings,
+    Transmit, WAITING_SHARE,
 };
 use nnrp_testkit::{Pair, packets};
-use nnrp_wire::{MessageType, TransportId};
+use nnrp_wire::MessageType;
 
 #[test]
 fn a_ping_is_answered_with_its_own_numbers() {
@@ -87,41 +87,6 @@ fn a_server_that_never_answers_pings_is_not_given_up() {
     assert!(!pair.client.machine.is_ended());
 }
 
-/// A session of a client that asks as `settings` say.
-fn asking(settings: ClientSettings) -> Pair {
-    let mut pair = Pair::serving(TransportId::Quic, ServerSettings::default());
-    pair.client.machine.open(pair.now, &packets::hello(), settings).unwrap();
-    pair.drive();
-    pair.server.machine.admit(pair.now, &Admission::default()).unwrap();
-    pair.drive();
-    pair.client.sent.clear();
-    pair.server.events.clear();
-    pair
-}
-
-#[test]
-fn a_timeout_that_is_shorter_than_the_interval_does_not_end_an_idle_session() {
-    let mut settings = ClientSettings::default();
-    settings.keepalive_interval = Some(KEEPALIVE_TIMEOUT);
-    settings.keepalive_timeout = Some(KEEPALIVE_INTERVAL);
-    let mut pair = asking(settings);
-    pair.advance(KEEPALIVE_TIMEOUT * 4);
-    assert!(!pair.client.machine.is_ended());
-    let asked = pair.client.sent_types().len();
-    assert!(asked >= 24, "{asked} PINGs in 180 s, of which the server has 15 s for each answer");
-}
-
-#[test]
-fn who_is_not_asked_is_not_given_up() {
-    let mut settings = ClientSettings::default();
-    settings.keepalive_interval = None;
-    let mut pair = asking(settings);
-    // The answer to a question of the application's.
-    pair.client.receive(pair.now, &packets::bare(MessageType::Pong, 1).to_bytes());
-    pair.advance(KEEPALIVE_TIMEOUT * 2);
-    assert!(!pair.client.machine.is_ended());
-}
-
 #[test]
 fn silence_of_our_own_making_is_not_held_against_the_server() {
     let mut pair = Pair::connected();
@@ -137,38 +102,6 @@ fn silence_of_our_own_making_is_not_held_against_the_server() {
     pair.client.machine.handle_reading(pair.now, false);
     pair.client.machine.handle_timeout(pair.now + KEEPALIVE_TIMEOUT);
     assert!(pair.client.machine.is_ended());
-}
-
-#[test]
-fn a_server_that_cannot_read_says_that_it_is_there() {
-    let mut pair = asking(ClientSettings::default());
-    pair.server.machine.handle_reading(pair.now, true);
-    let told = |pair: &Pair| pair.server.sent_types().iter().filter(|it| **it == MessageType::Ping).count();
-    for _ in 0..60 {
-        pair.now += REASSURING_INTERVAL;
-        pair.server.machine.handle_timeout(pair.now);
-        pair.drive();
-    }
-    assert_eq!(told(&pair), 60);
-    pair.server.machine.handle_reading(pair.now, false);
-    pair.advance(REASSURING_INTERVAL * 10);
-    assert_eq!(told(&pair), 60, "once it reads, it answers");
-    assert!(pair.server.event().is_none(), "the answers are not the application's");
-}
-
-#[test]
-fn a_client_that_reads_nothing_either_is_not_told_over_and_over() {
-    let mut pair = asking(ClientSettings::default());
-    pair.server.machine.handle_reading(pair.now, true);
-    for _ in 0..60 {
-        pair.now += REASSURING_INTERVAL;
-        pair.server.machine.handle_timeout(pair.now);
-    }
-    let mut waiting = 0;
-    while pair.server.machine.poll_transmit().is_some() {
-        waiting += 1;
-    }
-    assert_eq!(waiting, 1);
 }
 
 /// How often a client asks while frames wait, and how long it waits for an answer.

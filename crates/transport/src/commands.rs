@@ -145,7 +145,7 @@ impl Shared {
     /// True when anything was written whole.
     fn count_written(&self, link: &Link, written: &Written) -> bool {
         if written.moved {
-            link.note_departure();
+            link.note_life();
         }
         let any = written.transmits > 0 || written.packets > 0;
         if any {

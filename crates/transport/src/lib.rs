@@ -47,7 +47,6 @@ mod low_water;
 pub mod memory;
 mod migrate;
 pub mod order;
-mod outgoing;
 mod path;
 mod pen;
 mod publish;

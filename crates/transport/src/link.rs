@@ -15,7 +15,6 @@ use tokio::sync::{Notify, watch};
 use crate::buffer::BufferPool;
 use crate::clock;
 use crate::commands::write_cost;
-use crate::outgoing::Outgoing;
 use crate::path::Path;
 use crate::pen::{Attempt, Pen, PenRest, Written};
 use crate::quic_link::QuicLink;
@@ -56,10 +55,8 @@ pub(crate) struct Link {
     /// Everything that had arrived when the session left has been passed on.
     drained: watch::Sender<bool>,
     pub(crate) path: OnceLock<Weak<Path>>,
-    /// Something came in on an ordered stream since it was looked last; QUIC counts by itself.
-    came: AtomicBool,
-    /// Something went out on one.
-    went: AtomicBool,
+    /// There was a sign of life on an ordered stream since it was looked last; QUIC counts by itself.
+    life: AtomicBool,
     looked: Mutex<Look>,
     /// Who polls the reader of an ordered stream.
     pub(crate) served: Served,
@@ -84,12 +81,11 @@ impl Drop for Awaited<'_> {
     }
 }
 
-/// When it was last looked for signs of life, and what QUIC had counted, or the system said of TCP.
+/// When it was last looked for signs of life, and what QUIC had counted.
 #[derive(Debug)]
 struct Look {
     at: Instant,
     datagrams: u64,
-    outgoing: Option<Outgoing>,
 }
 
 /// What is taken from the machine to be written.
@@ -192,36 +188,24 @@ impl Link {
             path: OnceLock::new(),
             served: Served::default(),
             kept: Mutex::new(Kept(None)),
-            came: AtomicBool::new(false),
-            went: AtomicBool::new(false),
-            looked: Mutex::new(Look { at: clock::now(), datagrams: 0, outgoing: None }),
+            life: AtomicBool::new(false),
+            looked: Mutex::new(Look { at: clock::now(), datagrams: 0 }),
         })
     }
 
-    /// Something came in on an ordered stream.
-    pub(crate) fn note_arrival(&self) {
-        self.came.store(true, Ordering::Relaxed);
-    }
-
-    /// Something went out on one.
-    pub(crate) fn note_departure(&self) {
-        self.went.store(true, Ordering::Relaxed);
+    /// Something moved.
+    pub(crate) fn note_life(&self) {
+        self.life.store(true, Ordering::Relaxed);
     }
 
     /// The last look, if there was any sign of life since.
     pub(crate) fn heard_since(&self, now: Instant) -> Option<Instant> {
         let datagrams = self.quic.as_ref().map_or(0, QuicLink::datagrams_received);
-        let outgoing = self.served.get().and_then(|serving| serving.outgoing());
         let mut looked = self.looked.lock().unwrap_or_else(PoisonError::into_inner);
-        let before = std::mem::replace(&mut *looked, Look { at: now, datagrams, outgoing });
+        let before = std::mem::replace(&mut *looked, Look { at: now, datagrams });
         let life = match &self.quic {
             Some(_) => before.datagrams != datagrams,
-            None => {
-                let came = self.came.swap(false, Ordering::Relaxed);
-                let went = self.went.swap(false, Ordering::Relaxed);
-                // That the system took something is a sign of life only where it does not tell what became of that.
-                came || outgoing.map_or(went, |outgoing| outgoing.moves_since(before.outgoing))
-            }
+            None => self.life.swap(false, Ordering::Relaxed),
         };
         life.then_some(before.at)
     }

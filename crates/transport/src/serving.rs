@@ -9,7 +9,6 @@ use std::task::{Context, Poll, Waker};
 use tokio::runtime::Handle;
 
 use crate::loop_sockets::LoopSockets;
-use crate::outgoing::Outgoing;
 use crate::socket::Socket;
 use crate::stream_reader::ReadEnd;
 
@@ -154,11 +153,6 @@ impl Serving {
     /// The same, said to a loop that is about to wait for more.
     pub(crate) fn stays_lent(&self) -> bool {
         self.socket.as_ref().is_some_and(Socket::stays_lent)
-    }
-
-    /// What has become of what was written to the socket, if there is one, and the system says.
-    pub(crate) fn outgoing(&self) -> Option<Outgoing> {
-        self.socket.as_ref().and_then(Socket::outgoing)
     }
 
     /// More is coming than should be read on the thread of a loop.

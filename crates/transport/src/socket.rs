@@ -19,7 +19,6 @@ use tokio::net::TcpStream;
 use tokio::runtime::Handle;
 
 use crate::loop_sockets::Place;
-use crate::outgoing::{self, Outgoing};
 
 /// Bytes of small packets read at once from a lent socket.
 const LENT_READ: usize = 64 * 1024;
@@ -287,15 +286,6 @@ impl Socket {
             Mode::Runtime(stream) => came_on_this_core(&**stream),
             Mode::Lent(lent) => came_on_this_core(&lent.stream),
             Mode::Lost => false,
-        }
-    }
-
-    /// What has become of what was written, if the system says.
-    pub(crate) fn outgoing(&self) -> Option<Outgoing> {
-        match &*self.mode() {
-            Mode::Runtime(stream) => outgoing::of(&**stream),
-            Mode::Lent(lent) => outgoing::of(&lent.stream),
-            Mode::Lost => None,
         }
     }
 

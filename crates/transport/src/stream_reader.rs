@@ -286,7 +286,7 @@ impl<R: Source> Reader<R> {
                 return Ok(None);
             }
             body.advance(received);
-            self.path.link.note_arrival();
+            self.path.link.note_life();
             if received == turn {
                 turns::end().await;
             }
@@ -323,7 +323,7 @@ impl<R: Source> Reader<R> {
             return Ok(Some(false));
         }
         body.advance(received);
-        self.path.link.note_arrival();
+        self.path.link.note_life();
         let is_expected = |start: &&[u8]| {
             let header = start.first_chunk().and_then(|header| Header::decode(header).ok());
             header.is_some_and(|it| Header::LEN + it.meta_len as usize == head && it.body_len as usize == len)
@@ -390,7 +390,7 @@ impl<R: Source> Reader<R> {
             if received == room && !self.large {
                 self.chunk = READ_BUFFER;
             }
-            self.path.link.note_arrival();
+            self.path.link.note_life();
             return Ok(received > 0);
         }
     }

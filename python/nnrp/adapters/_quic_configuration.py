@@ -225,7 +225,7 @@ def create_quic_client_configuration(
         keepalive_interval: seconds between PINGs, ``None`` for none; a third of it while frames wait.
         keepalive_timeout: seconds without an answer after which the client gives up, ``None`` for never; a
             third of that while frames wait. It counts only once the server has answered a PING, because some
-            never do, and asks at least twice in this time whatever the interval is.
+            never do.
         certificate: what to show a server that asks for a certificate: a PEM file, or PEM as ``bytes``.
         private_key: likewise; the certificate file also holds the key if ``None``.
         max_frame_size: largest packet accepted, in bytes; ``None`` for what the session allows.

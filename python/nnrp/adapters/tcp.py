@@ -57,10 +57,9 @@ class NnrpTcpClientConfiguration(Value):
         max_frame_size: largest packet accepted, in bytes; ``None`` for what the session allows.
         keepalive_interval: seconds between PINGs, ``None`` for none.
         keepalive_timeout: seconds without an answer after which the client gives up, ``None`` for never. It
-            counts only once the server has answered a PING, because some never do, and asks at least twice in
-            this time whatever the interval is. Bytes that are still on their way are no silence. Where the
-            system is not Linux each question that it took counts as a sign of life, and a server that stands
-            still is found out by ``idle_timeout``.
+            counts only once the server has answered a PING, because some never do. A question that the system
+            took counts as a sign of life: a session with a server that stands still is ended by
+            ``idle_timeout``.
         credit_policy: how sessions treat the server's credit and pauses; see
             :attr:`~nnrp.client.ClientSession.credit_policy`.
         credit_timeout: seconds a submit may be held back before it fails, ``None`` for ever.

@@ -1,9 +1,9 @@
 use std::time::Duration;
 
 use nnrp::wire::{MessageType, ResultFrame, TypedPayload};
-use nnrp::{ClientConfig, Received, ServerConfig, ServerSettings, clock};
+use nnrp::{ClientConfig, Received, ServerConfig, clock};
 
-use super::harness::{Ends, Kind, Server, bulky, session, session_of, soon};
+use super::harness::{Kind, Server, bulky, session, soon};
 
 pub(crate) async fn frames_nobody_reads_hold_the_client_back_and_are_not_lost(kind: Kind) {
     // Eight bodies of 32 MiB may wait; frames of 1 MiB reach that bound after 256.
@@ -57,28 +57,6 @@ pub(crate) async fn a_server_that_does_not_read_results_is_not_stuck(kind: Kind)
         soon("a result", ends.client.receive()).await.unwrap();
     }
     flood.await.unwrap();
-}
-
-/// On one stream the client's PING is behind what nobody reads: nobody may take that for a dead server.
-pub(crate) async fn a_server_that_takes_nothing_does_not_cost_the_connection(kind: Kind) {
-    // Eight bodies may wait; of these frames no more than the server's system takes, so that nothing of them is on its way.
-    const FRAMES: u32 = 12;
-    const BODY: u32 = 64 * 1024;
-    const PATIENCE: Duration = Duration::from_secs(3);
-    let mut settings = ServerSettings::default();
-    settings.max_body_bytes = BODY + 1024;
-    let config = ClientConfig::new().keepalive(Some(PATIENCE / 4), Some(PATIENCE));
-    let Ends { client, server, .. } = session_of(kind, settings, config).await;
-    client.ping(Duration::from_secs(5)).await.unwrap();
-    for frame_id in 1..=FRAMES {
-        let frame = nnrp::wire::SubmitFrame { frame_id, ..bulky(1, BODY as usize) };
-        client.send(&frame).await.unwrap();
-    }
-    let ended = tokio::time::timeout(PATIENCE * 2, client.closed()).await;
-    assert!(ended.is_err(), "{ended:?}");
-    for _ in 1..=FRAMES {
-        assert!(matches!(soon("a frame", server.receive()).await.unwrap(), Received::Submit(_)));
-    }
 }
 
 /// On QUIC unread frames fill the window that the control stream shares with them: nobody may take that for a dead server.
