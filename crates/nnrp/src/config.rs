@@ -397,7 +397,8 @@ impl ClientConfig {
     }
 
     /// How often to ask whether the server is there, and after how much silence to give up on a server that has
-    /// answered before. `None` turns either off. On QUIC, where nobody says that a process is gone, a third of both holds
+    /// answered before. `None` turns either off, and without questions nobody is given up; a client asks at least three times before it
+    /// gives up, whatever the interval. On QUIC, where nobody says that a process is gone, a third of both holds
     /// while frames wait for their answers. On TCP a question that the system took counts as a sign of life: there a server
     /// that stands still is found out by the idle timeout.
     pub fn keepalive(mut self, interval: Option<Duration>, timeout: Option<Duration>) -> Self {

@@ -327,10 +327,11 @@ impl Machine {
             role.kept = moves.then(|| KeptSubmits::new(role.settings.max_kept_bytes as usize));
             // TCP says by itself when a process is gone; and a peer that closes with our question unread resets the
             // stream, results and all.
+            let interval = role.settings.asks_every();
             if self.transport == TransportId::Quic {
-                role.pings.start_now(now, role.settings.keepalive_interval);
+                role.pings.start_now(now, interval);
             } else {
-                role.pings.start(now, role.settings.keepalive_interval);
+                role.pings.start(now, interval);
             }
         }
         self.emit(Event::Established(Box::new(Established { packet, ack })));
@@ -579,7 +580,7 @@ impl Machine {
             return None;
         }
         let timeout =
-            role.settings.keepalive_timeout.filter(|_| role.answers_pings && !self.reading_paused)?;
+            role.settings.gives_up_after().filter(|_| role.answers_pings && !self.reading_paused)?;
         let last = self.last_received?;
         // Frames that are answered right before this are not waited for.
         let waiting = role.pings.waiting_since().filter(|_| role.frames.live() > 0);

@@ -24,6 +24,10 @@ pub const KEEPALIVE_INTERVAL: Duration = Duration::from_secs(15);
 /// Silence after which our client gives up on a peer that has answered a PING before. Three lost pings.
 pub const KEEPALIVE_TIMEOUT: Duration = Duration::from_secs(45);
 
+/// How often a client asks until it gives up, at least and whatever interval it was given: with a timeout that is not longer than
+/// the interval it would end sessions that are merely idle. Two questions may be late.
+pub const ASKED_BEFORE: u32 = 3;
+
 /// On QUIC, where nobody says that a process is gone, both are this many times shorter while frames wait for their answers:
 /// somebody waits then, and 5 s and 15 s are still far beyond what a network that works may take. An idle session does not
 /// wake its network so often.

@@ -15,7 +15,7 @@ use nnrp_wire::rules::RuleId;
 
 use crate::error::whole_millis;
 use crate::limits::{
-    CREDIT_TIMEOUT, HANDSHAKE_TIMEOUT, KEEPALIVE_INTERVAL, KEEPALIVE_TIMEOUT, MAX_CACHE_BYTES,
+    ASKED_BEFORE, CREDIT_TIMEOUT, HANDSHAKE_TIMEOUT, KEEPALIVE_INTERVAL, KEEPALIVE_TIMEOUT, MAX_CACHE_BYTES,
     MAX_CACHE_ENTRIES,
 };
 use crate::{CommandError, CreditPolicy, Fault, MAX_KEPT_BYTES, MIGRATION_GRACE, Migration};
@@ -163,9 +163,10 @@ options! {
         /// How long the server may take to answer CLIENT_HELLO.
         pub handshake_timeout: Duration,
         /// How often to send PING; `None` sends none. On QUIC this many times sooner while frames wait:
-        /// [`WAITING_SHARE`](crate::WAITING_SHARE).
+        /// [`WAITING_SHARE`](crate::WAITING_SHARE). At least [`ASKED_BEFORE`](crate::ASKED_BEFORE) times in the timeout.
         pub keepalive_interval: Option<Duration>,
-        /// Silence after which a server that has answered a PING counts as lost, and sooner likewise; `None` = never. Parts of
+        /// Silence after which a server that has answered a PING counts as lost, and sooner likewise; `None`, zero, or no
+        /// interval = never. Parts of
         /// bodies, and on QUIC acknowledgements, are no silence.
         pub keepalive_timeout: Option<Duration>,
         /// Largest body of a result in bytes.
@@ -191,6 +192,19 @@ impl Default for ClientSettings {
             credit_timeout: Some(CREDIT_TIMEOUT),
             max_kept_bytes: MAX_KEPT_BYTES,
         }
+    }
+}
+
+impl ClientSettings {
+    /// Silence that means something: nobody is missed who was not asked.
+    pub(crate) fn gives_up_after(&self) -> Option<Duration> {
+        self.keepalive_timeout.filter(|timeout| self.keepalive_interval.is_some() && !timeout.is_zero())
+    }
+
+    /// How often to ask: a question has to be answered before patience is over, whatever interval is set.
+    pub(crate) fn asks_every(&self) -> Option<Duration> {
+        let most = self.gives_up_after().map_or(Duration::MAX, |timeout| timeout / ASKED_BEFORE);
+        self.keepalive_interval.map(|interval| interval.min(most))
     }
 }
 

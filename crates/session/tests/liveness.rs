@@ -4,11 +4,11 @@
 use std::time::Duration;
 
 use nnrp_session::{
-    Arrival, Event, KEEPALIVE_INTERVAL, KEEPALIVE_TIMEOUT, Lane, MAX_PINGS_PER_SECOND, ServerSettings,
-    Transmit, WAITING_SHARE,
+    Admission, Arrival, ClientSettings, Event, KEEPALIVE_INTERVAL, KEEPALIVE_TIMEOUT, Lane,
+    MAX_PINGS_PER_SECOND, ServerSettings, Transmit, WAITING_SHARE,
 };
 use nnrp_testkit::{Pair, packets};
-use nnrp_wire::MessageType;
+use nnrp_wire::{MessageType, TransportId};
 
 #[test]
 fn a_ping_is_answered_with_its_own_numbers() {
@@ -85,6 +85,50 @@ fn a_server_that_never_answers_pings_is_not_given_up() {
         while pair.client.machine.poll_transmit().is_some() {}
     }
     assert!(!pair.client.machine.is_ended());
+}
+
+/// A session of a client that asks as `settings` say.
+fn asking(settings: ClientSettings) -> Pair {
+    let mut pair = Pair::serving(TransportId::Quic, ServerSettings::default());
+    pair.client.machine.open(pair.now, &packets::hello(), settings).unwrap();
+    pair.drive();
+    pair.server.machine.admit(pair.now, &Admission::default()).unwrap();
+    pair.drive();
+    pair.client.sent.clear();
+    pair
+}
+
+#[test]
+fn a_timeout_that_is_shorter_than_the_interval_does_not_end_an_idle_session() {
+    let mut settings = ClientSettings::default();
+    settings.keepalive_interval = Some(KEEPALIVE_TIMEOUT);
+    settings.keepalive_timeout = Some(KEEPALIVE_INTERVAL);
+    let mut pair = asking(settings);
+    pair.advance(KEEPALIVE_TIMEOUT * 4);
+    assert!(!pair.client.machine.is_ended());
+    let asked = pair.client.sent_types().len();
+    assert!((36..=37).contains(&asked), "{asked} PINGs in 180 s, three in each 15 s of patience");
+}
+
+#[test]
+fn who_is_not_asked_is_not_given_up() {
+    let mut settings = ClientSettings::default();
+    settings.keepalive_interval = None;
+    let mut pair = asking(settings);
+    // The answer to a question of the application's.
+    pair.client.receive(pair.now, &packets::bare(MessageType::Pong, 1).to_bytes());
+    pair.advance(KEEPALIVE_TIMEOUT * 2);
+    assert!(!pair.client.machine.is_ended());
+}
+
+#[test]
+fn a_timeout_of_no_time_is_none() {
+    let mut settings = ClientSettings::default();
+    settings.keepalive_timeout = Some(Duration::ZERO);
+    let mut pair = asking(settings);
+    pair.advance(KEEPALIVE_INTERVAL * 4);
+    assert!(!pair.client.machine.is_ended());
+    assert!(pair.client.sent_types().len() <= 5);
 }
 
 #[test]
