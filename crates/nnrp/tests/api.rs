@@ -43,6 +43,7 @@ mod api {
     #[cfg(target_os = "linux")]
     pub(crate) mod lending;
     pub(crate) mod liveness;
+    pub(crate) mod looking;
     #[cfg(all(feature = "quic", feature = "tcp"))]
     pub(crate) mod migration;
     #[cfg(all(feature = "quic", feature = "tcp"))]
@@ -155,6 +156,7 @@ over_every_transport! {
     liveness::hints_and_flow_updates_reach_their_subscribers,
     backpressure::frames_nobody_reads_hold_the_client_back_and_are_not_lost,
     backpressure::a_server_that_does_not_read_results_is_not_stuck,
+    looking::a_look_finds_what_has_arrived_and_the_end,
     closing::what_was_sent_before_the_close_arrives,
     closing::every_result_sent_before_the_close_arrives,
     closing::a_server_that_closes_ends_every_wait,

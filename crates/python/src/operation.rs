@@ -312,9 +312,10 @@ impl Operation {
     /// # Errors
     /// What ends a loop: `SystemExit` and `KeyboardInterrupt` out of the task.
     pub(crate) fn wake(slf: &Bound<'_, Self>) -> PyResult<()> {
-        let finished = finished(slf.py())?;
         let Some((callback, context)) = lock(&slf.get().waiter).callback.take() else { return Ok(()) };
         let py = slf.py();
+        // Whatever happens, the task is called: nobody would call it again.
+        let finished = finished(py).unwrap_or(slf.as_any());
         match context {
             Some(context) => context.call_method1(py, intern!(py, "run"), (callback, finished))?,
             None => callback.call1(py, (finished,))?,
