@@ -18,9 +18,9 @@ use crate::shared::Shared;
 const CORKED_BYTES: usize = 256 * 1024;
 
 /// How often it is looked what corks keep back: the shortest time the runtime's timers know. What was there at the last look leaves, so
-/// that nothing stays for much longer than twice this (timers ring up to a millisecond late): a handler that computes for seconds after it has queued an answer does not hold the
-/// answer up. What is newer stays: most of it is about to leave by itself, and calling the writer in the middle of a turn of the loop
-/// costs more than that turn's own write.
+/// that nothing stays for much longer than twice this (timers ring up to a millisecond late): a handler that computes for seconds after
+/// it has queued an answer does not hold the answer up. What is newer stays: most of it is about to leave by itself, and calling the
+/// writer in the middle of a turn of the loop costs more than that turn's own write.
 const CORKED_TIME: Duration = Duration::from_millis(1);
 
 /// How often nobody has to be looked after until the thread sleeps: calling it costs more than it costs to look in vain.
