@@ -11,7 +11,8 @@ use nnrp_wire::{FlowUpdateMetadata, Header, Packet, ResultHintMetadata, Transpor
 use tokio::sync::{broadcast, watch};
 
 use crate::error::{Closed, ReceiveError, SendError};
-use crate::inbox::{Filter, Item, Receive};
+use crate::inbox::Receive;
+use crate::item::{Filter, Item};
 use crate::leaving::Cork;
 use crate::loop_sockets::LoopSockets;
 use crate::path::Path;

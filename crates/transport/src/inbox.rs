@@ -10,15 +10,12 @@ use std::pin::Pin;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll, Waker};
 
-use bytes::Bytes;
-use nnrp_session::{
-    Established, FailedFrame, FrameKey, HandshakeFailure, MigrationAnswer, ReceivedHello, ReceivedMigration,
-    ReceivedResult, ReceivedSubmit, RejectedPacket,
-};
+use nnrp_session::{FailedFrame, FrameKey};
 use nnrp_wire::{MessageType, Packet};
 
 use crate::budget::Share;
 use crate::error::Closed;
+use crate::item::{Filter, Item, QUEUES, Queue};
 
 /// Control packets kept for an application that does not read them. When full, the oldest hint or flow update
 /// goes first: it is the one most likely outdated.
@@ -35,159 +32,6 @@ const MAX_DATAGRAM_BYTES: usize = 2 * 1024 * 1024;
 
 /// Refused packets kept for an application that does not ask. Enough to see a pattern in; the oldest go first.
 const MAX_REFUSALS: usize = 256;
-
-/// Something to receive. Small, because it is moved about: what is large is in a box.
-#[derive(Debug)]
-#[non_exhaustive]
-pub enum Item {
-    /// A packet nobody but the application understands: any packet on a raw connection, a control packet in a
-    /// session.
-    Packet(Box<Packet>),
-    /// A QUIC datagram on a raw connection.
-    Datagram(Bytes),
-    /// Server: a client wants in.
-    Hello(Box<ReceivedHello>),
-    /// Server: a client wants to go on with a session over this connection.
-    Migrate(Box<ReceivedMigration>),
-    /// Client: the answer to that.
-    MigrationAnswered(Box<MigrationAnswer>),
-    /// Client: the session exists.
-    Established(Box<Established>),
-    /// The handshake failed.
-    HandshakeFailed(Box<HandshakeFailure>),
-    /// Server: a frame.
-    Submit(Box<ReceivedSubmit>),
-    /// A packet that was refused and answered.
-    Rejected(Box<RejectedPacket>),
-    /// Client: a result or a drop.
-    Result(Box<ReceivedResult>),
-    /// Client: a frame that failed.
-    FrameFailed(Box<FailedFrame>),
-}
-
-impl Item {
-    fn queue(&self) -> Queue {
-        match self {
-            Item::Hello(_)
-            | Item::Migrate(_)
-            | Item::MigrationAnswered(_)
-            | Item::Established(_)
-            | Item::HandshakeFailed(_) => Queue::Handshake,
-            Item::Submit(_) | Item::Rejected(_) => Queue::Submit,
-            Item::Result(_) | Item::FrameFailed(_) => Queue::Result,
-            Item::Datagram(_) => Queue::Datagram,
-            Item::Packet(packet) => match packet.header.msg_type {
-                MessageType::FrameSubmit => Queue::Submit,
-                MessageType::ResultPush | MessageType::ResultDrop => Queue::Result,
-                _ => Queue::Control,
-            },
-        }
-    }
-
-    /// What an application that does not take it makes us hold.
-    fn bytes(&self) -> usize {
-        match self {
-            Item::Datagram(payload) => payload.len(),
-            _ => self.packet().map_or(0, |packet| packet.metadata.len() + packet.body.len()),
-        }
-    }
-
-    fn is_refusal(&self) -> bool {
-        matches!(self, Item::Rejected(_))
-    }
-
-    /// The packet behind the item, when it has one.
-    pub fn packet(&self) -> Option<&Packet> {
-        match self {
-            Item::Packet(packet) => Some(packet),
-            Item::Datagram(_) => None,
-            Item::Hello(hello) => Some(&hello.packet),
-            Item::Migrate(migration) => Some(&migration.packet),
-            Item::MigrationAnswered(answer) => Some(&answer.packet),
-            Item::Established(established) => Some(&established.packet),
-            Item::HandshakeFailed(failure) => failure.packet.as_ref(),
-            Item::Submit(submit) => Some(&submit.packet),
-            Item::Rejected(rejected) => rejected.packet.as_ref(),
-            Item::Result(result) => Some(&result.packet),
-            Item::FrameFailed(failed) => failed.packet.as_ref(),
-        }
-    }
-
-    fn key(&self) -> Option<FrameKey> {
-        match self {
-            Item::FrameFailed(failed) => Some(failed.key),
-            _ => self.packet().map(|packet| FrameKey::from(&packet.header)),
-        }
-    }
-}
-
-/// What a receiver wants.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[non_exhaustive]
-pub enum Filter {
-    /// The next packet of any kind, in order of arrival.
-    Any,
-    /// Control packets.
-    Control,
-    /// Control packets of one type.
-    Message(MessageType),
-    /// Submits, and packets refused in their place.
-    Submit,
-    /// Results, drops and failures of any frame.
-    Result,
-    /// Results, drops and failures of one frame; `None` means any view.
-    ResultOf {
-        /// The frame.
-        frame_id: u32,
-        /// Its view.
-        view_id: Option<u16>,
-    },
-    /// The outcome of the handshake.
-    Handshake,
-    /// Datagrams.
-    Datagram,
-}
-
-impl Filter {
-    fn queues(self) -> &'static [Queue] {
-        match self {
-            Filter::Any => &[Queue::Control, Queue::Submit, Queue::Result],
-            Filter::Control | Filter::Message(_) => &[Queue::Control],
-            Filter::Submit => &[Queue::Submit],
-            Filter::Result | Filter::ResultOf { .. } => &[Queue::Result],
-            Filter::Handshake => &[Queue::Handshake],
-            Filter::Datagram => &[Queue::Datagram],
-        }
-    }
-
-    fn matches(self, item: &Item) -> bool {
-        if !self.queues().contains(&item.queue()) {
-            return false;
-        }
-        match self {
-            Filter::Message(wanted) => item.packet().is_some_and(|packet| packet.header.msg_type == wanted),
-            Filter::ResultOf { .. } => item.key().is_some_and(|key| self.is_for(key)),
-            _ => true,
-        }
-    }
-
-    /// Whether it is for this frame, and for no other.
-    fn is_for(self, key: FrameKey) -> bool {
-        matches!(self, Filter::ResultOf { frame_id, view_id }
-            if key.frame_id == frame_id && view_id.is_none_or(|view| view == key.view_id))
-    }
-}
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Queue {
-    Control,
-    Submit,
-    Result,
-    Handshake,
-    Datagram,
-}
-
-const QUEUES: usize = 5;
 
 /// Room an item takes from the receive budget, that of a frame and that of its body where they were taken one after the other;
 /// returned when the application takes the item.
@@ -544,7 +388,8 @@ impl Drop for Receive {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use nnrp_session::Fault;
+    use bytes::Bytes;
+    use nnrp_session::{Fault, RejectedPacket};
     use nnrp_wire::ErrorCode;
 
     fn refusal() -> Item {

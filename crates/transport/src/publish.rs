@@ -8,7 +8,8 @@ use nnrp_session::{Ended, EndedBy, Event, FrameKey, Machine, RejectedPacket, Sid
 use nnrp_wire::Packet;
 
 use crate::error::Closed;
-use crate::inbox::{Item, Room};
+use crate::inbox::Room;
+use crate::item::Item;
 use crate::session_event::SessionEvent;
 use crate::shared::Shared;
 

@@ -5,7 +5,8 @@ use nnrp_session::Arrival;
 use nnrp_wire::{Header, MessageType, Packet};
 
 use super::Driver;
-use crate::inbox::{Item, Room};
+use crate::inbox::Room;
+use crate::item::Item;
 
 impl Driver {
     pub(super) async fn accept_datagrams(self) {
