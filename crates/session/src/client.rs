@@ -589,6 +589,13 @@ impl Machine {
     }
 
     fn keep_alive(&mut self, now: Instant) {
+        // What has come since lies unread.
+        if let Role::Client(role) = &mut self.role
+            && role.pings.overslept(now)
+        {
+            role.pings.start_again(now);
+            self.last_received = Some(now);
+        }
         if self.gives_up_at().is_some_and(|at| at <= now) {
             let silence = now.saturating_duration_since(self.last_received.unwrap_or(now));
             let reason = format!("no packet from the server for {:.0} s", silence.as_secs_f64());

@@ -36,8 +36,7 @@ impl Pings {
     /// is over.
     pub(crate) fn start_now(&mut self, now: Instant, interval: Option<Duration>) {
         self.start(now, interval);
-        self.next = self.every.map(|_| now);
-        self.idle_looks = 0;
+        self.start_again(now);
     }
 
     /// When to look next.
@@ -48,6 +47,19 @@ impl Pings {
     /// Since when somebody waits, as far as was looked.
     pub(crate) fn waiting_since(&self) -> Option<Instant> {
         self.waiting_since
+    }
+
+    /// This process stood still, or its machine did: a look that was due has been left out. Silence since then says nothing of
+    /// the peer.
+    pub(crate) fn overslept(&self, now: Instant) -> bool {
+        self.every.zip(self.next).is_some_and(|(every, due)| due + every <= now)
+    }
+
+    /// Asks at once, and nobody has waited yet.
+    pub(crate) fn start_again(&mut self, now: Instant) {
+        self.next = self.every.map(|_| now);
+        self.idle_looks = 0;
+        self.waiting_since = None;
     }
 
     /// The PING that is due, if one is: in each interval, and at each look at which somebody is `waiting`.

@@ -64,27 +64,53 @@ fn a_server_asks_only_if_it_was_told_to() {
     assert!(pair.server.event().is_none(), "the answers are not the application's");
 }
 
+/// Time passes, the client looks when it wants to, and nothing reaches it. True when it has given up.
+fn hears_nothing(pair: &mut Pair, by: Duration) -> bool {
+    let until = pair.now + by;
+    while let Some(at) = pair.client.machine.poll_timeout().filter(|at| *at <= until) {
+        pair.client.machine.handle_timeout(at);
+        while pair.client.machine.poll_transmit().is_some() {}
+    }
+    pair.now = until;
+    pair.client.machine.is_ended()
+}
+
 #[test]
 fn a_server_that_answered_once_and_fell_silent_is_given_up() {
     let mut pair = Pair::connected();
     pair.advance(KEEPALIVE_INTERVAL);
-    // From here on nothing reaches the client any more.
-    let deadline = pair.now + KEEPALIVE_TIMEOUT;
-    pair.client.machine.handle_timeout(deadline - Duration::from_millis(1));
+    assert!(!hears_nothing(&mut pair, KEEPALIVE_TIMEOUT - Duration::from_millis(1)));
+    assert!(hears_nothing(&mut pair, Duration::from_millis(1)));
+}
+
+#[test]
+fn a_client_that_stood_still_itself_asks_before_it_gives_up() {
+    let mut pair = Pair::connected();
+    pair.advance(KEEPALIVE_INTERVAL + KEEPALIVE_INTERVAL / 2);
+    // A laptop that was closed, a process that was stopped: nobody looks for an hour.
+    pair.now += Duration::from_secs(3600);
+    pair.client.machine.handle_timeout(pair.now);
     assert!(!pair.client.machine.is_ended());
-    pair.client.machine.handle_timeout(deadline);
-    assert!(pair.client.machine.is_ended());
+    assert!(pair.client.machine.has_transmits(), "a question");
+    // The server is gone indeed.
+    assert!(!hears_nothing(&mut pair, KEEPALIVE_TIMEOUT / 2));
+    assert!(hears_nothing(&mut pair, KEEPALIVE_TIMEOUT));
+}
+
+#[test]
+fn nor_does_it_while_it_waits_for_a_frame() {
+    let mut pair = with_a_frame_waiting();
+    pair.advance(SOONER.0);
+    pair.now += Duration::from_secs(3600);
+    pair.client.machine.handle_timeout(pair.now);
+    assert!(!hears_nothing(&mut pair, SOONER.0));
+    assert!(hears_nothing(&mut pair, SOONER.1));
 }
 
 #[test]
 fn a_server_that_never_answers_pings_is_not_given_up() {
     let mut pair = Pair::connected();
-    for _ in 0..20 {
-        pair.now += KEEPALIVE_INTERVAL;
-        pair.client.machine.handle_timeout(pair.now);
-        while pair.client.machine.poll_transmit().is_some() {}
-    }
-    assert!(!pair.client.machine.is_ended());
+    assert!(!hears_nothing(&mut pair, KEEPALIVE_INTERVAL * 20));
 }
 
 /// A session of a client that asks as `settings` say.
@@ -137,15 +163,9 @@ fn silence_of_our_own_making_is_not_held_against_the_server() {
     pair.advance(KEEPALIVE_INTERVAL);
     // The application reads nothing, so the driver stops reading: no answer can arrive.
     pair.client.machine.handle_reading(pair.now, true);
-    for _ in 0..10 {
-        pair.now += KEEPALIVE_TIMEOUT;
-        pair.client.machine.handle_timeout(pair.now);
-        while pair.client.machine.poll_transmit().is_some() {}
-    }
-    assert!(!pair.client.machine.is_ended());
+    assert!(!hears_nothing(&mut pair, KEEPALIVE_TIMEOUT * 10));
     pair.client.machine.handle_reading(pair.now, false);
-    pair.client.machine.handle_timeout(pair.now + KEEPALIVE_TIMEOUT);
-    assert!(pair.client.machine.is_ended());
+    assert!(hears_nothing(&mut pair, KEEPALIVE_TIMEOUT));
 }
 
 /// How often a client asks while frames wait, and how long it waits for an answer.
