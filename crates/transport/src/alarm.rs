@@ -6,6 +6,7 @@
 //! are kept elsewhere: by a thread that sleeps, one for the process.
 
 use std::collections::BTreeMap;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::pin::Pin;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -190,7 +191,9 @@ impl Alarms {
             let (due, next) = self.take_due();
             for rung in due {
                 rung.yet.store(true, Ordering::Release);
-                rung.waker.wake();
+                // A waker may be the application's. One that panics must not take everybody's alarms with it; the panic hook has
+                // said what there is to say.
+                let _ = catch_unwind(AssertUnwindSafe(|| rung.waker.wake()));
             }
             tokio::select! {
                 () = clock::sleep_until(next) => {}
@@ -290,6 +293,30 @@ mod tests {
         clock::sleep_until(Some(after(4) + SECOND / 10)).await;
         assert_eq!(asking.calls(), 2);
         assert!(asking.rings(after(4)));
+    }
+
+    /// Somebody's waker with a fault.
+    struct Broken;
+
+    impl Wake for Broken {
+        fn wake(self: Arc<Self>) {
+            panic!("a waker's fault");
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_waker_that_panics_costs_nobody_else_an_alarm() {
+        let (alarms, begun) = (Arc::<Alarms>::default(), clock::now());
+        tokio::spawn(alarms.clone().ring());
+        let broken = Waker::from(Arc::new(Broken));
+        let mut first = Alarm::default();
+        let set =
+            first.poll_among(|| Some(alarms.clone()), begun + SECOND, &mut Context::from_waker(&broken));
+        assert!(set.is_pending());
+        let mut second = Asking::among(&alarms);
+        assert!(!second.rings(begun + SECOND));
+        clock::sleep_until(Some(begun + SECOND * 2)).await;
+        assert_eq!(second.calls(), 1);
     }
 
     #[tokio::test(start_paused = true)]
