@@ -177,7 +177,7 @@ impl Bridge {
     }
 
     /// Keeps back what the running task sends on a connection until its loop has run what is ready now, or it waits for a
-    /// frame: results that are queued in one turn leave in one write. Without a loop nothing is kept back.
+    /// frame: results that are queued in one turn leave in one write, those of few frames in a few. Without a loop nothing is kept back.
     pub(crate) fn cork(py: Python<'_>, held: &Arc<Held>) -> PyResult<()> {
         if held.cork() {
             return Ok(());

@@ -297,7 +297,8 @@ impl Connection {
 
     /// Keeps back what commands queue from now on until the [`Cork`] is dropped, so that it leaves in one write, on the thread
     /// that drops it and without waiting there. For event loops that know when their turn ends. No promise: what is alone
-    /// leaves at once, so does everything beyond 256 KiB, and nothing stays for longer than about two milliseconds.
+    /// leaves at once, so does everything beyond 256 KiB, while no more than sixteen frames are in flight on the only stream of a process a
+    /// third of them at a time, and nothing stays for longer than about two milliseconds.
     pub fn cork(&self) -> Cork {
         Cork::of(self.shared())
     }

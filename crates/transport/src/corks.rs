@@ -3,6 +3,8 @@
 //! That is a thread for all sessions of the process, not the writer of each. With hundreds of sessions an event loop comes to
 //! each of them every twenty milliseconds; a writer that looks every millisecond has stopped by then, and would have to be
 //! called, from another thread, for each visit.
+//!
+//! Of few frames in flight they keep back pieces only, so that the peer has something to do while the loop goes on.
 
 use std::process;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
@@ -23,6 +25,23 @@ const CORKED_BYTES: usize = 256 * 1024;
 /// writer in the middle of a turn of the loop costs more than that turn's own write.
 const CORKED_TIME: Duration = Duration::from_millis(1);
 
+/// Of so few frames in flight a cork keeps back less than a third. With eight of 4 KiB a loop and its peer slept in
+/// turns, and had two thirds of the frames; with more of them both have enough to do, and each piece costs a system call and wakes the peer.
+const FEW_FRAMES: usize = 16;
+
+/// The part of them that leaves before the turn is over.
+const SHARE: usize = 3;
+
+/// No piece is smaller: one frame is not worth a system call.
+const LEAST_PIECE: usize = 2;
+
+/// Nor larger in bytes: writing it takes the loop longer than the peer sleeps meanwhile.
+const PIECE_BYTES: usize = 64 * 1024;
+
+/// Packets after which a third of the most frames in flight is still remembered: a loop with thirty of them reads sixteen at a time, and
+/// thirty now and then.
+const FORGET: usize = 256;
+
 /// How often nobody has to be looked after until the thread sleeps: calling it costs more than it costs to look in vain.
 const IDLE_LOOKS: u32 = 20;
 
@@ -40,6 +59,8 @@ pub(crate) struct Corks {
     watched: AtomicBool,
     /// A frame, or the answer to one, has been received and nothing has been queued since.
     news: AtomicBool,
+    /// The most frames in flight of late, in parts of [`FORGET`].
+    most: AtomicUsize,
 }
 
 /// What to do with a packet.
@@ -100,6 +121,17 @@ impl Corks {
         self.held.load(Ordering::Relaxed) > 0
             && self.watched.load(Ordering::Relaxed)
             && self.bytes.load(Ordering::Relaxed) > 0
+    }
+
+    /// Whether what is kept back is a piece that leaves now: `waiting` packets, with so many frames in flight. Under the machine's lock.
+    pub(crate) fn is_piece(&self, waiting: usize, in_flight: usize) -> bool {
+        let before = self.most.load(Ordering::Relaxed);
+        let most = (in_flight * FORGET).max(before - before / FORGET);
+        self.most.store(most, Ordering::Relaxed);
+        waiting >= LEAST_PIECE
+            && most <= FEW_FRAMES * FORGET
+            && waiting * SHARE >= in_flight
+            && self.bytes.load(Ordering::Relaxed) <= PIECE_BYTES
     }
 
     /// Everything that was kept back is written, or about to be.
@@ -218,6 +250,46 @@ mod tests {
         corks.watched.store(true, Ordering::Relaxed);
         assert_eq!(corks.verdict(100), Verdict::Keep);
         assert_eq!(corks.verdict(CORKED_BYTES), Verdict::Write, "it is too much");
+    }
+
+    /// What leaves, and when, of `frames` that all were there and are answered one after the other.
+    fn pieces(corks: &Corks, frames: usize, bytes: usize) -> Vec<usize> {
+        corks.held.store(1, Ordering::Relaxed);
+        corks.watched.store(true, Ordering::Relaxed);
+        let (mut pieces, mut waiting) = (Vec::new(), 0);
+        for live in (0..frames).rev() {
+            waiting += 1;
+            assert_eq!(corks.verdict(bytes), Verdict::Keep);
+            if corks.is_piece(waiting, live + waiting) {
+                corks.let_go();
+                pieces.push(std::mem::take(&mut waiting));
+            }
+        }
+        pieces
+    }
+
+    #[test]
+    fn of_few_frames_a_third_leaves_at_a_time() {
+        assert_eq!(pieces(&Corks::default(), 8, 100), [3, 2, 2]);
+        assert_eq!(pieces(&Corks::default(), 16, 100), [6, 4, 2, 2, 2]);
+        assert!(pieces(&Corks::default(), 1, 100).is_empty());
+    }
+
+    #[test]
+    fn many_frames_leave_together_and_so_do_the_few_that_are_read_at_once_of_many() {
+        let corks = Corks::default();
+        assert!(pieces(&corks, 32, 100).is_empty());
+        assert!(pieces(&corks, 16, 100).is_empty());
+        // When they have become few for good, that is forgotten.
+        for _ in 0..FORGET {
+            corks.is_piece(1, 8);
+        }
+        assert_eq!(pieces(&corks, 8, 100), [3, 2, 2]);
+    }
+
+    #[test]
+    fn large_frames_leave_together() {
+        assert!(pieces(&Corks::default(), 3, PIECE_BYTES).is_empty());
     }
 
     #[test]

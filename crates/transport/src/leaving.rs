@@ -7,7 +7,7 @@
 //! the writer task, which runs then, sends them together.
 //!
 //! An event loop outside the runtime knows better when its turn ends. It corks the connection: what it queues stays there
-//! until it takes the [`Cork`] out.
+//! until it takes the [`Cork`] out, or, while few frames are in flight, until that is a third of them.
 
 use std::sync::{Arc, MutexGuard};
 
@@ -67,6 +67,7 @@ impl Shared {
             return self.write(machine, link);
         }
         match self.corks.verdict(bytes) {
+            Verdict::Keep if self.is_piece(&machine) => self.write(machine, link),
             Verdict::Keep => {}
             Verdict::Write => self.write(machine, link),
             Verdict::Open if self.is_urgent(&machine, link, small, first) => self.write(machine, link),
@@ -80,19 +81,27 @@ impl Shared {
     /// Whether what is queued leaves in the call that queues it: the first packet after news, and those of few frames, on the only
     /// stream of a process.
     fn is_urgent(&self, machine: &Machine, link: &Link, small: bool, first: bool) -> bool {
-        let live = machine.live_frames();
         if link.quic.is_some() {
-            return live <= FEW_FRAMES;
+            return machine.live_frames() <= FEW_FRAMES;
         }
-        // On a server, those that wait with this one were in flight a moment ago.
-        let answered = if self.side == Side::Server { machine.waiting_transmits() } else { 0 };
         // What waits leaves with it, and must be small, too.
         let waiting_bytes = self.write_room.used_bytes();
         // With other streams there is other work, and nobody sleeps.
         turns::is_alone()
             && small
             && waiting_bytes <= INLINE_BYTES
-            && (first || live + answered <= SINGLE_FRAMES)
+            && (first || self.in_flight(machine) <= SINGLE_FRAMES)
+    }
+
+    /// Whether what a cork keeps back leaves before the turn of its loop is over. With other streams there is other work.
+    fn is_piece(&self, machine: &Machine) -> bool {
+        self.corks.is_piece(machine.waiting_transmits(), self.in_flight(machine)) && turns::is_alone()
+    }
+
+    /// Frames in flight. On a server, those that are answered by what waits were a moment ago.
+    fn in_flight(&self, machine: &Machine) -> usize {
+        let answered = if self.side == Side::Server { machine.waiting_transmits() } else { 0 };
+        machine.live_frames() + answered
     }
 
     /// Writes what is queued, as far as that goes without waiting.
