@@ -8,7 +8,7 @@
 
 use std::process;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, Weak};
 use std::time::Duration;
 
 use tokio::time::MissedTickBehavior;
@@ -61,6 +61,8 @@ pub(crate) struct Corks {
     news: AtomicBool,
     /// The most frames in flight of late, in parts of [`FORGET`].
     most: AtomicUsize,
+    /// Packets that QUIC was handed since something was received, and has not sent as far as is known.
+    unsent: AtomicUsize,
 }
 
 /// What to do with a packet.
@@ -132,6 +134,16 @@ impl Corks {
             && most <= FEW_FRAMES * FORGET
             && waiting * SHARE >= in_flight
             && self.bytes.load(Ordering::Relaxed) <= PIECE_BYTES
+            && has_cores()
+    }
+
+    /// QUIC is handed a packet, the `first` one since something was received; it sends when the caller gives up its turn. Whether it
+    /// has a piece to send now, of so many frames in flight. Under the machine's lock.
+    pub(crate) fn hand_on(&self, first: bool, in_flight: impl FnOnce(usize) -> usize) -> bool {
+        let unsent = if first { 1 } else { self.unsent.load(Ordering::Relaxed) + 1 };
+        let is_piece = self.is_piece(unsent, in_flight(unsent));
+        self.unsent.store(if is_piece { 0 } else { unsent }, Ordering::Relaxed);
+        is_piece
     }
 
     /// Everything that was kept back is written, or about to be.
@@ -161,6 +173,12 @@ enum Look {
     Busy,
     /// Nothing was since the last look.
     Idle,
+}
+
+/// Whether anybody can run while we go on: on one core pieces are only more work.
+fn has_cores() -> bool {
+    static SEVERAL: OnceLock<bool> = OnceLock::new();
+    *SEVERAL.get_or_init(|| std::thread::available_parallelism().map_or(true, |cores| cores.get() > 1))
 }
 
 /// Sessions that are looked after.
@@ -290,6 +308,20 @@ mod tests {
     #[test]
     fn large_frames_leave_together() {
         assert!(pieces(&Corks::default(), 3, PIECE_BYTES).is_empty());
+    }
+
+    #[test]
+    fn whoever_answers_over_quic_gives_up_its_turn_after_a_third_of_few_frames() {
+        /// After which answers of so many frames it does, where all are there at once.
+        fn turns(corks: &Corks, frames: usize) -> Vec<usize> {
+            let turn = |answer| corks.hand_on(answer == 1, |unsent| frames - answer + unsent);
+            (1..=frames).filter(|answer| turn(*answer)).collect()
+        }
+        let corks = Corks::default();
+        assert_eq!(turns(&corks, 8), [3, 5, 7]);
+        assert_eq!(turns(&corks, 8), [3, 5, 7], "what is received next is counted anew");
+        assert!(turns(&corks, 1).is_empty());
+        assert!(turns(&corks, 64).is_empty());
     }
 
     #[test]

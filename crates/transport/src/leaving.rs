@@ -8,6 +8,9 @@
 //!
 //! An event loop outside the runtime knows better when its turn ends. It corks the connection: what it queues stays there
 //! until it takes the [`Cork`] out, or, while few frames are in flight, until that is a third of them.
+//!
+//! QUIC is handed packets at once, and sends when the caller gives up its turn. A task that answers one frame after the other does so at
+//! its next receive, again when that is a third of few frames.
 
 use std::sync::{Arc, MutexGuard};
 
@@ -66,7 +69,14 @@ impl Shared {
         if small && machine.live_frames() <= usize::from(self.side == Side::Client) {
             return self.write(machine, link);
         }
-        match self.corks.verdict(bytes) {
+        let verdict = self.corks.verdict(bytes);
+        if verdict == Verdict::Open && link.quic.is_some() && small {
+            let live = machine.live_frames();
+            if self.corks.hand_on(first, |unsent| live + self.answered(unsent)) && turns::is_alone() {
+                self.inbox.let_others_run();
+            }
+        }
+        match verdict {
             Verdict::Keep if self.is_piece(&machine) => self.write(machine, link),
             Verdict::Keep => {}
             Verdict::Write => self.write(machine, link),
@@ -98,10 +108,14 @@ impl Shared {
         self.corks.is_piece(machine.waiting_transmits(), self.in_flight(machine)) && turns::is_alone()
     }
 
-    /// Frames in flight. On a server, those that are answered by what waits were a moment ago.
+    /// Frames in flight, those included that what waits answers.
     fn in_flight(&self, machine: &Machine) -> usize {
-        let answered = if self.side == Side::Server { machine.waiting_transmits() } else { 0 };
-        machine.live_frames() + answered
+        machine.live_frames() + self.answered(machine.waiting_transmits())
+    }
+
+    /// Frames that were in flight a moment ago, on a server, where `leaving` packets answer them.
+    fn answered(&self, leaving: usize) -> usize {
+        if self.side == Side::Server { leaving } else { 0 }
     }
 
     /// Writes what is queued, as far as that goes without waiting.
