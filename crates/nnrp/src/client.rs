@@ -251,12 +251,14 @@ impl ClientSession {
         self.receive_for(frame.frame_id, Some(frame.view_id)).await
     }
 
-    /// The next result, drop or failure of any frame, in order of arrival. Cancel-safe.
+    /// The next result, drop or failure of any frame, in order of arrival. Lets other tasks run once before it hands out what is there where
+    /// frames just submitted over QUIC leave only then. Cancel-safe.
     ///
     /// # Errors
     ///
     /// [`SessionError::Closed`] once everything that had arrived was handed out.
     pub async fn receive(&self) -> Result<Reply, SessionError> {
+        self.0.connection.give_way().await;
         self.next_reply(Filter::Result).await
     }
 

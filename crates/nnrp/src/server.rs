@@ -150,13 +150,15 @@ impl ServerSession {
         }
     }
 
-    /// The next frame or refused packet, without a duty to answer attached. Frames beyond a limit were answered
+    /// The next frame or refused packet, without a duty to answer attached. Lets other tasks run once before it hands out what is there
+    /// where answers just sent over QUIC leave only then; [`ServerSession::receive_now`] looks without that. Frames beyond a limit were answered
     /// and are not shown. Cancel-safe.
     ///
     /// # Errors
     ///
     /// [`SessionError::Closed`] once everything that had arrived was handed out.
     pub async fn receive(&self) -> Result<Received, SessionError> {
+        self.0.connection.give_way().await;
         loop {
             if let Some(received) = self.shown(self.0.connection.receive(Filter::Submit).await?) {
                 return Ok(received);

@@ -589,12 +589,16 @@ impl Machine {
     }
 
     fn keep_alive(&mut self, now: Instant) {
-        // What has come since lies unread.
         if let Role::Client(role) = &mut self.role
-            && role.pings.overslept(now)
+            && let Some(overslept) = role.pings.overslept(now)
         {
-            role.pings.start_again(now);
-            self.last_received = Some(now);
+            // What has come meanwhile lies unread, so that time is no silence; and the question that is asked now can be answered.
+            let since = |at: Instant, patience| {
+                (at + overslept.by).max(overslept.answered_by.checked_sub(patience).unwrap_or(at)).min(now)
+            };
+            let timeout = role.settings.gives_up_after().unwrap_or_default();
+            self.last_received = self.last_received.map(|at| since(at, timeout));
+            role.pings.start_again(now, |at| since(at, timeout / WAITING_SHARE));
         }
         if self.gives_up_at().is_some_and(|at| at <= now) {
             let silence = now.saturating_duration_since(self.last_received.unwrap_or(now));

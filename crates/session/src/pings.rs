@@ -24,6 +24,14 @@ pub(crate) struct Pings {
     sent: u32,
 }
 
+/// Time in which nobody looked.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Overslept {
+    pub(crate) by: Duration,
+    /// When a question that is asked now has been answered, by a peer that is there.
+    pub(crate) answered_by: Instant,
+}
+
 impl Pings {
     /// Begins to ask; `None` never asks.
     pub(crate) fn start(&mut self, now: Instant, interval: Option<Duration>) {
@@ -36,7 +44,7 @@ impl Pings {
     /// is over.
     pub(crate) fn start_now(&mut self, now: Instant, interval: Option<Duration>) {
         self.start(now, interval);
-        self.start_again(now);
+        self.start_again(now, |since| since);
     }
 
     /// When to look next.
@@ -49,17 +57,17 @@ impl Pings {
         self.waiting_since
     }
 
-    /// This process stood still, or its machine did: a look that was due has been left out. Silence since then says nothing of
-    /// the peer.
-    pub(crate) fn overslept(&self, now: Instant) -> bool {
-        self.every.zip(self.next).is_some_and(|(every, due)| due + every <= now)
+    /// This process stood still, or its machine did: a look that was due has been left out.
+    pub(crate) fn overslept(&self, now: Instant) -> Option<Overslept> {
+        let (every, due) = self.every.zip(self.next).filter(|(every, due)| *due + *every <= now)?;
+        Some(Overslept { by: now.saturating_duration_since(due), answered_by: now + every })
     }
 
-    /// Asks at once, and nobody has waited yet.
-    pub(crate) fn start_again(&mut self, now: Instant) {
+    /// Asks at once. Who waits has done so since another time.
+    pub(crate) fn start_again(&mut self, now: Instant, since: impl FnOnce(Instant) -> Instant) {
         self.next = self.every.map(|_| now);
         self.idle_looks = 0;
-        self.waiting_since = None;
+        self.waiting_since = self.waiting_since.map(since);
     }
 
     /// The PING that is due, if one is: in each interval, and at each look at which somebody is `waiting`.

@@ -68,7 +68,8 @@ fn a_server_asks_only_if_it_was_told_to() {
 fn hears_nothing(pair: &mut Pair, by: Duration) -> bool {
     let until = pair.now + by;
     while let Some(at) = pair.client.machine.poll_timeout().filter(|at| *at <= until) {
-        pair.client.machine.handle_timeout(at);
+        pair.now = pair.now.max(at);
+        pair.client.machine.handle_timeout(pair.now);
         while pair.client.machine.poll_transmit().is_some() {}
     }
     pair.now = until;
@@ -95,6 +96,18 @@ fn a_client_that_stood_still_itself_asks_before_it_gives_up() {
     // The server is gone indeed.
     assert!(!hears_nothing(&mut pair, KEEPALIVE_TIMEOUT / 2));
     assert!(hears_nothing(&mut pair, KEEPALIVE_TIMEOUT));
+}
+
+#[test]
+fn silence_between_two_times_of_standing_still_adds_up() {
+    let mut pair = Pair::connected();
+    pair.advance(KEEPALIVE_INTERVAL);
+    // It stands still for a while, again and again, and is awake for twelve seconds in between.
+    for _ in 0..2 {
+        assert!(!hears_nothing(&mut pair, Duration::from_secs(12)));
+        pair.now += Duration::from_secs(60);
+    }
+    assert!(hears_nothing(&mut pair, KEEPALIVE_TIMEOUT - Duration::from_secs(20)));
 }
 
 #[test]

@@ -3,6 +3,7 @@
 use std::net::SocketAddr;
 use std::sync::atomic::Ordering;
 use std::sync::{Arc, Weak};
+use std::task::Poll;
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -253,6 +254,20 @@ impl Connection {
         Receive::new(self.shared().inbox.clone(), filter)
     }
 
+    /// Before the next frame is received: lets other tasks run once, where what was just sent over QUIC leaves only then and the peer may have
+    /// nothing else to do. At other times it is ready at once. Cancel-safe.
+    pub async fn give_way(&self) {
+        let mut gives_way = self.shared().corks.gives_way();
+        std::future::poll_fn(|cx| {
+            if !std::mem::take(&mut gives_way) {
+                return Poll::Ready(());
+            }
+            cx.waker().wake_by_ref();
+            Poll::Pending
+        })
+        .await;
+    }
+
     /// The next item that `filter` wants, or the end, if that is there already; `None` while it would have to be waited for.
     pub fn receive_now(&self, filter: Filter) -> Option<Result<Item, Closed>> {
         self.shared().inbox.take_now(filter)
@@ -297,8 +312,8 @@ impl Connection {
 
     /// Keeps back what commands queue from now on until the [`Cork`] is dropped, so that it leaves in one write, on the thread
     /// that drops it and without waiting there. For event loops that know when their turn ends. No promise: what is alone
-    /// leaves at once, so does everything beyond 256 KiB, while no more than sixteen frames are in flight on the only stream of a process a
-    /// third of them at a time, and nothing stays for longer than about two milliseconds.
+    /// leaves at once, so does everything beyond 256 KiB, while no more than sixteen frames are in flight on the only stream of a process with
+    /// several cores a third of them at a time, and nothing stays for longer than about two milliseconds.
     pub fn cork(&self) -> Cork {
         Cork::of(self.shared())
     }

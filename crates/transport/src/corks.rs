@@ -61,8 +61,14 @@ pub(crate) struct Corks {
     news: AtomicBool,
     /// The most frames in flight of late, in parts of [`FORGET`].
     most: AtomicUsize,
-    /// Packets that QUIC was handed since something was received, and has not sent as far as is known.
+    /// An event loop has put one in.
+    looped: AtomicBool,
+    /// Frames without an answer when something was queued last.
+    live: AtomicUsize,
+    /// Answers that QUIC was handed since something was received, and has not sent as far as is known.
     unsent: AtomicUsize,
+    /// Whoever receives next lets others run before.
+    gives_way: AtomicBool,
 }
 
 /// What to do with a packet.
@@ -81,6 +87,7 @@ impl Corks {
     pub(crate) fn put_in(session: &Arc<Shared>) {
         let corks = &session.corks;
         corks.held.fetch_add(1, Ordering::Relaxed);
+        corks.looped.store(true, Ordering::Relaxed);
         if !corks.watched.load(Ordering::Relaxed) {
             watch(session);
         }
@@ -134,16 +141,33 @@ impl Corks {
             && most <= FEW_FRAMES * FORGET
             && waiting * SHARE >= in_flight
             && self.bytes.load(Ordering::Relaxed) <= PIECE_BYTES
-            && has_cores()
     }
 
-    /// QUIC is handed a packet, the `first` one since something was received; it sends when the caller gives up its turn. Whether it
-    /// has a piece to send now, of so many frames in flight. Under the machine's lock.
-    pub(crate) fn hand_on(&self, first: bool, in_flight: impl FnOnce(usize) -> usize) -> bool {
+    /// Whether frames without an answer are fewer than when something was queued last, so that what has just been queued ended one: parts of
+    /// answers, hints and what else leaves meanwhile make no piece. Under the machine's lock.
+    pub(crate) fn has_fewer(&self, live: usize) -> bool {
+        live < self.live.swap(live, Ordering::Relaxed)
+    }
+
+    /// Whether an event loop has ever put a cork in: it has turns of its own.
+    pub(crate) fn is_looped(&self) -> bool {
+        self.looped.load(Ordering::Relaxed)
+    }
+
+    /// QUIC is handed a frame or the end of an answer, the `first` packet since something was received; it sends when the caller gives up
+    /// its turn. The caller is to do that if what it has is a piece, of the only stream of a process. Under the machine's lock.
+    pub(crate) fn hand_on(&self, first: bool, is_alone: bool, in_flight: impl FnOnce(usize) -> usize) {
         let unsent = if first { 1 } else { self.unsent.load(Ordering::Relaxed) + 1 };
         let is_piece = self.is_piece(unsent, in_flight(unsent));
         self.unsent.store(if is_piece { 0 } else { unsent }, Ordering::Relaxed);
-        is_piece
+        if is_piece && is_alone && has_cores() {
+            self.gives_way.store(true, Ordering::Relaxed);
+        }
+    }
+
+    /// Whether whoever receives next lets others run before. Once.
+    pub(crate) fn gives_way(&self) -> bool {
+        self.gives_way.load(Ordering::Relaxed) && self.gives_way.swap(false, Ordering::Relaxed)
     }
 
     /// Everything that was kept back is written, or about to be.
@@ -176,7 +200,7 @@ enum Look {
 }
 
 /// Whether anybody can run while we go on: on one core pieces are only more work.
-fn has_cores() -> bool {
+pub(crate) fn has_cores() -> bool {
     static SEVERAL: OnceLock<bool> = OnceLock::new();
     *SEVERAL.get_or_init(|| std::thread::available_parallelism().map_or(true, |cores| cores.get() > 1))
 }
@@ -314,14 +338,39 @@ mod tests {
     fn whoever_answers_over_quic_gives_up_its_turn_after_a_third_of_few_frames() {
         /// After which answers of so many frames it does, where all are there at once.
         fn turns(corks: &Corks, frames: usize) -> Vec<usize> {
-            let turn = |answer| corks.hand_on(answer == 1, |unsent| frames - answer + unsent);
+            let turn = |answer| {
+                corks.hand_on(answer == 1, true, |unsent| frames - answer + unsent);
+                corks.gives_way()
+            };
             (1..=frames).filter(|answer| turn(*answer)).collect()
+        }
+        if !has_cores() {
+            return;
         }
         let corks = Corks::default();
         assert_eq!(turns(&corks, 8), [3, 5, 7]);
         assert_eq!(turns(&corks, 8), [3, 5, 7], "what is received next is counted anew");
         assert!(turns(&corks, 1).is_empty());
         assert!(turns(&corks, 64).is_empty());
+    }
+
+    #[test]
+    fn only_what_ends_a_frame_makes_a_piece() {
+        let corks = Corks::default();
+        let ends = |live| corks.has_fewer(live);
+        assert_eq!([2, 2, 1, 3].map(ends), [false, false, true, false], "the second is a part of an answer");
+    }
+
+    #[test]
+    fn nobody_gives_way_twice_for_one_piece_or_beside_other_streams() {
+        let corks = Corks::default();
+        corks.hand_on(true, true, |_| 4);
+        corks.hand_on(false, true, |_| 4);
+        assert_eq!(corks.gives_way(), has_cores());
+        assert!(!corks.gives_way());
+        corks.hand_on(true, false, |_| 4);
+        corks.hand_on(false, false, |_| 4);
+        assert!(!corks.gives_way());
     }
 
     #[test]

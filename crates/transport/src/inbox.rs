@@ -7,7 +7,6 @@
 use std::collections::VecDeque;
 use std::future::Future;
 use std::pin::Pin;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll, Waker};
 
@@ -82,15 +81,11 @@ struct State {
 
 /// The inbox of one connection.
 #[derive(Debug, Default)]
-pub(crate) struct Inbox {
-    state: Mutex<State>,
-    /// Whoever receives next lets others run first.
-    gives_way: AtomicBool,
-}
+pub(crate) struct Inbox(Mutex<State>);
 
 impl Inbox {
     fn lock(&self) -> MutexGuard<'_, State> {
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Delivers an item to the first receiver that wants it, or keeps it.
@@ -173,11 +168,6 @@ impl Inbox {
         told
     }
 
-    /// What the application has just sent leaves when it gives up its turn: it does once more before it has the next item.
-    pub(crate) fn let_others_run(&self) {
-        self.gives_way.store(true, Ordering::Relaxed);
-    }
-
     /// Items thrown away because nobody read them.
     pub(crate) fn discarded(&self) -> u64 {
         self.lock().discarded
@@ -217,10 +207,6 @@ impl Inbox {
                     return item.or_else(failed).map_or(Poll::Pending, |item| Poll::Ready(Ok(item)));
                 }
             }
-        } else if self.gives_way.load(Ordering::Relaxed) && state.has_any(filter) {
-            self.gives_way.store(false, Ordering::Relaxed);
-            cx.waker().wake_by_ref();
-            return Poll::Pending;
         } else if let Some(entry) = state.take(filter) {
             drop(state);
             return Poll::Ready(Ok(entry.item));
@@ -340,14 +326,6 @@ impl State {
         }
     }
 
-    /// Whether there may be something that `filter` wants.
-    fn has_any(&self, filter: Filter) -> bool {
-        filter
-            .queues()
-            .iter()
-            .any(|kind| self.queues.get(*kind as usize).is_some_and(|queue| !queue.is_empty()))
-    }
-
     fn take(&mut self, filter: Filter) -> Option<Entry> {
         let mut best: Option<(u64, Queue, usize)> = None;
         for kind in filter.queues() {
@@ -413,7 +391,6 @@ mod tests {
     use bytes::Bytes;
     use nnrp_session::{Fault, RejectedPacket};
     use nnrp_wire::ErrorCode;
-    use std::task::Wake;
 
     fn refusal() -> Item {
         let fault = Fault::refusal(ErrorCode::InvalidState, "no");
@@ -428,38 +405,6 @@ mod tests {
     fn kept(inbox: &Inbox, kind: Queue) -> (usize, usize) {
         let state = inbox.lock();
         (state.queues[kind as usize].len(), state.bytes[kind as usize])
-    }
-
-    /// Whether it was.
-    #[derive(Default)]
-    struct Called(AtomicBool);
-
-    impl Wake for Called {
-        fn wake(self: Arc<Self>) {
-            self.0.store(true, Ordering::Relaxed);
-        }
-    }
-
-    #[test]
-    fn whoever_has_sent_a_piece_lets_others_run_once_before_the_next_item() {
-        let inbox = Arc::new(Inbox::default());
-        let called = Arc::new(Called::default());
-        let waker = Waker::from(called.clone());
-        let mut context = Context::from_waker(&waker);
-        inbox.let_others_run();
-        // Somebody who finds nothing has to wait anyway.
-        let mut waiting = Receive::new(inbox.clone(), Filter::Submit);
-        assert!(Pin::new(&mut waiting).poll(&mut context).is_pending());
-        assert!(!called.0.load(Ordering::Relaxed));
-        drop(waiting);
-        inbox.push(refusal(), Room::default());
-        let mut receive = Receive::new(inbox.clone(), Filter::Submit);
-        assert!(Pin::new(&mut receive).poll(&mut context).is_pending());
-        assert!(called.0.load(Ordering::Relaxed), "and is called at once");
-        drop(receive);
-        // Nothing was lost, and nobody waits twice.
-        let mut receive = Receive::new(inbox.clone(), Filter::Submit);
-        assert!(Pin::new(&mut receive).poll(&mut context).is_ready());
     }
 
     #[test]

@@ -9,14 +9,14 @@
 //! An event loop outside the runtime knows better when its turn ends. It corks the connection: what it queues stays there
 //! until it takes the [`Cork`] out, or, while few frames are in flight, until that is a third of them.
 //!
-//! QUIC is handed packets at once, and sends when the caller gives up its turn. A task that answers one frame after the other does so at
-//! its next receive, again when that is a third of few frames.
+//! QUIC is handed packets at once, and sends when the caller gives up its turn. A task that answers or submits one frame after the other
+//! does so before it receives the next one ([`Connection::give_way`](crate::Connection::give_way)), when that is a third of few frames.
 
 use std::sync::{Arc, MutexGuard};
 
 use nnrp_session::{Machine, Side};
 
-use crate::corks::{Corks, Verdict};
+use crate::corks::{Corks, Verdict, has_cores};
 use crate::link::Link;
 use crate::pen::Attempt;
 use crate::shared::Shared;
@@ -66,21 +66,21 @@ impl Shared {
     pub(crate) fn leave<'a>(&'a self, machine: MutexGuard<'a, Machine>, link: &Arc<Link>, bytes: usize) {
         let first = self.corks.answers_news();
         let small = bytes <= INLINE_BYTES && !machine.is_raw();
-        if small && machine.live_frames() <= usize::from(self.side == Side::Client) {
+        let live = machine.live_frames();
+        let counts = self.corks.has_fewer(live) || first || self.side == Side::Client;
+        if small && live <= usize::from(self.side == Side::Client) {
             return self.write(machine, link);
         }
-        let verdict = self.corks.verdict(bytes);
-        if verdict == Verdict::Open && link.quic.is_some() && small {
-            let live = machine.live_frames();
-            if self.corks.hand_on(first, |unsent| live + self.answered(unsent)) && turns::is_alone() {
-                self.inbox.let_others_run();
-            }
-        }
-        match verdict {
-            Verdict::Keep if self.is_piece(&machine) => self.write(machine, link),
+        match self.corks.verdict(bytes) {
+            Verdict::Keep if counts && self.is_piece(&machine) => self.write(machine, link),
             Verdict::Keep => {}
             Verdict::Write => self.write(machine, link),
-            Verdict::Open if self.is_urgent(&machine, link, small, first) => self.write(machine, link),
+            Verdict::Open if self.is_urgent(&machine, link, small, first) => {
+                if link.quic.is_some() && counts && !self.corks.is_looped() {
+                    self.corks.hand_on(first, turns::is_alone(), |unsent| self.in_flight(live, unsent));
+                }
+                self.write(machine, link);
+            }
             Verdict::Open => {
                 drop(machine);
                 link.wake_writer.notify_one();
@@ -100,22 +100,20 @@ impl Shared {
         turns::is_alone()
             && small
             && waiting_bytes <= INLINE_BYTES
-            && (first || self.in_flight(machine) <= SINGLE_FRAMES)
+            && (first || self.in_flight(machine.live_frames(), machine.waiting_transmits()) <= SINGLE_FRAMES)
     }
 
     /// Whether what a cork keeps back leaves before the turn of its loop is over. With other streams there is other work.
     fn is_piece(&self, machine: &Machine) -> bool {
-        self.corks.is_piece(machine.waiting_transmits(), self.in_flight(machine)) && turns::is_alone()
+        let waiting = machine.waiting_transmits();
+        self.corks.is_piece(waiting, self.in_flight(machine.live_frames(), waiting))
+            && turns::is_alone()
+            && has_cores()
     }
 
-    /// Frames in flight, those included that what waits answers.
-    fn in_flight(&self, machine: &Machine) -> usize {
-        machine.live_frames() + self.answered(machine.waiting_transmits())
-    }
-
-    /// Frames that were in flight a moment ago, on a server, where `leaving` packets answer them.
-    fn answered(&self, leaving: usize) -> usize {
-        if self.side == Side::Server { leaving } else { 0 }
+    /// Frames in flight, where `leaving` packets have not left. On a server, those that are answered by these were a moment ago.
+    fn in_flight(&self, live: usize, leaving: usize) -> usize {
+        live + if self.side == Side::Server { leaving } else { 0 }
     }
 
     /// Writes what is queued, as far as that goes without waiting.
