@@ -59,8 +59,10 @@ impl Pings {
 
     /// This process stood still, or its machine did: a look that was due has been left out.
     pub(crate) fn overslept(&self, now: Instant) -> Option<Overslept> {
-        let (every, due) = self.every.zip(self.next).filter(|(every, due)| *due + *every <= now)?;
-        Some(Overslept { by: now.saturating_duration_since(due), answered_by: now + every })
+        let (every, due) = self.every.zip(self.next)?;
+        // An interval may be longer than any clock can tell.
+        let by = now.saturating_duration_since(due);
+        (by >= every).then(|| Overslept { by, answered_by: now + every })
     }
 
     /// Asks at once. Who waits has done so since another time.

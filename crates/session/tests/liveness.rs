@@ -150,6 +150,18 @@ fn a_timeout_that_is_shorter_than_the_interval_does_not_end_an_idle_session() {
 }
 
 #[test]
+fn an_interval_may_be_for_ever() {
+    let mut settings = ClientSettings::default();
+    settings.keepalive_interval = Some(Duration::MAX);
+    settings.keepalive_timeout = None;
+    let mut pair = asking(settings);
+    for looks in 1..=3 {
+        pair.client.machine.handle_timeout(pair.now + KEEPALIVE_INTERVAL * looks);
+    }
+    assert!(!pair.client.machine.is_ended());
+}
+
+#[test]
 fn who_is_not_asked_is_not_given_up() {
     let mut settings = ClientSettings::default();
     settings.keepalive_interval = None;

@@ -60,6 +60,11 @@ impl Drop for Cork {
     }
 }
 
+/// Whether the peer gains by what leaves in pieces: with other streams there is other work, and on one core nobody can do it meanwhile.
+fn pieces_help() -> bool {
+    turns::is_alone() && has_cores()
+}
+
 impl Shared {
     /// Sends what the application has just queued, `bytes` of it, in the way that fits. `machine` is locked, and is not any
     /// more when this returns.
@@ -77,7 +82,7 @@ impl Shared {
             Verdict::Write => self.write(machine, link),
             Verdict::Open if self.is_urgent(&machine, link, small, first) => {
                 if link.quic.is_some() && counts && !self.corks.is_looped() {
-                    self.corks.hand_on(first, turns::is_alone(), |unsent| self.in_flight(live, unsent));
+                    self.corks.hand_on(first, pieces_help(), |unsent| self.in_flight(live, unsent));
                 }
                 self.write(machine, link);
             }
@@ -103,12 +108,10 @@ impl Shared {
             && (first || self.in_flight(machine.live_frames(), machine.waiting_transmits()) <= SINGLE_FRAMES)
     }
 
-    /// Whether what a cork keeps back leaves before the turn of its loop is over. With other streams there is other work.
+    /// Whether what a cork keeps back leaves before the turn of its loop is over.
     fn is_piece(&self, machine: &Machine) -> bool {
         let waiting = machine.waiting_transmits();
-        self.corks.is_piece(waiting, self.in_flight(machine.live_frames(), waiting))
-            && turns::is_alone()
-            && has_cores()
+        self.corks.is_piece(waiting, self.in_flight(machine.live_frames(), waiting)) && pieces_help()
     }
 
     /// Frames in flight, where `leaving` packets have not left. On a server, those that are answered by these were a moment ago.
