@@ -55,6 +55,8 @@ mod api {
     #[cfg(feature = "quic")]
     pub(crate) mod qlog;
     #[cfg(feature = "quic")]
+    pub(crate) mod quic_peer;
+    #[cfg(feature = "quic")]
     pub(crate) mod quic_streams;
     pub(crate) mod refusals;
     pub(crate) mod relay;

@@ -257,7 +257,7 @@ impl Connection {
     /// Before the next frame is received: lets other tasks run once, where what was just sent over QUIC leaves only then and the peer may have
     /// nothing else to do. At other times it is ready at once. Cancel-safe.
     pub async fn give_way(&self) {
-        let mut gives_way = self.shared().corks.gives_way();
+        let mut gives_way = self.shared().pieces.gives_way();
         std::future::poll_fn(|cx| {
             if !std::mem::take(&mut gives_way) {
                 return Poll::Ready(());

@@ -7,18 +7,19 @@
 //! the writer task, which runs then, sends them together.
 //!
 //! An event loop outside the runtime knows better when its turn ends. It corks the connection: what it queues stays there
-//! until it takes the [`Cork`] out, or, while few frames are in flight, until that is a third of them.
+//! until it takes the [`Cork`] out, or, while few frames are in flight, until it is a [piece](crate::pieces) of them.
 //!
 //! QUIC is handed packets at once, and sends when the caller gives up its turn. A task that answers or submits one frame after the other
-//! does so before it receives the next one ([`Connection::give_way`](crate::Connection::give_way)), when that is a third of few frames.
+//! does so before it receives the next one ([`Connection::give_way`](crate::Connection::give_way)), when it has handed a piece on.
 
 use std::sync::{Arc, MutexGuard};
 
 use nnrp_session::{Machine, Side};
 
-use crate::corks::{Corks, Verdict, has_cores};
+use crate::corks::{Corks, Verdict};
 use crate::link::Link;
 use crate::pen::Attempt;
+use crate::pieces;
 use crate::shared::Shared;
 use crate::turns;
 
@@ -37,7 +38,7 @@ const SINGLE_FRAMES: usize = 8;
 /// On QUIC nothing costs a system call where it is queued: quinn sends it, together with what else it was given, when the caller
 /// gives up its turn. So everything leaves there, up to this many frames in flight. With more of them the writer task is
 /// better: what it has written is on its way while the caller goes on.
-const FEW_FRAMES: usize = 16;
+const HANDED_FRAMES: usize = 16;
 
 /// Keeps back what is queued on a connection, for the time of a few calls, so that it leaves together. See
 /// [`Connection::cork`](crate::Connection::cork).
@@ -60,19 +61,14 @@ impl Drop for Cork {
     }
 }
 
-/// Whether the peer gains by what leaves in pieces: with other streams there is other work, and on one core nobody can do it meanwhile.
-fn pieces_help() -> bool {
-    turns::is_alone() && has_cores()
-}
-
 impl Shared {
     /// Sends what the application has just queued, `bytes` of it, in the way that fits. `machine` is locked, and is not any
     /// more when this returns.
     pub(crate) fn leave<'a>(&'a self, machine: MutexGuard<'a, Machine>, link: &Arc<Link>, bytes: usize) {
-        let first = self.corks.answers_news();
+        let first = self.pieces.answers_news();
         let small = bytes <= INLINE_BYTES && !machine.is_raw();
         let live = machine.live_frames();
-        let counts = self.corks.has_fewer(live) || first || self.side == Side::Client;
+        let counts = self.pieces.has_fewer(live) || first || self.side == Side::Client;
         if small && live <= usize::from(self.side == Side::Client) {
             return self.write(machine, link);
         }
@@ -82,7 +78,7 @@ impl Shared {
             Verdict::Write => self.write(machine, link),
             Verdict::Open if self.is_urgent(&machine, link, small, first) => {
                 if link.quic.is_some() && counts && !self.corks.is_looped() {
-                    self.corks.hand_on(first, pieces_help(), |unsent| self.in_flight(live, unsent));
+                    self.pieces.hand_on(first, pieces::help(), |unsent| self.in_flight(live, unsent));
                 }
                 self.write(machine, link);
             }
@@ -97,7 +93,7 @@ impl Shared {
     /// stream of a process.
     fn is_urgent(&self, machine: &Machine, link: &Link, small: bool, first: bool) -> bool {
         if link.quic.is_some() {
-            return machine.live_frames() <= FEW_FRAMES;
+            return machine.live_frames() <= HANDED_FRAMES;
         }
         // What waits leaves with it, and must be small, too.
         let waiting_bytes = self.write_room.used_bytes();
@@ -111,7 +107,8 @@ impl Shared {
     /// Whether what a cork keeps back leaves before the turn of its loop is over.
     fn is_piece(&self, machine: &Machine) -> bool {
         let waiting = machine.waiting_transmits();
-        self.corks.is_piece(waiting, self.in_flight(machine.live_frames(), waiting)) && pieces_help()
+        self.pieces.is_piece(waiting, self.corks.bytes(), self.in_flight(machine.live_frames(), waiting))
+            && pieces::help()
     }
 
     /// Frames in flight, where `leaving` packets have not left. On a server, those that are answered by these were a moment ago.

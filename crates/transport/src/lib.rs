@@ -50,6 +50,7 @@ mod migrate;
 pub mod order;
 mod path;
 mod pen;
+mod pieces;
 mod publish;
 #[cfg(feature = "quic")]
 mod qlog;

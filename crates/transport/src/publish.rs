@@ -56,12 +56,12 @@ impl Shared {
                 Event::HandshakeFailed(failure) => Item::HandshakeFailed(failure),
                 Event::Submit(submit) => {
                     self.log_frame(&submit.packet, "a frame arrived");
-                    self.corks.note_news();
+                    self.pieces.note_news();
                     Item::Submit(submit)
                 }
                 Event::Result(result) => {
                     let drop = result.push.is_none();
-                    self.corks.note_news();
+                    self.pieces.note_news();
                     self.log_frame(&result.packet, if drop { "a drop arrived" } else { "a result arrived" });
                     Item::Result(result)
                 }

@@ -20,6 +20,7 @@ use crate::inbox::{Inbox, Room};
 use crate::link::Link;
 use crate::links::Links;
 use crate::path::{Path, Standing};
+use crate::pieces::Pieces;
 use crate::publish::Wakes;
 use crate::quic_link::QuicLink;
 use crate::session_event::SessionEvent;
@@ -77,6 +78,7 @@ pub(crate) struct Shared {
     /// The one it has left last, as long as something may still come from there.
     left: Mutex<Option<Arc<Link>>>,
     pub(crate) corks: Corks,
+    pub(crate) pieces: Pieces,
     /// Client: a frame has been given up. Who waits for results asks with each frame.
     gives_up: AtomicBool,
     pub(crate) counters: Counters,
@@ -166,6 +168,7 @@ impl Shared {
             links: Links::new(link.clone()),
             left: Mutex::default(),
             corks: Corks::default(),
+            pieces: Pieces::default(),
             gives_up: AtomicBool::new(false),
             counters: Counters::default(),
             side,

@@ -13,19 +13,15 @@ use nnrp::{
 };
 use nnrp_testkit::packets;
 use nnrp_transport::UNREAD_BODIES;
-use quinn::crypto::rustls::{QuicClientConfig, QuicServerConfig};
+use quinn::crypto::rustls::QuicServerConfig;
 use quinn::{Endpoint, ReadError, RecvStream, SendStream, VarInt};
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 
 use super::harness::{Kind, dial, frame, listen, soon, text_of, text_result};
+use super::quic_peer;
 
 const SESSION: u32 = 1;
-const ALPN: &[u8] = b"nnrp/1";
-
-fn provider() -> Arc<rustls::crypto::CryptoProvider> {
-    Arc::new(rustls::crypto::aws_lc_rs::default_provider())
-}
 
 fn loopback() -> SocketAddr {
     SocketAddr::from((Ipv4Addr::LOCALHOST, 0))
@@ -89,15 +85,7 @@ async fn served() -> (Raw, ServerSession, Listener) {
     let made = development_certificate().unwrap();
     let identity = Identity::from_pem(made.certificate.as_bytes(), made.private_key.as_bytes()).unwrap();
     let listener = listen(Kind::Quic, identity, ServerConfig::new()).await;
-    let mut roots = rustls::RootCertStore::empty();
-    roots.add(CertificateDer::from_pem_slice(made.certificate.as_bytes()).unwrap()).unwrap();
-    let mut tls = rustls::ClientConfig::builder_with_provider(provider())
-        .with_protocol_versions(&[&rustls::version::TLS13])
-        .unwrap()
-        .with_root_certificates(roots)
-        .with_no_client_auth();
-    tls.alpn_protocols = vec![ALPN.to_vec()];
-    let config = quinn::ClientConfig::new(Arc::new(QuicClientConfig::try_from(tls).unwrap()));
+    let config = quic_peer::client_config(&made.certificate);
     let endpoint = Endpoint::client(loopback()).unwrap();
     let dialling = endpoint.connect_with(config, listener.local_addr(), "localhost").unwrap();
     let opening = async {
@@ -121,13 +109,13 @@ async fn dialled_as(config: ClientConfig) -> (ClientSession, Raw) {
     let made = development_certificate().unwrap();
     let chain = vec![CertificateDer::from_pem_slice(made.certificate.as_bytes()).unwrap()];
     let key = PrivateKeyDer::from_pem_slice(made.private_key.as_bytes()).unwrap();
-    let mut tls = rustls::ServerConfig::builder_with_provider(provider())
+    let mut tls = rustls::ServerConfig::builder_with_provider(quic_peer::provider())
         .with_protocol_versions(&[&rustls::version::TLS13])
         .unwrap()
         .with_no_client_auth()
         .with_single_cert(chain, key)
         .unwrap();
-    tls.alpn_protocols = vec![ALPN.to_vec()];
+    tls.alpn_protocols = vec![quic_peer::ALPN.to_vec()];
     let tls = QuicServerConfig::try_from(tls).unwrap();
     let endpoint = Endpoint::server(quinn::ServerConfig::with_crypto(Arc::new(tls)), loopback()).unwrap();
     let address = endpoint.local_addr().unwrap();
