@@ -4,6 +4,11 @@
 //! dozen packets under way, whatever the path could carry. A full queue shows in the round trip: packets wait in it. So a loss is
 //! left out of account when the round trip says that nothing waits, as in TCP Veno, and as long as few packets are lost, as in BBR 2.
 //! A path with so small a queue that its round trip says nothing loses more than that, and Cubic does what it always did.
+//!
+//! A full window must not keep acknowledgements back. quinn sends none, not even by itself, while data waits for congestion control
+//! (RFC 9002, section 7, exempts them). When both sides have sent as much as they may, each has everything of the other and does not say so,
+//! until a probe timer rings: a tenth of a second in which neither does anything, and half of one early in a connection. So a side that has been
+//! silent for as long as an acknowledgement may wait can send a packet beyond its window, and what there is to acknowledge leaves with it.
 
 use std::any::Any;
 use std::sync::Arc;
@@ -11,6 +16,8 @@ use std::time::{Duration, Instant};
 
 use quinn::congestion::{Controller, ControllerFactory, ControllerMetrics, CubicConfig};
 use quinn_proto::RttEstimator;
+
+use crate::clock;
 
 /// Queues are empty while the round trip is at most this part longer than the shortest: what a queue of a quarter of what the path
 /// holds would add.
@@ -27,6 +34,14 @@ const TOLERATED_PACKETS: u64 = 3;
 
 /// Losses are counted over about this many bytes (some 700 packets); then what was counted counts half.
 const COUNTED_BYTES: u64 = 1 << 20;
+
+/// So many packets leave beyond a window until it has room again: the first may leave before an acknowledgement is due. On a path so slow
+/// that acknowledgements come one by one, with silence in between, this is all that is on its way beyond the window; eight were felt there.
+const BEYOND_PACKETS: u32 = 2;
+
+/// How long an acknowledgement may wait for company, instead of QUIC's 25 ms: a sender waits that much longer until it takes the
+/// last packet of what it had to send for lost. And how long a full window keeps everything silent.
+pub(crate) const MAX_ACK_DELAY: Duration = Duration::from_millis(5);
 
 /// The shortest round trip of a connection's path, once there was one.
 pub(crate) fn shortest_round_trip(quic: &quinn::Connection) -> Option<Duration> {
@@ -48,7 +63,12 @@ impl TolerantConfig {
 
 impl ControllerFactory for TolerantConfig {
     fn build(self: Arc<Self>, now: Instant, mtu: u16) -> Box<dyn Controller> {
-        Box::new(Tolerant { cubic: self.0.clone().build(now, mtu), losses: Losses::new(mtu), shortest: None })
+        Box::new(Tolerant {
+            cubic: self.0.clone().build(now, mtu),
+            losses: Losses::new(mtu),
+            shortest: None,
+            flight: Flight::new(now),
+        })
     }
 }
 
@@ -86,15 +106,68 @@ impl Losses {
     }
 }
 
+/// What is on its way, and since when nothing more happens.
+#[derive(Clone, Copy, Debug)]
+struct Flight {
+    /// Bytes, nearly: quinn does not tell controllers of probes for larger packets, which are on their way for it, and tells them of packets that
+    /// only acknowledge, which are not. Each acknowledgement sets this right.
+    bytes: u64,
+    /// When something was sent or acknowledged last.
+    silent_since: Instant,
+    /// Packets that left beyond the window since it had room.
+    beyond: u32,
+}
+
+impl Flight {
+    fn new(now: Instant) -> Self {
+        Flight { bytes: 0, silent_since: now, beyond: 0 }
+    }
+
+    /// Whether quinn says that no other packet fits.
+    fn is_full(&self, window: u64, mtu: u64) -> bool {
+        self.bytes + mtu >= window
+    }
+
+    fn sent(&mut self, now: Instant, bytes: u64, window: u64, mtu: u64) {
+        self.beyond = self.beyond.saturating_add(self.is_full(window, mtu).into());
+        self.bytes += bytes;
+        self.silent_since = now;
+    }
+
+    /// So many bytes are still on their way.
+    fn acknowledged(&mut self, now: Instant, in_flight: u64, window: u64, mtu: u64) {
+        self.bytes = in_flight;
+        self.silent_since = now;
+        if !self.is_full(window, mtu) {
+            self.beyond = 0;
+        }
+    }
+
+    fn lost(&mut self, bytes: u64) {
+        self.bytes = self.bytes.saturating_sub(bytes);
+    }
+
+    /// The window; where a full one has kept all silent for too long, one that another packet fits. When that has left this is not silent
+    /// any more.
+    fn window(&self, now: impl FnOnce() -> Instant, window: u64, mtu: u64) -> u64 {
+        let may_go_beyond = self.is_full(window, mtu)
+            && self.beyond < BEYOND_PACKETS
+            && now().saturating_duration_since(self.silent_since) >= MAX_ACK_DELAY;
+        if may_go_beyond { self.bytes + mtu + 1 } else { window }
+    }
+}
+
 /// See the module.
 struct Tolerant {
     cubic: Box<dyn Controller>,
     losses: Losses,
     shortest: Option<Duration>,
+    flight: Flight,
 }
 
 impl Controller for Tolerant {
     fn on_sent(&mut self, now: Instant, bytes: u64, last_packet_number: u64) {
+        self.flight.sent(now, bytes, self.cubic.window(), self.losses.mtu);
         self.cubic.on_sent(now, bytes, last_packet_number);
     }
 
@@ -106,9 +179,11 @@ impl Controller for Tolerant {
 
     fn on_end_acks(&mut self, now: Instant, in_flight: u64, app_limited: bool, largest: Option<u64>) {
         self.cubic.on_end_acks(now, in_flight, app_limited, largest);
+        self.flight.acknowledged(now, in_flight, self.cubic.window(), self.losses.mtu);
     }
 
     fn on_congestion_event(&mut self, now: Instant, sent: Instant, is_persistent: bool, lost_bytes: u64) {
+        self.flight.lost(lost_bytes);
         // Without lost bytes it is a router that says it: congestion, no doubt.
         if self.losses.tell(lost_bytes) || lost_bytes == 0 || is_persistent {
             self.cubic.on_congestion_event(now, sent, is_persistent, lost_bytes);
@@ -121,7 +196,7 @@ impl Controller for Tolerant {
     }
 
     fn window(&self) -> u64 {
-        self.cubic.window()
+        self.flight.window(clock::now, self.cubic.window(), self.losses.mtu)
     }
 
     fn metrics(&self) -> ControllerMetrics {
@@ -129,7 +204,14 @@ impl Controller for Tolerant {
     }
 
     fn clone_box(&self) -> Box<dyn Controller> {
-        Box::new(Tolerant { cubic: self.cubic.clone_box(), losses: self.losses, shortest: self.shortest })
+        // For another path, on which nothing is on its way.
+        let flight = Flight { bytes: 0, ..self.flight };
+        Box::new(Tolerant {
+            cubic: self.cubic.clone_box(),
+            losses: self.losses,
+            shortest: self.shortest,
+            flight,
+        })
     }
 
     fn initial_window(&self) -> u64 {
@@ -179,5 +261,67 @@ mod tests {
     fn every_loss_counts_on_a_path_too_short_to_show_a_queue() {
         let shortest = JITTER / 2;
         assert_eq!(heard(100, shortest, shortest), 10);
+    }
+
+    const WINDOW: u64 = 10 * PACKET;
+
+    /// A full window, and the time at which it was filled.
+    fn full() -> (Flight, Instant) {
+        let now = clock::now();
+        let mut flight = Flight::new(now);
+        while !flight.is_full(WINDOW, PACKET) {
+            flight.sent(now, PACKET, WINDOW, PACKET);
+        }
+        (flight, now)
+    }
+
+    /// Packets that leave then in one batch, of which quinn tells controllers when it is on its way.
+    fn leaves(flight: &mut Flight, now: Instant) -> u64 {
+        let room = flight.window(|| now, WINDOW, PACKET).saturating_sub(flight.bytes);
+        let packets = room.saturating_sub(1) / PACKET;
+        for _ in 0..packets {
+            flight.sent(now, PACKET, WINDOW, PACKET);
+        }
+        packets
+    }
+
+    #[test]
+    fn one_packet_leaves_beyond_a_full_window_after_each_silence() {
+        let (mut flight, mut now) = full();
+        for _ in 0..BEYOND_PACKETS {
+            assert_eq!(leaves(&mut flight, now + MAX_ACK_DELAY - Duration::from_micros(1)), 0);
+            now += MAX_ACK_DELAY;
+            assert_eq!(leaves(&mut flight, now), 1);
+        }
+        assert_eq!(leaves(&mut flight, now + MAX_ACK_DELAY * 1000), 0, "nobody seems to be there");
+        flight.acknowledged(now, 0, WINDOW, PACKET);
+        assert_eq!(leaves(&mut flight, now), WINDOW / PACKET - 1, "it has room");
+        assert_eq!(leaves(&mut flight, now + MAX_ACK_DELAY), 1);
+    }
+
+    #[test]
+    fn no_more_than_that_is_beyond_the_window_of_a_slow_path() {
+        let (mut flight, mut now) = full();
+        for _ in 0..1_000 {
+            now += 2 * MAX_ACK_DELAY;
+            leaves(&mut flight, now);
+            assert!(flight.bytes <= WINDOW + u64::from(BEYOND_PACKETS) * PACKET);
+            // One packet arrives at a time, and says so by itself.
+            flight.acknowledged(now, flight.bytes - PACKET, WINDOW, PACKET);
+            leaves(&mut flight, now);
+        }
+    }
+
+    #[test]
+    fn a_window_that_has_shrunk_keeps_nothing_back_either() {
+        let (flight, now) = full();
+        let window = flight.window(|| now + MAX_ACK_DELAY, WINDOW / 2, PACKET);
+        assert_eq!((window - 1 - flight.bytes) / PACKET, 1);
+    }
+
+    #[test]
+    fn a_window_with_room_is_what_it_is() {
+        let flight = Flight::new(clock::now());
+        assert_eq!(flight.window(|| panic!("nobody has to look"), WINDOW, PACKET), WINDOW);
     }
 }

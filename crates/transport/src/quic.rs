@@ -14,7 +14,7 @@ use rustls::pki_types::CertificateDer;
 use socket2::{Domain, Protocol, Socket, Type};
 
 use crate::buffer::BufferPool;
-use crate::congestion::TolerantConfig;
+use crate::congestion::{MAX_ACK_DELAY, TolerantConfig};
 use crate::connection::Connection;
 use crate::error::{BindError, ConnectError};
 use crate::qlog;
@@ -44,10 +44,6 @@ const MAX_BIDI_STREAMS: u32 = 2;
 /// A packet that overtakes another by this many is acknowledged at once: a gap of one already tells of a loss, and the rest of a
 /// small frame is not followed by much.
 const OVERTAKEN_BY: u32 = 1;
-
-/// How long an acknowledgement may wait for company, instead of QUIC's 25 ms: a sender waits that much longer until it takes the
-/// last packet of what it had to send for lost.
-const MAX_ACK_DELAY: Duration = Duration::from_millis(5);
 
 /// Kernel buffers of the UDP socket: bursts of a whole tensor must not overflow them. The kernel may grant less.
 const SOCKET_BUFFER_BYTES: usize = 4 * 1024 * 1024;
@@ -347,6 +343,9 @@ fn endpoint(
     let endpoint = Endpoint::new_with_abstract_socket(config, server, socket, Arc::new(surroundings))?;
     Ok((endpoint, weak))
 }
+
+#[cfg(test)]
+mod full_windows;
 
 #[cfg(test)]
 mod tests {
