@@ -1,15 +1,16 @@
-//! How answers leave a process whose one stream nobody else works on, and one that has others. Each test is the only one of this process
-//! that runs: the others of the project have both ends of a session in one process, which then has two streams.
+//! How answers leave: of a process whose one stream nobody else works on, and of one that has others, and in which order. Each test is the
+//! only one of this process that runs: the others of the project have both ends of a session in one process, which then has two streams.
 #![allow(clippy::unwrap_used, clippy::panic, reason = "tests fail by panicking")]
 
 use std::future::Future;
 use std::io::{ErrorKind, Read, Write};
 use std::net::{Ipv4Addr, SocketAddr, TcpStream};
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use futures_util::FutureExt;
-use nnrp::wire::Header;
+use futures_util::future::join_all;
+use nnrp::wire::{Header, ResultFrame, TypedPayload};
 use nnrp::{FrameKey, Identity, Listener, Received, ServerConfig, ServerSession, development_certificate};
 use nnrp_testkit::packets;
 
@@ -173,30 +174,85 @@ async fn turns(session: &ServerSession) -> Vec<u32> {
     turns
 }
 
-#[test]
-fn over_quic_whoever_answers_few_frames_lets_others_run() {
-    alone(async {
+/// A client of QUIC that is streams.
+struct RawQuic {
+    quic: quinn::Connection,
+    _control: (quinn::SendStream, quinn::RecvStream),
+    _endpoint: quinn::Endpoint,
+    _listener: Listener,
+}
+
+impl RawQuic {
+    async fn admitted(transport: quinn::TransportConfig) -> (Self, ServerSession) {
         let made = development_certificate().unwrap();
         let identity = Identity::from_pem(made.certificate.as_bytes(), made.private_key.as_bytes()).unwrap();
         let listener = Listener::bind_quic(anywhere(), identity, ServerConfig::new()).await.unwrap();
         let endpoint = quinn::Endpoint::client(anywhere()).unwrap();
-        let config = quic_peer::client_config(&made.certificate);
+        let mut config = quic_peer::client_config(&made.certificate);
+        config.transport_config(Arc::new(transport));
         let dialling = endpoint.connect_with(config, listener.local_addr(), "localhost").unwrap();
         let opening = async {
             let quic = dialling.await.unwrap();
-            let (mut control, answers) = quic.open_bi().await.unwrap();
+            let mut control = quic.open_bi().await.unwrap();
             let hello = packets::hello_packet(&packets::hello());
-            control.write_all(&hello.to_bytes()).await.unwrap();
-            (quic, control, answers)
+            control.0.write_all(&hello.to_bytes()).await.unwrap();
+            (quic, control)
         };
-        let ((quic, _control, _answers), session) = tokio::join!(opening, listener.accept());
-        let session = session.unwrap();
+        let ((quic, control), session) = tokio::join!(opening, listener.accept());
+        (RawQuic { quic, _control: control, _endpoint: endpoint, _listener: listener }, session.unwrap())
+    }
+
+    async fn submit(&self, frame_id: u32) {
+        let mut stream = self.quic.open_uni().await.unwrap();
+        stream.write_all(&packets::submit_packet(SESSION, frame_id).to_bytes()).await.unwrap();
+        stream.finish().unwrap();
+    }
+}
+
+#[test]
+fn over_quic_whoever_answers_few_frames_lets_others_run() {
+    alone(async {
+        let (client, session) = RawQuic::admitted(quinn::TransportConfig::default()).await;
         for frame_id in 1..=FRAMES + 1 {
-            let mut stream = quic.open_uni().await.unwrap();
-            stream.write_all(&packets::submit_packet(SESSION, frame_id).to_bytes()).await.unwrap();
-            stream.finish().unwrap();
+            client.submit(frame_id).await;
         }
         let expected: &[u32] = if has_cores() { &[3, 2, 2, 1] } else { &[FRAMES] };
         assert_eq!(turns(&session).await, expected);
+    });
+}
+
+/// A client hands out no later result while there is a stream of which it does not know the frame.
+#[test]
+fn over_quic_results_say_whose_they_are_before_those_in_front_of_them_are_through() {
+    const BODY: usize = 1 << 20;
+    alone(async {
+        let mut transport = quinn::TransportConfig::default();
+        // Of all streams together less than the first result, until somebody reads.
+        transport.receive_window(quinn::VarInt::from_u32(256 * 1024));
+        let (client, session) = RawQuic::admitted(transport).await;
+        for frame_id in [1, 2] {
+            client.submit(frame_id).await;
+        }
+        received(&session, 2).await;
+        for frame_id in [1, 2] {
+            let typed_payloads = vec![TypedPayload::opaque_bytes(vec![7; BODY])];
+            let result = ResultFrame { frame_id, typed_payloads, ..ResultFrame::default() };
+            session.send(FrameKey { frame_id, view_id: 0 }, result).await.unwrap();
+        }
+        let mut results = Vec::new();
+        for frame_id in [1, 2] {
+            let mut stream = client.quic.accept_uni().await.unwrap();
+            let mut header = [0; Header::LEN];
+            stream.read_exact(&mut header).await.unwrap();
+            let header = Header::decode(&header).unwrap();
+            assert_eq!(header.frame_id, frame_id);
+            results.push(async move {
+                let rest = stream.read_to_end(2 * BODY).await.unwrap();
+                assert_eq!(rest.len(), (header.meta_len + header.body_len) as usize);
+                assert!(rest.ends_with(&[7; BODY]));
+            });
+        }
+        // Read one after the other, each might wait for the room that the other has.
+        join_all(results).await;
     });
 }

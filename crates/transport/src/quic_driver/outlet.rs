@@ -10,11 +10,11 @@ use std::collections::VecDeque;
 use std::sync::{Mutex, MutexGuard};
 use std::time::{Duration, Instant};
 
-use bytes::Bytes;
+use bytes::{Buf, Bytes};
 use futures_util::FutureExt;
 use nnrp_session::{Lane, Machine, Origin, Transmit};
-use nnrp_wire::EncodedPacket;
-use quinn::SendStream;
+use nnrp_wire::{EncodedPacket, Header};
+use quinn::{SendStream, Side};
 
 use crate::clock;
 use crate::link::Link;
@@ -127,7 +127,7 @@ pub(crate) struct Outlet {
     /// What was taken from `held`, and for which there was no stream yet.
     frames: VecDeque<Leaving>,
     stalled: Vec<Stalled>,
-    /// Small frames begun so far.
+    /// Small frames begun so far, and headers of big ones.
     number: u32,
     /// Big frames begun so far: within a class of sizes the first leaves first, and small ones must not use up their numbers.
     big_number: u32,
@@ -236,9 +236,15 @@ impl Outlet {
             pieces = pieces.cut();
         }
         let mut frame = Stalled { stream, pieces, bytes, origin, ticket };
-        let number = if bytes < BIG_FRAME_BYTES { &mut self.number } else { &mut self.big_number };
-        let _ = frame.stream.set_priority(priority(bytes, *number));
-        *number = number.wrapping_add(1);
+        if bytes < BIG_FRAME_BYTES {
+            frame.prefer(bytes, &mut self.number);
+        } else {
+            if frame.is_kept_in_order() {
+                frame.prefer(0, &mut self.number);
+                frame.write_header();
+            }
+            frame.prefer(bytes, &mut self.big_number);
+        }
         if bytes > WATCHED_BYTES {
             self.stalled.push(frame);
             return;
@@ -307,6 +313,28 @@ impl Outlet {
 }
 
 impl Stalled {
+    /// Whether the peer hands it out in the order of the streams: a client does that with the results of a frame, a server with none.
+    fn is_kept_in_order(&self) -> bool {
+        self.stream.id().initiator() == Side::Server
+    }
+
+    /// What is written from now on leaves like a frame of `bytes`, and after those that have lower numbers.
+    fn prefer(&mut self, bytes: usize, number: &mut u32) {
+        let _ = self.stream.set_priority(priority(bytes, *number));
+        *number = number.wrapping_add(1);
+    }
+
+    /// Writes the packet's header by itself, as far as the peer and quinn have room for it. Nobody can tell which frame a stream belongs
+    /// to that has none, and results of any frame that were sent later wait until it is known: that must not take as long as the frames
+    /// before this one. (It does where that packet is lost: quinn repeats what a stream lost by the stream's priority of then.)
+    fn write_header(&mut self) {
+        let Some(first) = self.pieces.as_mut_slice().first_mut() else { return };
+        let header = &first[..first.len().min(Header::LEN)];
+        if let Some(Ok(written)) = self.stream.write(header).now_or_never() {
+            first.advance(written);
+        }
+    }
+
     /// Writes what is taken without waiting. `None` when something is left; true when the peer wants the frame.
     fn write_now(&mut self) -> Option<bool> {
         let mut at = 0;
