@@ -2,7 +2,9 @@
 
 ``python bench/simulated_link.py [--loss 0.01]`` makes both ends and prints one line of JSON with the path of
 each end's namespace, for ``nsenter --net=PATH``, and its address. It needs to be root, ``/dev/net/tun`` and
-``ip``. Namespaces, interfaces and processes go when its standard input ends, however that comes about.
+``ip``. Namespaces, interfaces and processes go when its standard input ends, however that comes about. For
+each line it reads there it prints how late, at most, it delivered a packet since the last one: machines stand
+still now and then.
 
 What crosses it are the kernel's own TCP and UDP: each end is a TUN interface, whose packets this program
 reads at one end and writes at the other when they would have arrived.
@@ -16,6 +18,7 @@ import contextlib
 import ctypes
 import fcntl
 import json
+import mmap
 import os
 import random
 import select
@@ -25,6 +28,7 @@ import subprocess
 import sys
 import threading
 import time
+from typing import BinaryIO
 
 BITS_PER_SECOND = 200_000_000
 #: Of one direction; a round trip is twice that.
@@ -78,10 +82,13 @@ def new_end(address: str) -> tuple[int, int]:
 
 
 class Direction:
-    """One way over the link."""
+    """One way over the link. ``late[place]`` is how many seconds late it delivered a packet, at most."""
 
-    def __init__(self, source: int, target: int, loss: float, seed: int) -> None:
+    def __init__(
+        self, source: int, target: int, loss: float, seed: int, late: memoryview[float], place: int
+    ) -> None:
         self._source, self._target = source, target
+        self._late, self._place = late, place
         self._loss = loss
         self._random = random.Random(seed).random  # loss, not secrets
         #: Packets on their way, with the time of their arrival, in order.
@@ -123,14 +130,18 @@ class Direction:
     def _deliver(self) -> None:
         now = time.monotonic()
         flying = self._flying
+        if flying and now - flying[0][0] > self._late[self._place]:
+            self._late[self._place] = now - flying[0][0]
         while flying and flying[0][0] <= now:
             os.write(self._target, flying.popleft()[1])
             self.delivered += 1
 
 
-def leave_with_the_starter(direction: Direction) -> None:
-    """End this process when standard input does, and say what it did."""
-    sys.stdin.buffer.read()
+def answer(requests: BinaryIO, late: memoryview[float], direction: Direction) -> None:
+    """Say how late packets were, as often as somebody asks; then end this process, and say what it did."""
+    for _ in requests:
+        print(json.dumps({"late_s": max(late)}), flush=True)  # noqa: T201  # the protocol with run.py
+        late[0] = late[1] = 0.0
     done = f"delivered {direction.delivered}, lost {direction.lost}, overflowed {direction.overflowed}"
     sys.stderr.write(f"{time.strftime('%H:%M:%S')} {done}\n")
     sys.stderr.flush()
@@ -155,10 +166,17 @@ def main() -> int:
         print(json.dumps({"unavailable": str(why).strip()}), flush=True)  # noqa: T201  # the protocol with run.py
         return 1
     here = os.getpid()
+    late = memoryview(mmap.mmap(-1, 2 * struct.calcsize("d"))).cast("d")
+    # The other process ends when this one does.
+    ended, alive = os.pipe()
     # A process for each direction, so that neither waits for the other.
     child = os.fork()
-    direction = Direction(near, far, loss, SEEDS[0]) if child else Direction(far, near, loss, SEEDS[1])
-    threading.Thread(target=leave_with_the_starter, args=(direction,), daemon=True).start()
+    if child:
+        direction, requests = Direction(near, far, loss, SEEDS[0], late, 0), sys.stdin.buffer
+    else:
+        os.close(alive)
+        direction, requests = Direction(far, near, loss, SEEDS[1], late, 1), os.fdopen(ended, "rb")
+    threading.Thread(target=answer, args=(requests, late, direction), daemon=True).start()
     # A network does not wait for a processor that others use.
     with contextlib.suppress(PermissionError):
         os.sched_setscheduler(0, os.SCHED_RR, os.sched_param(1))

@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import os
+import signal
 import subprocess
 import sys
+import threading
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -106,6 +110,27 @@ def test_packets_get_lost_both_ways(made):
 def test_no_more_than_its_rate_gets_through(made):
     rate = float(across(made, SINK, SOURCE)[0])
     assert 0.3 * BITS_PER_SECOND < rate < BITS_PER_SECOND
+
+
+def test_it_says_how_late_it_was(made):
+    done = threading.Event()
+
+    def stand_still_now_and_then():
+        while not done.wait(0.2):
+            os.kill(made.pid, signal.SIGSTOP)
+            time.sleep(0.2)
+            os.kill(made.pid, signal.SIGCONT)
+
+    standing = threading.Thread(target=stand_still_now_and_then)
+    standing.start()
+    try:
+        across(made, ECHO, PINGS, "1000")
+    finally:
+        done.set()
+        standing.join()
+    late = made.late_seconds()
+    assert 0.05 < late < 10
+    assert made.late_seconds() < late  # since that question
 
 
 def test_nothing_is_left_of_it():

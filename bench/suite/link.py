@@ -38,10 +38,16 @@ class Link:
             raise LinkUnavailableError(said["unavailable"])
         self.spaces: list[str] = said["spaces"]
         self.addresses: list[str] = said["addresses"]
+        #: Of the process that carries packets from the near end to the far one.
+        self.pid = self._program.pid
         return self
 
     def __exit__(self, *_: object) -> None:
         self._program.stop()
+
+    def late_seconds(self) -> float:
+        """How late it delivered a packet, at most, since this was asked last."""
+        return float(self._program.ask(time.monotonic() + START_SECONDS)["late_s"])
 
     def within(self, end: int, command: list[str]) -> list[str]:
         """Return a command that runs at one end."""

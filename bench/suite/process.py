@@ -136,6 +136,13 @@ class Program:
         line, self._pending = self._pending.split(b"\n", 1)
         return dict(json.loads(line))
 
+    def ask(self, deadline: float) -> dict[str, Any]:
+        """Send it an empty line, and return the next one it prints."""
+        assert self._process.stdin is not None  # noqa: S101  # for the type checker: a pipe was asked for
+        self._process.stdin.write(b"\n")
+        self._process.stdin.flush()
+        return self.line(deadline)
+
     def _name(self) -> str:
         return " ".join(Path(part).name if "/" in part else part for part in self.command[:6])
 

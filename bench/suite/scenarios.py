@@ -5,6 +5,7 @@ from __future__ import annotations
 import statistics
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, replace
+from functools import partial
 
 from suite.cells import row, size_text
 from suite.contenders import Contender
@@ -127,6 +128,10 @@ LOSS = 0.01
 GOODPUT_SHARE = 0.9
 #: Of each measurement over the link: some hundred round trips after the start has been slow.
 LINK_SECONDS, LINK_WARM_UP = 4, 1
+#: When the link delivers later than this, the machine stood still, and a measurement is made again, so often
+#: at most. Its own clock ticks in quarters of a millisecond.
+LATE_SECONDS = 0.008
+LATE_AGAIN = 3
 LARGE = Cell(MIB, Mode("8", "8 in flight", 8))
 SMALL = Cell(4 * KIB, Mode("8", "8 in flight", 8))
 
@@ -144,7 +149,7 @@ def link(measure: Measure, contenders: dict[str, Contender], _rounds: int) -> An
         ["", "goodput", f"with {LOSS:.0%} loss", "small, p50", "p99", "small beside large, p50", "p99"],
     )
     try:
-        samples = over_the_link(measure, contenders)
+        samples, late = over_the_link(measure, contenders)
     except LinkUnavailableError as error:
         return replace(answer, text=f"Not measured: {error}.", head=[""])
     for name in dict.fromkeys(name for name, _ in samples):
@@ -163,11 +168,16 @@ def link(measure: Measure, contenders: dict[str, Contender], _rounds: int) -> An
             value[f"{kind}_p50_us"], value[f"{kind}_p99_us"] = sample.p50_us, sample.p99_us
         answer.rows.append([name, *cells])
         answer.values.append(value)
+    if late:
+        of_all = f"{late} of {len(samples)} measurements"
+        answer.text += f" In {of_all} the link was late by more than {LATE_SECONDS * 1000:.0f} ms."
     return answer
 
 
-def over_the_link(measure: Measure, contenders: dict[str, Contender]) -> dict[tuple[str, str], Sample]:
-    """Measure everybody over a link without loss, and over one with it.
+def over_the_link(
+    measure: Measure, contenders: dict[str, Contender]
+) -> tuple[dict[tuple[str, str], Sample], int]:
+    """Measure everybody over a link without loss, and over one with it; and how often the link was late.
 
     Raises:
         LinkUnavailableError: this machine lets us make none.
@@ -180,7 +190,7 @@ def over_the_link(measure: Measure, contenders: dict[str, Contender]) -> dict[tu
         "small": (LOSS, SMALL, {}),
         "beside": (LOSS, SMALL, {"beside-size": LARGE.size}),
     }
-    samples = {}
+    samples, late = {}, 0
     for loss in (0.0, LOSS):
         with Link(loss) as made:
             for name in ("floor-tls", "rust-tls", "floor-quic", "rust-quic"):
@@ -188,8 +198,23 @@ def over_the_link(measure: Measure, contenders: dict[str, Contender]) -> dict[tu
                 for kind, (wanted, cell, options) in kinds.items():
                     # A floor has frames of one size in a session.
                     if wanted == loss and not (kind == "beside" and name.startswith("floor-")):
-                        samples[name, kind] = measure(contender, cell, {**timing, **options}, {})
-    return samples
+                        once = partial(measure, contender, cell, {**timing, **options}, {})
+                        samples[name, kind], in_time = over_one_in_time(made, once)
+                        late += not in_time
+    return samples, late
+
+
+def over_one_in_time(link: Link, once: Callable[[], Sample]) -> tuple[Sample, bool]:
+    """Measure until the link was in time, a few times at most; the one it was least late in counts."""
+    tries: list[tuple[float, Sample]] = []
+    for _ in range(1 + LATE_AGAIN):
+        link.late_seconds()
+        sample = once()
+        tries.append((link.late_seconds(), sample))
+        if tries[-1][0] <= LATE_SECONDS:
+            break
+    late, sample = min(tries, key=lambda found: found[0])
+    return sample, late <= LATE_SECONDS
 
 
 SCENARIOS = {"fairness": fairness, "growth": growth, "memory": memory, "link": link}
