@@ -63,12 +63,12 @@ impl Raw {
         self.0.write_all(&frames).unwrap();
     }
 
-    /// Waits for what is still to come, so many bytes.
-    fn rest(&mut self, bytes: usize) {
-        self.0.set_nonblocking(false).unwrap();
-        let mut rest = vec![0; bytes];
-        self.0.read_exact(&mut rest).unwrap();
-        self.0.set_nonblocking(true).unwrap();
+    /// Waits for what is still to come, so many bytes, and lets everybody run meanwhile.
+    async fn rest(&mut self, mut bytes: usize) {
+        while bytes > 0 {
+            tokio::task::yield_now().await;
+            bytes -= self.arrived();
+        }
     }
 
     /// Bytes that have come by now.
@@ -104,18 +104,20 @@ fn ids(round: u32) -> [u32; FRAMES as usize] {
     })
 }
 
-/// How many answers to eight frames reach the client with each that is made, and the bytes of one.
+/// How many answers to eight frames reach the client with each that is made, and how many bytes of them are still to come.
 async fn leave(
     client: &mut Raw,
     session: &ServerSession,
     frame_ids: [u32; FRAMES as usize],
 ) -> (Vec<usize>, usize) {
-    let (mut left, mut bytes) = (Vec::new(), 0);
+    let (mut left, mut missing) = (Vec::new(), 0);
     for frame_id in frame_ids {
-        bytes = answer(session, frame_id).await;
-        left.push(client.arrived() / bytes);
+        let bytes = answer(session, frame_id).await;
+        let arrived = client.arrived();
+        missing = missing + bytes - arrived;
+        left.push(arrived / bytes);
     }
-    (left, bytes)
+    (left, missing)
 }
 
 /// Says how answers leave, each time for eight more frames, until they leave as `expected`: the thread that looks after corks may be about it
@@ -132,10 +134,10 @@ async fn they_leave(
         client.submit(&frame_ids);
         received(session, FRAMES).await;
         let cork = corked.then(|| session.connection().cork());
-        let bytes;
-        (left, bytes) = leave(client, session, frame_ids).await;
+        let missing;
+        (left, missing) = leave(client, session, frame_ids).await;
         drop(cork);
-        client.rest((FRAMES as usize - left.iter().sum::<usize>()) * bytes);
+        client.rest(missing).await;
         if left == expected {
             return;
         }
